@@ -1,0 +1,414 @@
+"""The events that leave a stage: what topics, stores and the API carry.
+
+Latencies are float milliseconds (``*_ms``), rates are per second, ratios are in [0, 1], instants are integer
+Unix nanoseconds (``*_ns``) in event time. A quantile of nothing is ``None``, never NaN.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Event(BaseModel):
+    """A frozen record with a closed set of fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# -- health ------------------------------------------------------------------------------------------------
+
+
+class NodeKind(StrEnum):
+    """What a node of the service graph is; all but ``service`` are virtual (they send no telemetry of their own)."""
+
+    SERVICE = "service"
+    DATABASE = "database"
+    MESSAGING = "messaging"
+    EXTERNAL = "external"
+    CLIENT = "client"
+
+
+class ConnectionType(StrEnum):
+    """How a client reaches a server."""
+
+    REQUEST = "request"
+    MESSAGING = "messaging"
+    DATABASE = "database"
+    VIRTUAL = "virtual"
+
+
+class RedStats(Event):
+    """Rate, errors, duration of one thing over one pane or one sliding window."""
+
+    requests: int
+    errors: int
+    rate_per_s: float
+    error_rate: float
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    self_p50_ms: float | None = Field(
+        None, description="Self time: duration not covered by child spans of the service."
+    )
+    self_p95_ms: float | None = None
+
+
+class EdgeStats(Event):
+    """One edge over one pane or window: both sides, and the gap between them (network and queueing)."""
+
+    requests: int
+    errors: int
+    paired: int = Field(description="Requests of which both client and server span were seen.")
+    virtual: int = Field(description="Requests to or from a node that sends no spans.")
+    expired: int = Field(description="Half edges whose other half did not come in time.")
+    client_p50_ms: float | None = None
+    client_p95_ms: float | None = None
+    server_p50_ms: float | None = None
+    server_p95_ms: float | None = None
+    gap_p50_ms: float | None = Field(None, description="Client duration minus server duration.")
+    gap_p95_ms: float | None = None
+
+
+class OperationHealth(Event):
+    """One operation (span name) of a service."""
+
+    operation: str
+    kind: Literal["server", "consumer", "internal", "client", "producer", "unspecified"]
+    pane: RedStats
+    window: RedStats
+
+
+class EdgeHealth(Event):
+    """One incoming edge of a node."""
+
+    client: str
+    client_kind: NodeKind
+    connection_type: ConnectionType
+    pane: EdgeStats
+    window: EdgeStats
+
+
+class Exemplars(Event):
+    """Trace ids (32 hex digits) that show a pane: at most a few of each."""
+
+    slow: list[str] = []
+    failing: list[str] = []
+    normal: list[str] = []
+
+
+class ServiceHealth(Event):
+    """The closed picture of one service or virtual node: a 10 s pane, and the 60 s window that ends with it.
+
+    Topic ``health``. A newer ``revision`` of the same (tenant, service, pane_start_ns) replaces the older.
+    ``pane``/``window`` count entry spans (server and consumer); for a node without any, its incoming edges.
+    """
+
+    tenant: str
+    service: str
+    node_kind: NodeKind
+    pane_start_ns: int
+    pane_s: int
+    window_s: int
+    revision: int
+    final: bool = Field(description="The pane is closed: only a re-measurement can revise it.")
+    pane: RedStats
+    window: RedStats
+    operations: list[OperationHealth] = []
+    edges_in: list[EdgeHealth] = []
+    log_severities: dict[str, int] = Field({}, description="Pane's log records by severity: trace..fatal, unspecified.")
+    log_severities_window: dict[str, int] = {}
+    exemplars: Exemplars = Exemplars()
+    late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
+
+
+# -- deviations --------------------------------------------------------------------------------------------
+
+
+class SeriesKind(StrEnum):
+    """What a series measures."""
+
+    P95 = "p95"
+    SELF_TIME = "self_time"
+    GAP = "gap"
+    EDGE_LATENCY = "edge_latency"
+    ERROR_RATE = "error_rate"
+    EDGE_ERROR_RATE = "edge_error_rate"
+    REQUEST_RATE = "request_rate"
+    LOG_ERRORS = "log_errors"
+    BURN_RATE = "burn_rate"
+
+
+class SeriesScore(Event):
+    """One series in one pane against its baseline.
+
+    ``score`` = (value - median) / scale, where scale is the floored MAD (times 1.4826); positive is worse
+    for every kind but ``request_rate``, where both directions count.
+    """
+
+    kind: SeriesKind
+    operation: str | None = None
+    edge_client: str | None = Field(None, description="The client of the incoming edge this series belongs to.")
+    value: float
+    median: float
+    scale: float
+    score: float
+    unit: Literal["ms", "ratio", "per_s", "x"]
+    requests: int = Field(description="On how much traffic the value rests.")
+    deviating: bool = False
+    since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
+
+
+class EdgeSummary(Event):
+    """An incoming edge as the incident stages need it: the live graph."""
+
+    client: str
+    client_kind: NodeKind
+    connection_type: ConnectionType
+    requests: int
+    errors: int
+    gap_p95_ms: float | None = None
+    client_p95_ms: float | None = None
+
+
+class ServiceDeviations(Event):
+    """All scored series of one service in one pane. Topic ``deviations``, keyed by tenant.
+
+    Sent for every published pane, also a calm one, so that recovery is seen and the graph stays live.
+    """
+
+    tenant: str
+    service: str
+    node_kind: NodeKind
+    pane_start_ns: int
+    revision: int
+    state: Literal["learning", "reliable", "quiet"]
+    requests: int
+    errors: int
+    p95_ms: float | None
+    series: list[SeriesScore] = []
+    edges_in: list[EdgeSummary] = []
+    exemplars: Exemplars = Exemplars()
+    log_errors: int = 0
+
+
+# -- incidents ---------------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """By impact, not by how far a number is off."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 (low) to 3 (critical)."""
+        return list(Severity).index(self)
+
+
+class IncidentState(StrEnum):
+    """Where an incident is in its life."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    MITIGATED = "mitigated"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class ResolveReason(StrEnum):
+    """Why an incident ended."""
+
+    RECOVERED = "recovered"
+    BY_HAND = "by_hand"
+    NO_TRAFFIC = "no_traffic"
+
+
+class Impact(Event):
+    """Who is hit: entry requests since the onset."""
+
+    requests: int
+    failed_requests: int
+    slow_requests: int = 0
+    share: float = Field(description="Share of the tenant's entry requests that failed or went through a hit service.")
+    services: int
+
+
+class IncidentService(Event):
+    """A service that belongs to an incident, and why."""
+
+    service: str
+    node_kind: NodeKind = NodeKind.SERVICE
+    since_ns: int
+    reason: str = Field(description="Why it is part of this incident, in words.")
+    peak: SeriesScore
+
+
+class IncidentEvent(Event):
+    """Something happened to an incident. Topic ``incidents.events``.
+
+    ``event_id`` is derived from (incident_id, sequence), so a replay writes the same event again.
+    Each event carries the whole incident as it is after it.
+    """
+
+    event_id: str
+    incident_id: str
+    tenant: str
+    sequence: int
+    kind: Literal["opened", "service_joined", "severity_changed", "updated", "resolved", "reopened"]
+    at_ns: int = Field(description="Event time: the end of the pane that decided it.")
+    onset_ns: int = Field(description="Start of the first deviating pane.")
+    state: IncidentState
+    severity: Severity
+    title: str
+    services: list[IncidentService]
+    impact: Impact
+    resolve_reason: ResolveReason | None = None
+
+
+# -- hypotheses --------------------------------------------------------------------------------------------
+
+
+class ScorePart(Event):
+    """One visible part of a score: contribution = value x weight."""
+
+    name: str
+    value: float
+    weight: float
+    contribution: float
+    why: str
+
+
+class Evidence(Event):
+    """A fact that speaks for a hypothesis, with the query that shows it again."""
+
+    kind: Literal["series", "edge", "log_errors", "trace", "deploy", "graph"]
+    summary: str
+    query: str = Field(description="SQL over the stores, or an API path, that returns this evidence.")
+    series: SeriesScore | None = None
+    trace_ids: list[str] = []
+
+
+class Place(StrEnum):
+    """The part a suspect plays in the story."""
+
+    ROOT_CAUSE = "root_cause"
+    FIRST_CRITICAL_FAILURE = "first_critical_failure"
+    IMPACT = "impact"
+
+
+class Hypothesis(Event):
+    """A suspect with its score parts and evidence."""
+
+    rank: int
+    suspect_kind: Literal["service", "edge", "dependency", "deploy", "load"]
+    service: str = Field(description="The service or node that is blamed (for an edge, the one that is hard to reach).")
+    edge_client: str | None = None
+    deploy_id: str | None = None
+    title: str
+    score: float
+    confidence: float = Field(ge=0, le=1)
+    place: Place | None = None
+    parts: list[ScorePart]
+    evidence: list[Evidence]
+
+
+class RuledOut(Event):
+    """A service that was looked at and not blamed."""
+
+    service: str
+    reason: str
+
+
+class HypothesisSet(Event):
+    """The ranking of one incident as of one instant. Topic ``incidents.hypotheses``; a later version replaces."""
+
+    tenant: str
+    incident_id: str
+    version: int
+    as_of_ns: int
+    weights_version: str
+    hypotheses: list[Hypothesis]
+    ruled_out: list[RuledOut] = []
+
+
+# -- deploys, alerts, dead letters -------------------------------------------------------------------------
+
+
+class Deploy(Event):
+    """A change that went live. Topic ``deploys.events``."""
+
+    deploy_id: str
+    tenant: str
+    service: str
+    version: str = ""
+    environment: str = ""
+    kind: Literal["deploy", "rollback", "config"] = "deploy"
+    at_ns: int
+    source: Literal["api", "github", "argocd", "telemetry"] = "api"
+    url: str = ""
+    description: str = ""
+
+
+class NotifyReason(StrEnum):
+    """Why an alert is, or is not, sent."""
+
+    FIRST = "first_notification"
+    ESCALATED = "severity_rose"
+    CAUSE_CHANGED = "leading_hypothesis_changed"
+    REPEAT = "repeat_interval_elapsed"
+    RESOLVED = "resolved"
+    NOT_YET = "group_wait"
+    NOTHING_NEW = "nothing_new"
+    BELOW_SEVERITY = "below_minimum_severity"
+    NEVER_FIRED = "resolved_before_first_notification"
+
+
+class AlertCause(Event):
+    """A leading hypothesis as an alert tells it."""
+
+    service: str
+    title: str
+    confidence: float
+    place: Place | None = None
+
+
+class Alert(Event):
+    """A notification. Topic ``alerts``; ``alert_id`` is derived from (incident_id, reason, sequence)."""
+
+    alert_id: str
+    tenant: str
+    incident_id: str
+    reason: NotifyReason
+    state: IncidentState
+    severity: Severity
+    title: str
+    summary: str
+    at_ns: int
+    onset_ns: int
+    services: list[str]
+    causes: list[AlertCause] = []
+    route: str = "default"
+    path: str = Field(description="API path of the incident.")
+
+
+class DeadLetter(Event):
+    """A message or item that could not be used. Topic ``dead-letters``; ``item`` is -1 for a whole message."""
+
+    topic: str
+    partition: int
+    offset: int
+    item: int = -1
+    tenant: str
+    reason: str
+    detail: str
+    payload_sha256: str
+    payload_base64: str = Field(description="The original bytes; beyond 64 KiB only the first 64 KiB.")
+    payload_truncated: bool = False
+    decoder_version: str
+    first_seen_ns: int

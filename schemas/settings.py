@@ -1,0 +1,78 @@
+"""Settings, read once at an entry point from ``INCIDENTSCOPE_*`` variables (or ``.env``) and handed down as values.
+
+An empty store address means the embedded one, which the embedded stack fills in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="INCIDENTSCOPE_", env_file=".env", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path(".incidentscope"), description="Folder of the embedded stack and of local files.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    kafka_brokers: str = Field("", description="host:port[,host:port]; empty = embedded broker.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ca_file: Path | None = None
+    kafka_replication: int = Field(1, ge=1)
+    consumer_group: str = "incidentscope"
+    partitions: int = Field(4, ge=1, le=256, description="Of every topic; at least 4 x the workers.")
+    session_timeout_s: float = Field(6.0, gt=0, description="6 on the embedded broker, 45 is usual on Apache Kafka.")
+
+    clickhouse_dsn: SecretStr = Field(SecretStr(""), description="clickhouse://user:password@host:8123/database")
+    postgres_dsn: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host:5432/database")
+    redis_url: SecretStr = Field(SecretStr(""), description="redis://:password@host:6379/0 or unix://path")
+
+    default_tenant: str = "default"
+    missing_tenant: Literal["default", "dead_letter"] = Field(
+        "default", description="What to do with a record whose x-tenant-id header is missing or not a tenant id."
+    )
+
+    pane_s: int = Field(10, ge=1)
+    window_s: int = Field(60, ge=1)
+    lateness_s: float = Field(60.0, ge=0, description="A pane takes data until its end plus this, then closes.")
+    settle_s: float = Field(5.0, ge=0, description="A pane is first published at its end plus this.")
+    pair_wait_s: float = Field(10.0, ge=0, description="How long a half edge waits for its other half.")
+    tick_interval_s: float = Field(1.0, gt=0)
+    flush_interval_s: float = Field(1.0, gt=0)
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8080, ge=0, le=65535, description="0 = any free port.")
+    api_keys: SecretStr = Field(
+        SecretStr(""), description="key:tenant[,key:tenant]; empty = one key made at first start."
+    )
+    api_max_body_bytes: int = 4_194_304
+
+    alert_webhook_url: str = Field(
+        "", description="Where the default route posts alerts; empty = stored, sent nowhere, and said so."
+    )
+    alert_webhook_secret: SecretStr = Field(SecretStr(""), description="HMAC-SHA256 key of outgoing webhooks.")
+    alert_webhook_allow_private: bool = Field(
+        False, description="Allow webhook targets on private or loopback addresses."
+    )
+    alert_group_wait_s: float = Field(
+        30.0, ge=0, description="Wait this long after opening before the first notification."
+    )
+    alert_repeat_interval_s: float = Field(4 * 3600.0, gt=0)
+    alert_min_severity: Literal["low", "medium", "high", "critical"] = "low"
+
+    raw_retention_days: int = Field(14, ge=1)
+    pane_retention_hours: int = Field(48, ge=1)
+    minute_retention_days: int = Field(400, ge=1)
+
+    @property
+    def pane_ns(self) -> int:
+        """Pane length in nanoseconds."""
+        return self.pane_s * 1_000_000_000

@@ -1,0 +1,49 @@
+"""Every Kafka topic, declared once: name, key, value, retention.
+
+All topics have the same number of partitions (a setting): Faust requires a table's changelog to match its
+source, and one number makes every pair of topics co-partitioned by the same key. Broker auto-creation is
+off; `sinks.kafka` creates what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic: what its key co-locates, what its value is, and how long it is kept."""
+
+    name: str
+    key: str
+    value: str
+    retention_ms: int
+    max_message_bytes: int = 1_048_576
+
+
+TRACES = TopicSpec("otel.traces", "any", "OTLP ExportTraceServiceRequest (protobuf or JSON)", 3 * DAY_MS, 4_194_304)
+METRICS = TopicSpec("otel.metrics", "any", "OTLP ExportMetricsServiceRequest", 3 * DAY_MS, 4_194_304)
+LOGS = TopicSpec("otel.logs", "any", "OTLP ExportLogsServiceRequest", 3 * DAY_MS, 4_194_304)
+
+STUBS = TopicSpec("telemetry.stubs", "tenant|trace_id hash", "span stubs, or progress", 6 * HOUR_MS)
+ROLLUPS = TopicSpec("telemetry.rollups", "tenant|service", "partial windows, or progress", 6 * HOUR_MS)
+HEALTH = TopicSpec("health", "tenant|service", "ServiceHealth JSON, or progress", 3 * DAY_MS)
+DEVIATIONS = TopicSpec("deviations", "tenant", "ServiceDeviations JSON, or progress", 3 * DAY_MS)
+INCIDENT_EVENTS = TopicSpec("incidents.events", "tenant", "IncidentEvent JSON", 30 * DAY_MS)
+HYPOTHESES = TopicSpec("incidents.hypotheses", "tenant", "HypothesisSet JSON", 30 * DAY_MS)
+DEPLOYS = TopicSpec("deploys.events", "tenant", "Deploy JSON", 30 * DAY_MS)
+ALERTS = TopicSpec("alerts", "tenant", "Alert JSON", 30 * DAY_MS)
+DEAD_LETTERS = TopicSpec("dead-letters", "topic:partition:offset:item", "DeadLetter JSON", 14 * DAY_MS)
+
+RAW_TOPICS = (TRACES, METRICS, LOGS)
+ALL_TOPICS = (
+    *RAW_TOPICS, STUBS, ROLLUPS, HEALTH, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS, DEAD_LETTERS,
+)  # fmt: skip
+
+
+def sources(topic: TopicSpec, partitions: int) -> list[str]:
+    """Name the source partitions of a topic as progress records name them: ``otel.traces/0``."""
+    return [f"{topic.name}/{partition}" for partition in range(partitions)]
