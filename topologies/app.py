@@ -1,0 +1,174 @@
+"""The Faust app all stages run in, set up the way its traps demand, and how a stage becomes an agent of it.
+
+::
+
+    topics ──▶ one consumer, one group ──▶ agent (concurrency 1) ──▶ take_events ──▶ Stage.handle(batch)
+                     │                                                                   │
+                     └── commits Floors.floor ◀── Lanes.report ◀─────────────────────────┘
+
+- Raw bytes everywhere: a typed topic whose decoding fails would commit past the record.
+- at_least_once; our floors make the second reading harmless. (exactly_once crashes and duplicates.)
+- No web server of Faust's: it listens on all interfaces and serves table contents.
+- Small buffers: Faust's default holds 4096 messages of up to 4 MiB a channel.
+- No waiting for empty streams at a rebalance: a store outage would block it until the member is expelled.
+- An unexpected exception in a stage is a bug: it is remembered in ``failure`` and ends the worker. Faust would
+  acknowledge the batch and start the agent anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import faust
+import structlog
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
+
+from schemas.settings import Settings
+from sinks.kafka.connection import client_settings, ssl_context
+from topologies import metrics
+from topologies.offsets import CommitHealth, FloorConsumer, Floors, FloorTransport
+
+log = structlog.get_logger()
+
+COMMIT_INTERVAL_S = 1.0
+
+Handle = Callable[[Sequence[Any]], Awaitable[None]]
+
+
+class StreamApp(faust.App):
+    """A Faust app with floors in place of acknowledgements, and a place for the first failure."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.floors = Floors()
+        self.commit_health = CommitHealth()
+        self.failed = asyncio.Event()
+        self.failure: tuple[str, BaseException] | None = None
+        self.forget: list[Callable[[], None]] = []
+
+    def generation(self) -> int:
+        """Return the present generation of the consumer group."""
+        return int(self.consumer_generation_id)
+
+    def committed(self, partition: TP) -> int | None:
+        """Return the committed offset of an assigned partition as this worker knows it, or None."""
+        return cast(FloorConsumer, self.consumer).committed_offset(partition)
+
+    def lag(self, partition: TP) -> int | None:
+        """Return how many records no stage, or not every stage, has handled yet; None while that is unknown."""
+        position = self.floors.position(partition)
+        if position is None:
+            position = self.committed(partition) or 0
+        try:
+            end = self.consumer.highwater(partition)
+        except (AssertionError, IllegalStateError):  # not assigned (any more)
+            return None
+        return None if end is None else max(0, end - position)
+
+    def fail(self, where: str, error: BaseException) -> None:
+        """Remember the first failure; the worker ends because of it."""
+        if self.failure is None:
+            self.failure = (where, error)
+            log.error("stage_failed", stage=where, error=repr(error), exc_info=error)
+        self.failed.set()
+
+    def _new_transport(self) -> FloorTransport:
+        return FloorTransport(self.conf.broker_consumer, self)
+
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.floors.begin(generation_id)
+        for forget in self.forget:
+            forget()
+        metrics.REBALANCES.inc()
+        topics = [tp.topic for tp in assigned]
+        for topic in sorted(set(topics)):
+            metrics.ASSIGNED.labels(topic).set(topics.count(topic))
+        log.info("partitions_assigned", generation=generation_id, partitions=len(assigned))
+        await super()._on_partitions_assigned(assigned, generation_id)
+
+
+def make_app(settings: Settings) -> StreamApp:
+    """Return the app for these settings; connects to nothing yet.
+
+    Raises `SetupError` when the Kafka settings do not make sense together.
+    """
+    client_settings(settings)  # refuses what Faust would take silently, as SASL without TLS
+    data_dir = settings.data_dir / "worker"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    session_s = settings.session_timeout_s
+    return StreamApp(
+        settings.consumer_group,
+        broker=[f"kafka://{broker.strip()}" for broker in settings.kafka_brokers.split(",")],
+        broker_credentials=_credentials(settings),
+        autodiscover=False,
+        datadir=str(data_dir),
+        store="memory://",
+        table_standby_replicas=0,
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        web_enabled=False,
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.kafka_replication,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        reply_create_topic=False,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=128,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_max_poll_records=500,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=session_s,
+        broker_rebalance_timeout=session_s,
+        broker_heartbeat_interval=max(session_s / 6, 0.5),
+        broker_request_timeout=max(90.0, session_s + 30.0),
+        producer_request_timeout=30.0,
+        worker_redirect_stdouts=False,
+    )
+
+
+def _credentials(settings: Settings) -> Any:
+    protocol = settings.kafka_security_protocol
+    if protocol == "SSL":
+        return faust.SSLCredentials(context=ssl_context(settings))
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=settings.kafka_sasl_mechanism,
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
+            ssl_context=ssl_context(settings),
+        )
+    return None
+
+
+def add_stage(
+    app: StreamApp,
+    name: str,
+    topics: Sequence[str],
+    handle: Handle,
+    *,
+    batch: int,
+    within_s: float,
+    channel: Any = None,
+) -> Any:
+    """Run ``handle`` over the batches of ``topics`` as an agent of ``app`` and return the agent.
+
+    A batch has at most ``batch`` events and waits at most ``within_s`` for them. ``channel`` stands in for
+    the topics in tests.
+    """
+    source = channel if channel is not None else app.topic(*topics, key_type=bytes, value_type=bytes)
+
+    async def run(stream: Any) -> None:
+        try:
+            async for events in stream.take_events(batch, within=within_s):
+                with metrics.BATCH_SECONDS.labels(name).time():
+                    await handle(events)
+        except Exception as error:
+            app.fail(name, error)
+            await asyncio.Event().wait()  # until the worker ends: returning would let Faust start the agent anew
+
+    return app.agent(source, name=name, concurrency=1)(run)

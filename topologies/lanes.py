@@ -1,0 +1,133 @@
+"""Lanes: what a stage keeps for each partition it reads.
+
+::
+
+    events of one batch ──▶ Lanes.split ──▶ lane otel.traces/0: records in order, state ──▶ the stage
+                                  │         lane otel.traces/3: …
+                                  ├──▶ dropped: of an older generation, or read already
+                                  └──▶ counted: offsets that were skipped over
+
+A lane lives for one generation of the consumer group: a rebalance rewinds all partitions to the committed
+floor, so every state starts anew there and is rebuilt by replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from faust.types import TP
+
+from topologies import metrics
+from topologies.offsets import Floors
+
+log = structlog.get_logger()
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A raw Kafka record as the stages take it. ``timestamp_ns`` is Kafka's (milliseconds, widened)."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ns: int
+
+
+@dataclass(slots=True)
+class Lane(Generic[S]):
+    """One partition in one generation: where reading goes on, and the stage's state."""
+
+    partition: TP
+    generation: int
+    state: S
+    next_offset: int
+
+
+class Lanes(Generic[S]):
+    """The lanes of one stage."""
+
+    def __init__(
+        self,
+        stage: str,
+        topics: Iterable[str],
+        floors: Floors,
+        generation: Callable[[], int],
+        initial: Callable[[TP], S],
+        committed: Callable[[TP], int | None] = lambda _: None,
+    ) -> None:
+        self.stage = stage
+        self._committed = committed
+        self._floors = floors
+        self._generation = generation
+        self._initial = initial
+        self._lanes: dict[TP, Lane[S]] = {}
+        for topic in topics:
+            floors.reader(stage, topic)
+
+    def split(self, events: Iterable[Any]) -> list[tuple[Lane[S], list[Record]]]:
+        """Group a batch of Faust events by lane, in order; drop what another generation or a rewind left over."""
+        batches: dict[TP, tuple[Lane[S], list[Record]]] = {}
+        for event in events:
+            message = event.message
+            lane = self._lane(message)
+            if lane is None or message.offset < lane.next_offset:
+                metrics.RECORDS_DROPPED.labels(self.stage, message.topic).inc()
+                continue
+            _count_missing(self.stage, lane, message.offset)
+            lane.next_offset = message.offset + 1
+            batches.setdefault(message.tp, (lane, []))[1].append(_record(message))
+        for partition, (_, records) in batches.items():
+            metrics.RECORDS.labels(self.stage, partition.topic).inc(len(records))
+        return list(batches.values())
+
+    def _lane(self, message: Any) -> Lane[S] | None:
+        generation = self._generation()
+        if message.generation_id != generation:
+            return None
+        lane = self._lanes.get(message.tp)
+        if lane is None or lane.generation != generation:
+            partition = TP(*message.tp)
+            start = self._committed(partition)
+            lane = Lane(partition, generation, self._initial(partition), message.offset if start is None else start)
+            self._lanes[partition] = lane
+        return lane
+
+    def is_current(self, lane: Lane[Any]) -> bool:
+        """Tell whether the lane's partition is still ours: work for an old lane is to be given up."""
+        return lane.generation == self._generation()
+
+    def report(self, lane: Lane[Any], needed: int | None) -> None:
+        """Report the lane's batch as done, all but what ``needed`` and later records hold."""
+        self._floors.report(self.stage, lane.partition, lane.generation, lane.next_offset, needed)
+
+    def __iter__(self) -> Iterator[Lane[S]]:
+        """Yield the lanes of the present generation."""
+        return iter([lane for lane in self._lanes.values() if self.is_current(lane)])
+
+    def clear(self) -> None:
+        """Forget all lanes."""
+        self._lanes.clear()
+
+
+def _count_missing(stage: str, lane: Lane[Any], offset: int) -> None:
+    # Our topics are neither compacted nor transactional, so a jump means that retention or the broker ate records.
+    missing = offset - lane.next_offset
+    if missing > 0:
+        metrics.RECORDS_MISSING.labels(lane.partition.topic).inc(missing)
+        log.error("records_missing", stage=stage, partition=lane.partition, first=lane.next_offset, count=missing)
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers or ()),
+        timestamp_ns=round((message.timestamp or 0.0) * 1000) * 1_000_000,
+    )

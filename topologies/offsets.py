@@ -1,0 +1,188 @@
+"""What may be committed: the floor under everything that is still needed.
+
+::
+
+    stage "ingest"  reads otel.traces/0   next 412, needs 380 on (an open pane)  ┐
+    stage "x"       reads otel.traces/0   next 405, needs nothing                ┴▶ floor 380 ──▶ Kafka
+
+Faust's own acknowledgements decide nothing here: it commits past events in flight and acknowledges what
+failed (FloorConsumer says where it is overridden). After a crash, reading starts again at the floor and
+rebuilds what was in memory; nothing older is needed by anybody.
+
+At a rebalance Faust rewinds *every* partition, also those that stay, to its committed offset. So all
+floors, like all state in memory, belong to one generation of the consumer group and end with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import structlog
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+
+from topologies import metrics
+
+log = structlog.get_logger()
+
+FETCH_WAIT_MS = 250
+"""How long a fetch may wait at the broker for data. Faust fixes 1500, which each of the six hops would add."""
+
+
+class Floors:
+    """The smallest offset still needed of each partition, over all stages that read its topic.
+
+    A floor is known once *every* reading stage has reported in this generation, because a stage that has
+    not reported yet may need anything from the committed offset on.
+    """
+
+    def __init__(self) -> None:
+        self._stages: dict[str, set[str]] = {}
+        self._reports: dict[TP, dict[str, tuple[int, int]]] = {}
+        self._generation = -1
+
+    @property
+    def generation(self) -> int:
+        """The consumer group generation that the reports belong to."""
+        return self._generation
+
+    def reader(self, stage: str, topic: str) -> None:
+        """Declare that ``stage`` reads ``topic``: no floor of it is known without this stage's report."""
+        self._stages.setdefault(topic, set()).add(stage)
+
+    def begin(self, generation: int) -> None:
+        """Forget all reports: a rebalance has rewound every partition."""
+        self._generation = generation
+        self._reports.clear()
+
+    def report(self, stage: str, partition: TP, generation: int, next_offset: int, needed: int | None) -> None:
+        """Tell that ``stage`` is done with everything below ``next_offset`` except what ``needed`` and on holds.
+
+        A report of an older generation is ignored. Raises `ValueError` for a stage that was not declared.
+        """
+        if stage not in self._stages.get(partition.topic, ()):
+            raise ValueError(f"stage {stage} never said that it reads {partition.topic}")
+        if generation == self._generation:
+            floor = next_offset if needed is None else min(needed, next_offset)
+            self._reports.setdefault(partition, {})[stage] = (next_offset, floor)
+
+    def floor(self, partition: TP) -> int | None:
+        """Return the offset to commit, or None while a reading stage has not reported."""
+        reports = self._reports.get(partition, {})
+        if len(reports) < len(self._stages.get(partition.topic, ())):
+            return None
+        return min((floor for _, floor in reports.values()), default=None)
+
+    def position(self, partition: TP) -> int | None:
+        """Return the offset below which every reading stage has seen each record, or None as for `floor`."""
+        reports = self._reports.get(partition, {})
+        if len(reports) < len(self._stages.get(partition.topic, ())):
+            return None
+        return min((next_offset for next_offset, _ in reports.values()), default=None)
+
+    def partitions(self) -> Iterator[TP]:
+        """Yield the partitions with at least one report."""
+        yield from list(self._reports)
+
+
+@dataclass(slots=True)
+class CommitHealth:
+    """When commits last worked: read by the watchdog and the worker's health facts. Instants are monotonic seconds."""
+
+    last_commit_s: float = field(default_factory=time.monotonic)
+    failed_commits: int = 0
+
+
+class FlooredApp(Protocol):
+    """What `FloorConsumer` needs of its app."""
+
+    floors: Floors
+    commit_health: CommitHealth
+
+
+class FloorConsumer(Consumer):
+    """Faust's aiokafka consumer, with `Floors` in place of its acknowledgement lists.
+
+    Overridden internals of faust-streaming 0.15: ``_filter_tps_with_pending_acks`` and ``_new_offset`` (what to
+    commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
+    failed commit is not booked as done).
+    """
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _PromptThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _floors(self) -> Floors:
+        return cast("FlooredApp", self.app).floors
+
+    @property
+    def _commit_health(self) -> CommitHealth:
+        return cast("FlooredApp", self.app).commit_health
+
+    def committed_offset(self, partition: TP) -> int | None:
+        """Return the committed offset as last read from the broker or written to it."""
+        return self._committed_offset.get(partition)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        for partition in self._floors.partitions():
+            if topics is None or partition in topics or partition.topic in topics:
+                yield partition
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._floors.floor(tp)
+
+    def ack(self, message: Any) -> bool:
+        """Release the message; it says nothing about what may be committed."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Book nothing: Faust's read offset also jumps when it seeks, so `topologies.lanes` looks for gaps."""
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        assigned = self.assignment()
+        committable = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not committable:
+            return False
+        if not await self._commit(committable):
+            self._commit_health.failed_commits += 1
+            metrics.COMMITS.labels("failed").inc()
+            return False
+        self._committed_offset.update(committable)
+        self._commit_health.last_commit_s = time.monotonic()
+        metrics.COMMITS.labels("done").inc()
+        return True
+
+
+class _PromptThread(AIOKafkaConsumerThread):
+    """The consumer thread with a shorter wait of its fetches, and commits that may fail."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # Faust crashes the app for every failure. A commit is made again a second later with a newer floor,
+        # so a broker that is away or a rebalance under way is no reason to die; the watchdog is for the rest.
+        pairs = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            await self._ensure_consumer().commit(pairs)
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.warning("commit_failed", error=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+
+class FloorTransport(Transport):
+    """The aiokafka transport with `FloorConsumer`."""
+
+    Consumer = FloorConsumer
