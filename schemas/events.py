@@ -113,6 +113,8 @@ class ServiceHealth(Event):
     pane_s: int
     window_s: int
     revision: int
+    version: int = Field(0, description="Offset in telemetry.rollups up to which this picture goes: stores replace by it.")
+    driven: bool = Field(False, description="The tenant is on a driven clock (a replay).")
     final: bool = Field(description="The pane is closed: only a re-measurement can revise it.")
     pane: RedStats
     window: RedStats
@@ -184,6 +186,7 @@ class ServiceDeviations(Event):
     node_kind: NodeKind
     pane_start_ns: int
     revision: int
+    driven: bool = Field(False, description="As in ServiceHealth.")
     state: Literal["learning", "reliable", "quiet"]
     requests: int
     errors: int

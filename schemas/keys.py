@@ -28,6 +28,18 @@ UNKNOWN_SERVICE = "unknown_service"
 OVERFLOW_OPERATION = "__overflow__"
 """Takes the operations beyond the cap of a service, so its error rate stays right."""
 
+OVERFLOW_SERVICE = "__overflow__"
+"""Takes the services beyond the cap of a tenant."""
+
+CLIENT_NODE = "client"
+"""The virtual node in front of a service whose caller sends no telemetry."""
+
+UNKNOWN_NODE = "unknown"
+"""The virtual node behind a client span that names no peer and whose server span never came."""
+
+PROGRESS_KEY = b"\x00progress"
+"""Key of a record that carries `streams.progress.Progress` and no data; consumers of the JSON topics skip it."""
+
 
 def is_tenant(text: str) -> bool:
     """Tell whether ``text`` may be a tenant id."""
