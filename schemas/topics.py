@@ -15,13 +15,14 @@ DAY_MS = 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic: what its key co-locates, what its value is, and how long it is kept."""
+    """One topic: what its key co-locates, what its value is, and how long it is kept (a compacted one: for good)."""
 
     name: str
     key: str
     value: str
     retention_ms: int
     max_message_bytes: int = 1_048_576
+    compacted: bool = False
 
 
 TRACES = TopicSpec("otel.traces", "any", "OTLP ExportTraceServiceRequest (protobuf or JSON)", 3 * DAY_MS, 4_194_304)
@@ -38,9 +39,18 @@ DEPLOYS = TopicSpec("deploys.events", "tenant", "Deploy JSON", 30 * DAY_MS)
 ALERTS = TopicSpec("alerts", "tenant", "Alert JSON", 30 * DAY_MS)
 DEAD_LETTERS = TopicSpec("dead-letters", "topic:partition:offset:item", "DeadLetter JSON", 14 * DAY_MS)
 
+BASELINES_TABLE = TopicSpec("incidentscope.baselines-changelog", "tenant|service", "baseline state", -1, compacted=True)
+SLO_TABLE = TopicSpec("incidentscope.slo-changelog", "tenant|service", "burn-rate state", -1, compacted=True)
+INCIDENTS_TABLE = TopicSpec("incidentscope.incidents-changelog", "tenant", "open incidents", -1, compacted=True)
+ALERTING_TABLE = TopicSpec("incidentscope.alerting-changelog", "tenant|incident", "notified so far", -1, compacted=True)
+
+TABLES = (BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE)
+"""Changelogs of the Faust tables: long-memory states, the newest value of each key."""
+
 RAW_TOPICS = (TRACES, METRICS, LOGS)
 ALL_TOPICS = (
     *RAW_TOPICS, STUBS, ROLLUPS, HEALTH, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS, DEAD_LETTERS,
+    *TABLES,
 )  # fmt: skip
 
 

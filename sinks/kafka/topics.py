@@ -93,9 +93,13 @@ def _state(topic: TopicSpec, partitions: int, settings: Settings, config: dict[s
         problem = f"has {partitions} partitions, INCIDENTSCOPE_PARTITIONS is {settings.partitions}"
         remedy = f"set INCIDENTSCOPE_PARTITIONS={partitions} (every topic must have the same number), or recreate it"
         return TopicState(topic.name, partitions, problem, remedy)
-    if "compact" in config.get("cleanup.policy", "delete"):
+    policy = config.get("cleanup.policy", _policy(topic))
+    if "compact" in policy and not topic.compacted:
         remedy = _alter_command(settings, topic.name, "cleanup.policy=delete")
         return TopicState(topic.name, partitions, "is compacted: records would vanish from under the worker", remedy)
+    if "delete" in policy and topic.compacted:
+        remedy = _alter_command(settings, topic.name, "cleanup.policy=compact")
+        return TopicState(topic.name, partitions, "is not compacted: the state of quiet keys would expire", remedy)
     limit_bytes = int(config.get("max.message.bytes", topic.max_message_bytes))
     if limit_bytes < topic.max_message_bytes:
         problem = f"takes messages of {limit_bytes} bytes, {topic.max_message_bytes} are needed"
@@ -136,9 +140,13 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: Itera
             )
 
 
+def _policy(topic: TopicSpec) -> str:
+    return "compact" if topic.compacted else "delete"
+
+
 def _new_topic(topic: TopicSpec, settings: Settings) -> NewTopic:
     configs = {
-        "cleanup.policy": "delete",
+        "cleanup.policy": _policy(topic),
         "retention.ms": str(topic.retention_ms),
         "max.message.bytes": str(topic.max_message_bytes),
     }
