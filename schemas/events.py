@@ -159,6 +159,7 @@ class SeriesScore(Event):
     score: float
     unit: Literal["ms", "ratio", "per_s", "x"]
     requests: int = Field(description="On how much traffic the value rests.")
+    evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
 
@@ -265,6 +266,7 @@ class IncidentEvent(Event):
     sequence: int
     kind: Literal["opened", "service_joined", "severity_changed", "updated", "resolved", "reopened"]
     at_ns: int = Field(description="Event time: the end of the pane that decided it.")
+    decided_at_ns: int = Field(0, description="Arrival clock when it was decided: at_ns plus settling and pairing.")
     onset_ns: int = Field(description="Start of the first deviating pane.")
     state: IncidentState
     severity: Severity
