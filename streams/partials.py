@@ -1,0 +1,238 @@
+"""What one source partition knows of one pane of one service: the record of ``telemetry.rollups``.
+
+A partial is cumulative. Its newer version replaces the older; nothing is ever added to something stored.
+A pane of a service is the merge of the latest partial of each source, and merging is associative and
+commutative, so it does not matter how the telemetry was spread over partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import msgpack
+
+from schemas.errors import BadPayload, RejectReason
+from schemas.events import ConnectionType, NodeKind
+from streams.latency import Bins, add_into
+
+FORMAT = 1
+
+
+class SpanKind(IntEnum):
+    """OTLP's span kinds (opentelemetry-proto, trace.proto)."""
+
+    UNSPECIFIED = 0
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+ENTRY_KINDS = (SpanKind.SERVER, SpanKind.CONSUMER)
+"""The kinds that count as requests of a service."""
+
+SEVERITIES = ("unspecified", "trace", "debug", "info", "warn", "error", "fatal")
+"""Names of the severity ranges of OTLP logs, by ``(severity_number + 3) // 4``."""
+
+OperationKey = tuple[str, int]
+"""(operation, span kind)"""
+
+EdgeKey = tuple[str, str, str]
+"""(client node, its `NodeKind`, `ConnectionType`); the server is the partial's own service."""
+
+Sample = tuple[int, bytes]
+"""(duration_ns, trace id of 16 bytes)"""
+
+
+@dataclass(slots=True)
+class OperationTally:
+    """Counts and sketches of one operation."""
+
+    requests: int = 0
+    errors: int = 0
+    latency: Bins = field(default_factory=dict)
+    self_time: Bins = field(default_factory=dict)
+
+    def add(self, other: OperationTally) -> None:
+        """Add another source's counts."""
+        self.requests += other.requests
+        self.errors += other.errors
+        add_into(self.latency, other.latency)
+        add_into(self.self_time, other.self_time)
+
+
+@dataclass(slots=True)
+class EdgeTally:
+    """Counts and sketches of one incoming edge. ``paired + virtual + expired <= requests``."""
+
+    requests: int = 0
+    errors: int = 0
+    paired: int = 0
+    virtual: int = 0
+    expired: int = 0
+    client: Bins = field(default_factory=dict)
+    server: Bins = field(default_factory=dict)
+    gap: Bins = field(default_factory=dict)
+
+    def add(self, other: EdgeTally) -> None:
+        """Add another source's counts."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.paired += other.paired
+        self.virtual += other.virtual
+        self.expired += other.expired
+        add_into(self.client, other.client)
+        add_into(self.server, other.server)
+        add_into(self.gap, other.gap)
+
+
+@dataclass(slots=True)
+class Samples:
+    """Exemplars: the 2 slowest, 2 failing (smallest trace ids) and 1 normal entry span, ties by trace id."""
+
+    slow: list[Sample] = field(default_factory=list)
+    failing: list[Sample] = field(default_factory=list)
+    normal: list[Sample] = field(default_factory=list)
+
+    def add(self, other: Samples) -> None:
+        """Keep the best of both."""
+        self.slow = slowest(self.slow + other.slow)
+        self.failing = first_by_id(self.failing + other.failing, 2)
+        self.normal = first_by_id(self.normal + other.normal, 1)
+
+
+def slowest(samples: list[Sample], keep: int = 2) -> list[Sample]:
+    """Return the slowest samples of different traces; ties go to the smaller trace id."""
+    chosen: dict[bytes, int] = {}
+    for duration_ns, trace_id in sorted(samples, key=lambda sample: (-sample[0], sample[1])):
+        if trace_id not in chosen:
+            chosen[trace_id] = duration_ns
+            if len(chosen) == keep:
+                break
+    return [(duration_ns, trace_id) for trace_id, duration_ns in chosen.items()]
+
+
+def first_by_id(samples: list[Sample], keep: int) -> list[Sample]:
+    """Return samples with the smallest trace ids (a hash by nature, so a fair draw), the slowest of each trace."""
+    chosen: dict[bytes, int] = {}
+    for duration_ns, trace_id in samples:
+        chosen[trace_id] = max(duration_ns, chosen.get(trace_id, 0))
+    return [(chosen[trace_id], trace_id) for trace_id in sorted(chosen)[:keep]]
+
+
+@dataclass(slots=True)
+class PaneContents:
+    """Everything a pane knows, without whose it is."""
+
+    operations: dict[OperationKey, OperationTally] = field(default_factory=dict)
+    edges: dict[EdgeKey, EdgeTally] = field(default_factory=dict)
+    log_severities: dict[str, int] = field(default_factory=dict)
+    samples: Samples = field(default_factory=Samples)
+    late_items: int = 0
+
+    def add(self, other: PaneContents) -> None:
+        """Merge another source's contents into this one; ``other`` is left alone."""
+        for operation, tally in other.operations.items():
+            self.operations.setdefault(operation, OperationTally()).add(tally)
+        for edge, edge_tally in other.edges.items():
+            self.edges.setdefault(edge, EdgeTally()).add(edge_tally)
+        for severity, count in other.log_severities.items():
+            self.log_severities[severity] = self.log_severities.get(severity, 0) + count
+        self.samples.add(other.samples)
+        self.late_items += other.late_items
+
+    def copy(self) -> PaneContents:
+        """Return contents that share nothing with these."""
+        twin = PaneContents()
+        twin.add(self)
+        return twin
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was seen."""
+        return not (self.operations or self.edges or self.log_severities or self.late_items)
+
+
+def merge_contents(parts: Iterable[PaneContents]) -> PaneContents:
+    """Merge contents of several sources or panes."""
+    total = PaneContents()
+    for part in parts:
+        total.add(part)
+    return total
+
+
+@dataclass(slots=True)
+class ServicePartial:
+    """The contents of one pane of one service or virtual node as one source partition knows them.
+
+    ``first_offset`` and ``last_offset`` are offsets of the source: a receiver takes a newer partial iff its
+    last offset is larger and its first is not (one rebuilt from too late an offset would be incomplete).
+    """
+
+    tenant: str
+    service: str
+    node_kind: NodeKind
+    pane_start_ns: int
+    source: str
+    first_offset: int
+    last_offset: int
+    contents: PaneContents
+    driven: bool = False
+
+    def replaces(self, older: ServicePartial) -> bool:
+        """Tell whether this version takes the place of ``older``."""
+        return self.last_offset > older.last_offset and self.first_offset <= older.first_offset
+
+    def encode(self) -> bytes:
+        """Return the record's value (msgpack)."""
+        return bytes(
+            msgpack.packb(
+                [
+                    FORMAT, self.tenant, self.service, self.node_kind.value, self.pane_start_ns, self.source,
+                    self.first_offset, self.last_offset, self.driven, _pack(self.contents),
+                ]
+            )
+        )  # fmt: skip
+
+    @classmethod
+    def decode(cls, value: bytes) -> ServicePartial:
+        """Read a record's value; raises `BadPayload` for anything else."""
+        try:
+            _, tenant, service, node_kind, pane_start_ns, source, first, last, driven, contents = msgpack.unpackb(
+                value, strict_map_key=False
+            )
+            return cls(
+                tenant, service, NodeKind(node_kind), int(pane_start_ns), source, int(first), int(last),
+                _unpack(contents), bool(driven),
+            )  # fmt: skip
+        except Exception as error:
+            raise BadPayload(RejectReason.DECODE, f"not a partial: {type(error).__name__}") from None
+
+
+def _pack(contents: PaneContents) -> list[object]:
+    return [
+        [[*key, t.requests, t.errors, t.latency, t.self_time] for key, t in contents.operations.items()],
+        [
+            [*key, e.requests, e.errors, e.paired, e.virtual, e.expired, e.client, e.server, e.gap]
+            for key, e in contents.edges.items()
+        ],
+        contents.log_severities,
+        [contents.samples.slow, contents.samples.failing, contents.samples.normal],
+        contents.late_items,
+    ]
+
+
+def _unpack(packed: Any) -> PaneContents:
+    operations, edges, log_severities, samples, late_items = packed
+    slow, failing, normal = ([(int(duration_ns), bytes(trace_id)) for duration_ns, trace_id in s] for s in samples)
+    return PaneContents(
+        operations={(str(o[0]), int(o[1])): OperationTally(*o[2:]) for o in operations},
+        edges={(str(e[0]), NodeKind(e[1]).value, ConnectionType(e[2]).value): EdgeTally(*e[3:]) for e in edges},
+        log_severities={str(severity): int(count) for severity, count in log_severities.items()},
+        samples=Samples(slow, failing, normal),
+        late_items=int(late_items),
+    )
