@@ -1,0 +1,5 @@
+"""The whole stack without Docker: real servers from PyPI as children of this process."""
+
+from deploy.embedded.stack import EmbeddedStack
+
+__all__ = ["EmbeddedStack"]

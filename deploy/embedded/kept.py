@@ -1,0 +1,67 @@
+"""Servers that run as long as we do: this process's side of the keeper."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.embedded import keeper
+from deploy.embedded.servers import Child
+
+STOP_PATIENCE_S = keeper.STOP_PATIENCE_S + 5.0
+
+
+class KeptServers:
+    """Child processes under a keeper: started on entering, ended on leaving or when this process is gone.
+
+    ``pids`` names the started ones, ``ended`` those that ended by themselves, with their exit status.
+    ``hold_open`` are file descriptors (a lock, say) that the keeper holds until all servers are gone.
+    """
+
+    def __init__(self, children: list[Child], hold_open: list[int] | None = None) -> None:
+        self.children = children
+        self.pids: dict[str, int] = {}
+        self.ended: dict[str, int] = {}
+        self._hold_open = hold_open or []
+        self._keeper: asyncio.subprocess.Process | None = None
+        self._reports: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._keeper = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(Path(keeper.__file__)),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            start_new_session=True, pass_fds=self._hold_open,
+        )  # fmt: skip
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(json.dumps([child.as_json() for child in self.children]).encode() + b"\n")
+        self._reports = asyncio.create_task(self._read_reports(self._keeper))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the servers in good order, and return when they are gone."""
+        assert self._keeper is not None
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._keeper.wait(), STOP_PATIENCE_S)
+        if self._keeper.returncode is None:
+            self._keeper.kill()
+            await self._keeper.wait()
+        if self._reports is not None:
+            await self._reports
+
+    async def _read_reports(self, running: asyncio.subprocess.Process) -> None:
+        """Note what the keeper says until it ends."""
+        assert running.stdout is not None
+        async for line in running.stdout:
+            fact = json.loads(line)
+            self.pids.update(fact.get("started", {}))
+            if "ended" in fact:
+                self.ended[fact["ended"]] = fact["status"]

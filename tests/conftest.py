@@ -1,0 +1,164 @@
+"""Fixtures that bring real services: one embedded stack a session, and what keeps tests apart on it.
+
+=================  =======================================================================================
+`stack`            session: Settings of the running embedded stack (shared broker, Postgres, Valkey, chDB)
+`settings`         a test's own: new Postgres database, ClickHouse database, Redis database, consumer group
+                   and data folder, on the shared broker (whose topics the tests share)
+`own_broker`       like `settings`, with an empty embedded broker of its own
+`broker`           like `own_broker`, run once on the embedded broker and once on Apache Kafka where there is one
+`own_kafka`        like `own_broker`, with Apache Kafka, emptied (marker ``kafka``)
+`apache_kafka`     session: bootstrap address of an Apache Kafka (marker ``kafka``)
+=================  =======================================================================================
+
+chDB allows one folder per process, so every test of a session uses the folder of `stack`, in its own database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import clickhouse_connect
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from deploy.embedded import EmbeddedStack
+from deploy.embedded.kept import KeptServers
+from deploy.embedded.servers import Child
+from deploy.embedded.stack import any_free_port
+from schemas.settings import Settings
+
+NEEDS = {"kafka": "APACHE_KAFKA_DIR", "otelcol": "OTELCOL_DIR", "recordings": "INCIDENTSCOPE_RECORDINGS"}
+"""Markers, and the variable that must name a folder for their tests to run."""
+
+KAFKA_PATIENCE_S = 120.0
+REDIS_DATABASES = 16
+
+numbers = itertools.count(1)
+
+for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") and name not in NEEDS.values()]:
+    del os.environ[name]  # a developer's own settings must not reach the tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs something this machine does not name."""
+    for item in items:
+        for marker, variable in NEEDS.items():
+            if item.get_closest_marker(marker) and not os.environ.get(variable):
+                item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """Run the embedded stack for the session; give its settings."""
+    folder = tmp_path_factory.mktemp("stack")
+    async with EmbeddedStack(Settings(data_dir=folder, _env_file=None), preferred_ports=False) as settings:
+        yield settings
+
+
+@pytest.fixture
+async def settings(stack: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Give settings with empty databases of their own on the shared stack."""
+    number = next(numbers)
+    name = f"test_{number}"
+    redis_url = f"{stack.redis_url.get_secret_value().rpartition('/')[0]}/{number % REDIS_DATABASES}"
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushdb()
+    await asyncio.to_thread(_clickhouse, stack, f"CREATE DATABASE {name}")
+    await _postgres(stack, f"CREATE DATABASE {name}")
+    yield stack.model_copy(
+        update={
+            "data_dir": tmp_path / "data",
+            "consumer_group": name,
+            "redis_url": SecretStr(redis_url),
+            "postgres_dsn": SecretStr(_with_path(stack.postgres_dsn, name)),
+            "clickhouse_dsn": SecretStr(f"{stack.clickhouse_dsn.get_secret_value()}?database={name}"),
+        }
+    )
+    await asyncio.to_thread(_clickhouse, stack, f"DROP DATABASE {name}")
+    await _postgres(stack, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def own_broker(settings: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Give settings with an empty embedded broker of their own."""
+    only_broker = settings.model_copy(update={"kafka_brokers": "", "data_dir": tmp_path / "broker"})
+    async with EmbeddedStack(only_broker, preferred_ports=False) as with_broker:
+        yield settings.model_copy(update={"kafka_brokers": with_broker.kafka_brokers})
+
+
+@pytest.fixture
+async def own_kafka(settings: Settings, apache_kafka: str) -> Settings:
+    """Give settings with Apache Kafka, emptied."""
+    await _delete_topics(apache_kafka)
+    return settings.model_copy(update={"kafka_brokers": apache_kafka})
+
+
+@pytest.fixture(params=["own_broker", pytest.param("own_kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Settings:
+    """Give settings with an empty broker: once the embedded one, once Apache Kafka where it is available."""
+    settings: Settings = request.getfixturevalue(request.param)
+    return settings
+
+
+@pytest.fixture(scope="session")
+async def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Run an Apache Kafka for the session; give its bootstrap address."""
+    folder = tmp_path_factory.mktemp("kafka")
+    port, controller_port = any_free_port(), any_free_port()
+    log = folder / "kafka.log"
+    argv = [_kafka_start_script(), str(folder / "data"), str(port), str(controller_port)]
+    async with KeptServers([Child("kafka", argv, str(folder), str(log))]) as kept:
+        await _until_logged(log, "Kafka Server started", kept)
+        yield f"127.0.0.1:{port}"
+
+
+def _kafka_start_script() -> str:
+    return str(Path(os.environ["APACHE_KAFKA_DIR"]).absolute() / "start")
+
+
+async def _until_logged(log: Path, text: str, kept: KeptServers) -> None:
+    async with asyncio.timeout(KAFKA_PATIENCE_S):
+        while text not in _text_of(log):
+            assert not kept.ended, _text_of(log)[-2000:]
+            await asyncio.sleep(0.2)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+async def _delete_topics(address: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        while topics := [topic for topic in await admin.list_topics() if not topic.startswith("__consumer")]:
+            await admin.delete_topics(topics)
+    finally:
+        await admin.close()
+
+
+def _clickhouse(stack: Settings, statement: str) -> None:
+    client = clickhouse_connect.get_client(dsn=stack.clickhouse_dsn.get_secret_value())
+    try:
+        client.command(statement)
+    finally:
+        client.close()
+
+
+async def _postgres(stack: Settings, statement: str) -> None:
+    connection = await asyncpg.connect(stack.postgres_dsn.get_secret_value())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _with_path(dsn: SecretStr, database: str) -> str:
+    return f"{dsn.get_secret_value().rpartition('/')[0]}/{database}"
