@@ -1,0 +1,95 @@
+"""Lanes: each partition's records in order, once, and nothing of an earlier assignment."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from topologies.lanes import Lanes
+from topologies.offsets import Floors
+
+
+def event(offset: int, partition: int = 0, generation: int = 1, topic: str = "t") -> Any:
+    message = SimpleNamespace(
+        tp=TP(topic, partition),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=None,
+        value=b"v%d" % offset,
+        headers=[("h", b"1")],
+        timestamp=1_700_000_000.123,
+        generation_id=generation,
+    )
+    return SimpleNamespace(message=message)
+
+
+@dataclass
+class Group:
+    generation: int = 1
+    floors: Floors = field(default_factory=Floors)
+
+    def lanes(self, committed: int | None = None) -> Lanes[list[int]]:
+        return Lanes("s", ["t"], self.floors, lambda: self.generation, lambda _: [], lambda _: committed)
+
+
+def offsets(batches: Any) -> dict[int, list[int]]:
+    return {lane.partition.partition: [record.offset for record in records] for lane, records in batches}
+
+
+def test_batch_is_split_by_partition_in_order() -> None:
+    lanes = Group().lanes()
+    batches = lanes.split([event(5), event(1, partition=1), event(6), event(2, partition=1)])
+    assert offsets(batches) == {0: [5, 6], 1: [1, 2]}
+
+
+def test_record_carries_headers_and_the_timestamp_in_whole_milliseconds() -> None:
+    [(_, [record])] = Group().lanes().split([event(5)])
+    assert record.headers == (("h", b"1"),)
+    assert record.timestamp_ns == 1_700_000_000_123_000_000
+
+
+def test_records_of_another_generation_are_dropped() -> None:
+    group = Group(generation=2)
+    assert group.lanes().split([event(5, generation=1)]) == []
+
+
+def test_record_that_was_read_already_is_dropped() -> None:
+    lanes = Group().lanes()
+    lanes.split([event(5), event(6)])
+    assert offsets(lanes.split([event(5), event(6), event(7)])) == {0: [7]}
+
+
+def test_rebalance_starts_a_new_state_and_allows_a_rewind() -> None:
+    group = Group()
+    lanes = group.lanes()
+    [(old, _)] = lanes.split([event(5), event(6)])
+    old.state.append(1)
+    group.generation = 2
+    [(new, records)] = lanes.split([event(3, generation=2)])
+    assert not lanes.is_current(old)
+    assert lanes.is_current(new)
+    assert new.state == []
+    assert [record.offset for record in records] == [3]
+
+
+def test_skipped_offsets_are_counted_also_before_the_first_record() -> None:
+    def missing() -> float:
+        return REGISTRY.get_sample_value("incidentscope_records_missing_total", {"topic": "gap"}) or 0.0
+
+    floors = Floors()
+    lanes = Lanes("s", ["gap"], floors, lambda: 1, lambda _: None, lambda _: 10)
+    lanes.split([event(12, topic="gap"), event(13, topic="gap"), event(20, topic="gap")])
+    assert missing() == 2 + 6
+
+
+def test_report_goes_to_the_floors_with_the_lanes_position() -> None:
+    group = Group()
+    lanes = group.lanes()
+    group.floors.begin(1)
+    [(lane, _)] = lanes.split([event(5), event(6)])
+    lanes.report(lane, needed=5)
+    assert group.floors.floor(TP("t", 0)) == 5
+    assert group.floors.position(TP("t", 0)) == 7
