@@ -137,4 +137,24 @@ DELIVERIES = MetricSpec(
     "incidentscope_alert_deliveries_total", "counter", "Attempts to deliver an alert, by outcome.", ("route", "outcome")
 )
 
+API_REQUESTS = MetricSpec(
+    "incidentscope_api_requests_total",
+    "counter",
+    "HTTP requests by route template (never by path) and status; `aborted` when the client hung up.",
+    ("method", "route", "status"),
+)
+API_REQUEST_SECONDS = MetricSpec(
+    "incidentscope_api_request_seconds",
+    "histogram",
+    "Duration of an HTTP request, its body included.",
+    ("method", "route"),
+    _SECONDS,
+)
+API_OTLP_ITEMS = MetricSpec(
+    "incidentscope_api_otlp_items_total",
+    "counter",
+    "Spans, log records and metric points received over OTLP/HTTP, by outcome: forwarded or rejected.",
+    ("tenant", "signal", "outcome"),
+)
+
 ALL_METRICS = tuple(value for value in list(vars().values()) if isinstance(value, MetricSpec))
