@@ -1,0 +1,122 @@
+"""The columns a decoded message becomes: one numpy array a field, strings as indices into a list of names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import RejectReason
+
+MAX_ITEMS = 50_000
+"""Items of one message; more is `RejectReason.TOO_MANY_ITEMS`."""
+
+MAX_RESOURCES = 1_000
+"""Resources (with items) of one message."""
+
+INT64_MAX = (1 << 63) - 1
+
+
+class Signal(StrEnum):
+    """The three signals of OTLP."""
+
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
+class PeerKind(IntEnum):
+    """What a client, producer or consumer span says is on its other side."""
+
+    NONE = 0
+    DATABASE = 1
+    MESSAGING = 2
+    EXTERNAL = 3
+
+
+class SpanFlag(IntFlag):
+    """What was odd about a span that was kept."""
+
+    CLAMPED = 1
+    """A time was 0 or beyond the year 2262."""
+    NEGATIVE = 2
+    """It ended before it started."""
+    UNKNOWN_KIND = 4
+    """Its kind is none of OTLP's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An item that cannot be used; ``item`` is its place in the message (0-based, in wire order)."""
+
+    item: int
+    reason: RejectReason
+    detail: str
+
+
+@dataclass(slots=True)
+class SpanColumns:
+    """The accepted spans of one message, in wire order.
+
+    ``service``, ``operation``, ``instance``, ``version`` and ``peer`` index ``names``; -1 is none. ``kind`` is
+    OTLP's enum, ``error`` is status ERROR. Trace ids are two big-endian halves; ``parent_id`` 0 is a root.
+    """
+
+    trace_hi: NDArray[np.uint64]
+    trace_lo: NDArray[np.uint64]
+    span_id: NDArray[np.uint64]
+    parent_id: NDArray[np.uint64]
+    service: NDArray[np.int32]
+    operation: NDArray[np.int32]
+    instance: NDArray[np.int32]
+    version: NDArray[np.int32]
+    peer: NDArray[np.int32]
+    peer_kind: NDArray[np.uint8]
+    kind: NDArray[np.uint8]
+    error: NDArray[np.bool_]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    names: list[str]
+    rejects: list[Reject] = field(default_factory=list)
+    repaired: int = 0
+    """Names that were not UTF-8."""
+    truncated: int = 0
+    """Names that were cut."""
+
+    def __len__(self) -> int:
+        """How many spans were accepted."""
+        return len(self.span_id)
+
+
+@dataclass(slots=True)
+class LogColumns:
+    """The accepted log records of one message. ``severity`` indexes `streams.partials.SEVERITIES`."""
+
+    service: NDArray[np.int32]
+    time_ns: NDArray[np.int64]
+    severity: NDArray[np.uint8]
+    names: list[str]
+    rejects: list[Reject] = field(default_factory=list)
+    repaired: int = 0
+    truncated: int = 0
+
+    def __len__(self) -> int:
+        """How many records were accepted."""
+        return len(self.time_ns)
+
+
+@dataclass(slots=True)
+class MetricCounts:
+    """How many metrics and points a message holds; the windows do not use their values."""
+
+    metrics: int
+    points: dict[str, int]
+    """Data points by type: gauge, sum, histogram, exponential_histogram, summary."""
+    rejects: list[Reject] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many data points were accepted."""
+        return sum(self.points.values())

@@ -1,0 +1,87 @@
+"""Open what a producer sent: unpack it within bounds, and turn OTLP JSON into protobuf."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import zstandard
+
+from schemas.errors import BadPayload, RejectReason
+from streams.otlp.columns import Signal
+from streams.otlp.otlp_json import json_to_protobuf
+
+MAX_UNPACKED_BYTES = 20 * 1024 * 1024
+"""Of one message after decompression."""
+
+MAX_RATIO = 100
+"""Of unpacked to packed size."""
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_BOM = b"\xef\xbb\xbf"
+
+
+def open_payload(raw: bytes | None, signal: Signal | None = None) -> bytes:
+    """Return a message's OTLP protobuf bytes.
+
+    Raises `BadPayload`: ``null_value``, ``too_large``, ``decode``, or ``wrong_signal`` when ``signal`` is given
+    and JSON says it is another. Protobuf is returned as it is, without a look inside.
+    """
+    if raw is None:
+        raise BadPayload(RejectReason.NULL_VALUE, "the record has no value")
+    if raw[:2] == _GZIP:
+        raw = _gunzip(raw)
+    elif raw[:4] == _ZSTD:
+        raw = _unzstd(raw)
+    if _is_json(raw):
+        return json_to_protobuf(raw, signal)
+    return raw
+
+
+def _is_json(raw: bytes) -> bool:
+    """Tell JSON from protobuf by its first byte; an OTLP request starts with 0x0a, which is also a newline."""
+    if raw[:1] == b"{" or raw[:3] == _BOM:
+        return True
+    if raw[:1] not in (b" ", b"\t", b"\r", b"\n"):
+        return False
+    text = raw.strip()
+    return text[:1] == b"{" and text[-1:] == b"}" and text[1:].lstrip()[:1] in (b'"', b"}")
+
+
+def _limit(packed_bytes: int) -> int:
+    return min(MAX_UNPACKED_BYTES, MAX_RATIO * packed_bytes)
+
+
+def _too_large(packed_bytes: int) -> BadPayload:
+    return BadPayload(RejectReason.TOO_LARGE, f"{packed_bytes} packed bytes unpack to more than {_limit(packed_bytes)}")
+
+
+def _gunzip(raw: bytes) -> bytes:
+    """Unpack gzip, also of several members (RFC 1952)."""
+    limit, unpacked, rest = _limit(len(raw)), bytearray(), raw
+    try:
+        while rest:
+            member = zlib.decompressobj(wbits=31)
+            unpacked += member.decompress(rest, limit + 1 - len(unpacked))
+            if len(unpacked) > limit:
+                raise _too_large(len(raw))
+            if not member.eof:
+                raise BadPayload(RejectReason.DECODE, "truncated gzip")
+            rest = member.unused_data
+    except zlib.error:
+        raise BadPayload(RejectReason.DECODE, "broken gzip") from None
+    return bytes(unpacked)
+
+
+def _unzstd(raw: bytes) -> bytes:
+    limit = _limit(len(raw))
+    try:
+        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES)
+        with unpacker.stream_reader(io.BytesIO(raw), read_across_frames=True) as reader:
+            unpacked = reader.read(limit + 1)
+    except zstandard.ZstdError:
+        raise BadPayload(RejectReason.DECODE, "broken zstd") from None
+    if len(unpacked) > limit:
+        raise _too_large(len(raw))
+    return bytes(unpacked)

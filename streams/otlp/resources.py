@@ -1,0 +1,42 @@
+"""What is the same for all three signals: walk the resources, name their service, keep to the caps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from schemas.errors import BadPayload, RejectReason
+from schemas.keys import UNKNOWN_SERVICE
+from streams.otlp.attributes import Names, read_attributes
+from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES
+
+RESOURCE_KEYS = frozenset((b"service.name", b"service.instance.id", b"service.version"))
+
+
+class ResourceNames(NamedTuple):
+    """Indices into `Names`; instance and version are -1 when the resource does not say."""
+
+    service: int
+    instance: int
+    version: int
+
+
+def name_resource(resource: Any, names: Names) -> ResourceNames:
+    """Intern the service name, instance id and version of a resource."""
+    attributes = read_attributes(resource.attributes, RESOURCE_KEYS)
+    instance, version = attributes.get("service.instance.id", ""), attributes.get("service.version", "")
+    return ResourceNames(
+        names.of_text(attributes.get("service.name", "") or UNKNOWN_SERVICE),
+        names.of_text(instance) if instance else -1,
+        names.of_text(version) if version else -1,
+    )
+
+
+def check_caps(items_by_resource: list[int]) -> int:
+    """Return the number of items; raises `BadPayload` (``too_many_items``) beyond the caps of a message."""
+    items = sum(items_by_resource)
+    resources = sum(1 for count in items_by_resource if count)
+    if items > MAX_ITEMS:
+        raise BadPayload(RejectReason.TOO_MANY_ITEMS, f"{items} items, at most {MAX_ITEMS} are taken")
+    if resources > MAX_RESOURCES:
+        raise BadPayload(RejectReason.TOO_MANY_ITEMS, f"{resources} resources, at most {MAX_RESOURCES} are taken")
+    return items
