@@ -1,0 +1,42 @@
+# Everything a newcomer types. Each target sets up .venv first when needed (once; `make demo PYTHON=...` to choose).
+VENV ?= .venv
+READY = $(VENV)/.ready
+RUN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench clean distclean
+
+help:  ## show this help
+	@echo "IncidentScope: telemetry in, ranked incidents and alerts out."
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Everything else: $(RUN)/incidentscope --help (after any of the above)"
+
+$(READY): pyproject.toml deploy/set-up
+	@VENV=$(VENV) PYTHON="$(PYTHON)" deploy/set-up
+
+demo: $(READY)  ## a real small shop, a real fault, an incident with ranked causes and a delivered alert
+	@$(RUN)/incidentscope demo
+
+up: $(READY)  ## the stack and the product, waiting for your telemetry; Ctrl-C ends it
+	@$(RUN)/incidentscope up
+
+test: $(READY)  ## the test suite (TESTS=path and ARGS=... narrow it)
+	$(RUN)/python -m pytest $(TESTS) $(ARGS)
+
+check: $(READY)  ## lint, format, types, import contracts
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+bench: $(READY)  ## benchmarks, as ratios
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+clean:  ## remove caches and the data folder of the embedded stack
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .incidentscope
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean  ## clean, and remove .venv
+	rm -rf $(VENV)
