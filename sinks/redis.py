@@ -1,0 +1,171 @@
+"""Redis or Valkey: the current picture and rate limits. Nothing here that cannot be rebuilt.
+
+Every function raises `StoreUnavailable` when the server is away; the pipeline counts that and goes on, and an
+API lets the request through. The keys of a tenant share a hash tag, so they work on a cluster::
+
+    is:{TENANT}:services           set of the services that have a picture
+    is:{TENANT}:picture:SERVICE    hash: v = version, d = ServiceHealth JSON; expires
+    is:{TENANT}:bucket:NAME        hash: t = tokens, w = wall-clock second of the last take; expires
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from schemas.errors import SetupError, StoreRejected, StoreUnavailable
+from schemas.events import ServiceHealth
+from schemas.settings import Settings
+
+Client = Redis
+
+PICTURE_TTL_S = 3600
+"""A service that nobody reports on for this long leaves the picture."""
+
+
+def open_redis(settings: Settings) -> Client:
+    """Make a client that connects when first used and gives up on a silent server after 2 s.
+
+    Raises `SetupError` when the URL is missing or cannot be read.
+    """
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        raise SetupError("no Redis is set", "set INCIDENTSCOPE_REDIS_URL=redis://:password@host:6379/0")
+    one_more_try = Retry(NoBackoff(), 1)  # for a pooled connection that died; waiting is the caller's business
+    try:
+        return Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=one_more_try)
+    except ValueError:  # not chained: its text may quote the URL, and with it the password
+        raise SetupError(
+            "the Redis URL cannot be read", "write it as redis://:password@host:6379/0, rediss://... or unix://path"
+        ) from None
+
+
+async def ping(client: Client) -> str:
+    """Return the server's version. Raises `StoreUnavailable` or `StoreRejected` (a wrong password, say)."""
+    with translated("asking for the version"):
+        facts: dict[str, Any] = await client.info("server")
+    return str(facts.get("valkey_version") or facts.get("redis_version"))
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the driver's errors into `StoreUnavailable` (try again) and `StoreRejected` (never)."""
+    try:
+        yield
+    except (AuthenticationError, ResponseError) as error:
+        later = isinstance(error, ResponseError) and str(error).startswith(_LATER_REPLIES)
+        raise (StoreUnavailable if later else StoreRejected)(f"Redis, {doing}: {error}") from error
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"Redis, {doing}: {type(error).__name__}: {error}") from error
+
+
+_LATER_REPLIES = ("OOM", "MISCONF", "READONLY", "You can't write against a read only", "CLUSTERDOWN", "TRYAGAIN")
+"""Replies that pass: out of memory, no disk, a replica during fail-over, a cluster that rearranges itself."""
+
+# KEYS: picture, services. ARGV: version, document, service, life in ms.
+# Versions are zero-padded decimals: Lua numbers are doubles, which cannot tell nanosecond instants apart.
+_SET_HEALTH = """
+local stored = redis.call('HGET', KEYS[1], 'v')
+if stored and stored >= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 'd', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+
+
+async def set_health(client: Client, health: ServiceHealth, *, ttl_s: float = PICTURE_TTL_S) -> bool:
+    """Make this the current picture of its service, unless a newer one is there.
+
+    Newer is the later pane, then the larger version, then the larger revision. Returns whether it was set.
+    """
+    version = f"{health.pane_start_ns:020d}.{health.version:020d}.{health.revision:010d}"
+    keys = (_picture_key(health.tenant, health.service), _services_key(health.tenant))
+    document = health.model_dump_json()
+    with translated("setting a picture"):
+        done = await client.eval(_SET_HEALTH, 2, *keys, version, document, health.service, round(ttl_s * 1000))
+    return bool(done)
+
+
+async def picture(client: Client, tenant: str) -> list[ServiceHealth]:
+    """Return the current health of every service and node of the tenant, by name."""
+    with translated("reading the picture"):
+        names = sorted(_text(name) for name in await client.smembers(_services_key(tenant)))
+        async with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hget(_picture_key(tenant, name), "d")
+            documents = await pipe.execute() if names else []
+        gone = [name for name, document in zip(names, documents, strict=True) if document is None]
+        for name in gone:
+            await client.eval(_FORGET, 2, _picture_key(tenant, name), _services_key(tenant), name)
+    return [ServiceHealth.model_validate_json(document) for document in documents if document is not None]
+
+
+# Checked again on the server: the service may have come back since it was found missing.
+_FORGET = "if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('SREM', KEYS[2], ARGV[1]) end return 0"
+
+
+async def service_health(client: Client, tenant: str, service: str) -> ServiceHealth | None:
+    """Return the current health of one service, None when there is none."""
+    with translated("reading a picture"):
+        document = await client.hget(_picture_key(tenant, service), "d")
+    return None if document is None else ServiceHealth.model_validate_json(document)
+
+
+def _text(reply: bytes | str) -> str:
+    return reply.decode() if isinstance(reply, bytes) else reply
+
+
+def _services_key(tenant: str) -> str:
+    return f"is:{{{tenant}}}:services"
+
+
+def _picture_key(tenant: str, service: str) -> str:
+    return f"is:{{{tenant}}}:picture:{service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The answer of a rate limit. ``retry_after_s`` is when the cost would be there; 0 when allowed."""
+
+    allowed: bool
+    remaining: int
+    retry_after_s: float
+
+
+# KEYS: bucket. ARGV: capacity, tokens per second, cost, wall-clock second. Tokens travel as text: Lua numbers
+# become integers on the way out.
+_TAKE = """
+local capacity, per_s, cost, wall_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local stored = redis.call('HMGET', KEYS[1], 't', 'w')
+local tokens, then_s = tonumber(stored[1] or capacity), tonumber(stored[2] or wall_s)
+tokens = math.min(capacity, tokens + math.max(0, wall_s - then_s) * per_s)
+local allowed = 0
+if tokens >= cost then tokens = tokens - cost; allowed = 1 end
+redis.call('HSET', KEYS[1], 't', string.format('%.6f', tokens), 'w', string.format('%.6f', math.max(wall_s, then_s)))
+redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / per_s * 1000) + 1000)
+return {allowed, string.format('%.6f', tokens)}
+"""
+
+
+async def take(
+    client: Client, tenant: str, bucket: str, *, capacity: float, per_s: float, wall_s: float, cost: float = 1.0
+) -> Allowance:
+    """Take ``cost`` tokens from a bucket that holds ``capacity`` and fills by ``per_s``, or nothing.
+
+    The wall clock is handed in; one that goes back gives nothing and takes nothing. A cost above the capacity
+    is never allowed.
+    """
+    key = f"is:{{{tenant}}}:bucket:{bucket}"
+    with translated("asking a rate limit"):
+        allowed, left = await client.eval(_TAKE, 1, key, capacity, per_s, cost, f"{wall_s:.6f}")
+    tokens = float(left)
+    return Allowance(bool(allowed), int(tokens), 0.0 if allowed else (cost - tokens) / per_s)
