@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgpack
 
@@ -44,6 +45,26 @@ class Progress:
             return cls(str(source), int(wall_ns), {str(tenant): int(at_ns) for tenant, at_ns in driven.items()})
         except Exception as error:
             raise BadPayload(RejectReason.DECODE, f"not a progress record: {type(error).__name__}") from None
+
+
+class Clock(Protocol):
+    """What tells an operator how far time has come: a `SourceClock` or a `ProgressClock`."""
+
+    def at(self, tenant: str) -> int:
+        """Return the arrival time up to which everything of this tenant is here (ns); 0 when nothing is known."""
+
+    def is_driven(self, tenant: str) -> bool:
+        """Tell whether the tenant is being replayed."""
+
+    def progress(self, source: str, delay_ns: int = 0) -> Progress:
+        """Return the clock as a record of ``source``, ``delay_ns`` behind."""
+
+
+def reading_of(progress: Progress | None, tenant: str, driven: bool) -> int:
+    """Return what a saved clock reads for a tenant; 0 without one, or for a replay it has not seen."""
+    if progress is None:
+        return 0
+    return progress.driven.get(tenant, 0 if driven else progress.wall_ns)
 
 
 class SourceClock:
@@ -82,9 +103,10 @@ class SourceClock:
         """Tell whether the tenant is being replayed."""
         return tenant in self._driven
 
-    def progress(self) -> Progress:
-        """Return what to broadcast once everything observed so far has been sent on."""
-        return Progress(self.source, self.wall_ns, dict(self._driven))
+    def progress(self, source: str = "", delay_ns: int = 0) -> Progress:
+        """Return what to broadcast once everything observed so far has been sent on; its own source by default."""
+        driven = {tenant: max(0, at_ns - delay_ns) for tenant, at_ns in self._driven.items()}
+        return Progress(source or self.source, max(0, self.wall_ns - delay_ns), driven)
 
     def drain_losses(self) -> list[Loss]:
         """Return the records whose driven time was ignored since the last drain."""

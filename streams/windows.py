@@ -12,7 +12,6 @@ All instants are integer Unix nanoseconds in event time; a pane is half-open and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from schemas.losses import LossReason
 from schemas.settings import Settings
@@ -76,13 +75,6 @@ class WindowConfig:
     def published_ns(self, pane_start_ns: int) -> int:
         """Return when a pane is first published: its end plus the settling time."""
         return pane_start_ns + self.pane_ns + self.settle_ns
-
-
-class Clock(Protocol):
-    """Tells how far time has come for a tenant (`streams.progress` has the two implementations)."""
-
-    def at(self, tenant: str) -> int:
-        """Return the arrival time up to which everything of this tenant is here; 0 when nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,62 @@
+"""Group rows of columns by integer keys: one stable sort instead of a dictionary a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+class Runs(NamedTuple):
+    """Rows ordered by key, and where each run of equal keys starts and ends in that order."""
+
+    order: Ints
+    starts: Ints
+    ends: Ints
+
+    @property
+    def first(self) -> Ints:
+        """The first row of each run, in the rows' own order (the sort is stable)."""
+        return self.order[self.starts]
+
+    @property
+    def last(self) -> Ints:
+        """The last row of each run."""
+        return self.order[self.ends - 1]
+
+    @property
+    def counts(self) -> Ints:
+        """How many rows each run has."""
+        return self.ends - self.starts
+
+
+def runs_of(keys: Ints) -> Runs:
+    """Group rows by key; runs come in ascending order of key."""
+    order = np.argsort(keys, kind="stable")
+    return runs_in(keys[order], order)
+
+
+def runs_in(ordered_keys: NDArray[np.int64] | NDArray[np.uint64], order: Ints) -> Runs:
+    """Group rows that are already ordered by key."""
+    count = len(ordered_keys)
+    cuts = np.flatnonzero(ordered_keys[1:] != ordered_keys[:-1]) + 1
+    starts = np.concatenate((np.zeros(min(count, 1), dtype=np.int64), cuts))
+    ends = np.concatenate((cuts, np.full(min(count, 1), count, dtype=np.int64)))
+    return Runs(order, starts, ends)
+
+
+def pack(*parts: tuple[NDArray[np.generic], int]) -> Ints:
+    """Combine columns into one key; each part is (values in [0, size), size). Sizes must multiply to < 2**63."""
+    key = parts[0][0].astype(np.int64)
+    for values, size in parts[1:]:
+        key = key * size + values
+    return key
+
+
+def spread(values: Sequence[int], counts: Sequence[int]) -> Ints:
+    """Repeat each record's value for each of its items."""
+    return np.repeat(np.array(values, dtype=np.int64), counts)

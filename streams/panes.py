@@ -1,0 +1,239 @@
+"""Fold the spans and logs of one source partition into panes.
+
+Items are only buffered as they come; a flush tallies all of them at once with numpy, so the cost of a span
+does not depend on how small the messages are.
+
+Which pane: a span's end, a log's time. Whether an item enters is decided by it and the arrival of its own
+record alone (`streams.lateness`), so that reading the log again gives the same panes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.events import NodeKind
+from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
+from schemas.losses import LossReason
+from streams.lateness import Verdict, judge
+from streams.otlp.columns import LogColumns, SpanColumns
+from streams.partials import ENTRY_KINDS, OperationKey, OperationTally, PaneContents, ServicePartial
+from streams.progress import Clock, Progress, reading_of
+from streams.tally import Batch, Delta, LogTable, SpanTable, tally_late, tally_logs, tally_spans
+from streams.windows import Loss, LossLedger, WindowConfig
+
+
+@dataclass(slots=True)
+class _ServicePane:
+    """The contents so far of one open pane of one service."""
+
+    first_offset: int
+    last_offset: int
+    contents: PaneContents = field(default_factory=PaneContents)
+    entry_operations: int = 0
+
+
+@dataclass(slots=True)
+class _Tenant:
+    driven: bool = False
+    spans: Batch[SpanColumns] = field(default_factory=Batch)
+    logs: Batch[LogColumns] = field(default_factory=Batch)
+    panes: dict[int, dict[str, _ServicePane]] = field(default_factory=dict)
+    changed: dict[tuple[int, str], None] = field(default_factory=dict)
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.panes or self.spans.columns or self.logs.columns)
+
+
+class PaneFold:
+    """Folds one source partition (``otel.traces/3``) into partials of panes.
+
+    ``closed`` is what `closed` returned when the floor this fold starts from was committed: panes that had
+    closed by then are complete downstream, and items read again that belong to them are skipped.
+    """
+
+    def __init__(self, source: str, config: WindowConfig, closed: Progress | None = None) -> None:
+        self.source = source
+        self._config = config
+        self._settled = closed
+        self._closed = closed
+        self._tenants: dict[str, _Tenant] = {}
+        self._pending = 0
+        self._tallies = 0
+        self._losses = LossLedger()
+
+    # -- in ------------------------------------------------------------------------------------------------
+
+    def step_spans(self, tenant: str, columns: SpanColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
+        """Take the spans of one record. Offsets must ascend. ``driven``: ``arrival_ns`` is a replay's."""
+        self._note_text(tenant, columns)
+        state = self._tenant(tenant, len(columns), driven)
+        if state is not None:
+            state.spans.add(columns, arrival_ns, offset)
+
+    def step_logs(self, tenant: str, columns: LogColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
+        """Take the log records of one record, as `step_spans`."""
+        self._note_text(tenant, columns)
+        state = self._tenant(tenant, len(columns), driven)
+        if state is not None:
+            state.logs.add(columns, arrival_ns, offset)
+
+    def _note_text(self, tenant: str, columns: SpanColumns | LogColumns) -> None:
+        self._losses.add(tenant, LossReason.REPAIRED_TEXT, columns.repaired)
+        self._losses.add(tenant, LossReason.TRUNCATED_TEXT, columns.truncated)
+
+    def _tenant(self, tenant: str, items: int, driven: bool) -> _Tenant | None:
+        """Return where a tenant's items go; tally first what would overfill the buffer."""
+        if not items:
+            return None
+        if self._pending + items > self._config.max_pending:
+            self._tally()
+        state = self._tenants.get(tenant)
+        if state is None:
+            if len(self._tenants) >= self._config.max_tenants:
+                self._losses.add(tenant, LossReason.TENANT_OVERFLOW, items)
+                return None
+            state = self._tenants[tenant] = _Tenant()
+        state.driven |= driven
+        self._pending += items
+        return state
+
+    # -- out -----------------------------------------------------------------------------------------------
+
+    def flush(self) -> list[ServicePartial]:
+        """Return the partials that changed since the last flush, as copies."""
+        self._tally()
+        partials = []
+        for name, tenant in self._tenants.items():
+            for pane_start_ns, service in tenant.changed:
+                pane = tenant.panes[pane_start_ns][service]
+                partials.append(self._partial(name, tenant, pane_start_ns, service, pane))
+            tenant.changed.clear()
+        return partials
+
+    def close_until(self, clock: Clock) -> list[ServicePartial]:
+        """Flush, then forget the panes whose end plus lateness the clock has reached."""
+        partials = self.flush()
+        self._closed = clock.progress(self.source)
+        for name, tenant in list(self._tenants.items()):
+            reached_ns = clock.at(name)
+            for pane_start_ns in [p for p in tenant.panes if self._config.closes_ns(p) <= reached_ns]:
+                services = tenant.panes.pop(pane_start_ns)
+                self._tallies -= sum(len(pane.contents.operations) for pane in services.values())
+            if tenant.is_idle:
+                del self._tenants[name]
+        return partials
+
+    def lowest_needed_offset(self) -> int | None:
+        """Return the smallest offset that an open pane holds something of; ``None`` if none does."""
+        offsets = [
+            pane.first_offset
+            for tenant in self._tenants.values()
+            for services in tenant.panes.values()
+            for pane in services.values()
+        ]
+        for tenant in self._tenants.values():
+            offsets += tenant.spans.offsets[:1] + tenant.logs.offsets[:1]
+        return min(offsets, default=None)
+
+    def closed(self) -> Progress | None:
+        """Return the clock at which panes were last closed: to be committed with the floor."""
+        return self._closed
+
+    def drain_losses(self) -> list[Loss]:
+        """Return what did not make it into a pane since the last drain."""
+        return self._losses.drain()
+
+    def _partial(
+        self, name: str, tenant: _Tenant, pane_start_ns: int, service: str, pane: _ServicePane
+    ) -> ServicePartial:
+        return ServicePartial(
+            tenant=name,
+            service=service,
+            node_kind=NodeKind.SERVICE,
+            pane_start_ns=pane_start_ns,
+            source=self.source,
+            first_offset=pane.first_offset,
+            last_offset=pane.last_offset,
+            contents=pane.contents.copy(),
+            driven=tenant.driven,
+        )
+
+    # -- tallying ------------------------------------------------------------------------------------------
+
+    def _tally(self) -> None:
+        for name, tenant in self._tenants.items():
+            if tenant.spans.columns:
+                self._tally_spans(name, tenant, SpanTable(tenant.spans))
+                tenant.spans = Batch()
+            if tenant.logs.columns:
+                self._tally_logs(name, tenant, LogTable(tenant.logs))
+                tenant.logs = Batch()
+        self._pending = 0
+
+    def _tally_spans(self, name: str, tenant: _Tenant, table: SpanTable) -> None:
+        settled, closed = self._reached(name, tenant)
+        verdicts = judge(table.end_ns, table.arrival_ns, self._config, settled, closed)
+        implausible = table.clamped | (table.start_ns < table.arrival_ns - self._config.past_ns)
+        verdicts[implausible] = Verdict.OUT_OF_RANGE
+        live, late = verdicts == Verdict.LIVE, verdicts == Verdict.LATE
+        self._losses.add(name, LossReason.OUT_OF_RANGE, int((verdicts == Verdict.OUT_OF_RANGE).sum()))
+        self._losses.add(name, LossReason.LATE, int(late.sum()))
+        self._losses.add(name, LossReason.NEGATIVE_DURATION, int((live & table.negative).sum()))
+        pane_ns = self._config.pane_ns
+        self._take(name, tenant, tally_spans(table, live, pane_ns) + tally_late(table, late, pane_ns))
+
+    def _tally_logs(self, name: str, tenant: _Tenant, table: LogTable) -> None:
+        settled, closed = self._reached(name, tenant)
+        verdicts = judge(table.time_ns, table.arrival_ns, self._config, settled, closed)
+        live, late = verdicts == Verdict.LIVE, verdicts == Verdict.LATE
+        self._losses.add(name, LossReason.OUT_OF_RANGE, int((verdicts == Verdict.OUT_OF_RANGE).sum()))
+        self._losses.add(name, LossReason.LATE, int(late.sum()))
+        pane_ns = self._config.pane_ns
+        self._take(name, tenant, tally_logs(table, live, pane_ns) + tally_late(table, late, pane_ns))
+
+    def _reached(self, name: str, tenant: _Tenant) -> tuple[int, int]:
+        """Return the clocks at which panes were settled before the start, and closed since."""
+        return reading_of(self._settled, name, tenant.driven), reading_of(self._closed, name, tenant.driven)
+
+    def _take(self, name: str, tenant: _Tenant, deltas: list[Delta]) -> None:
+        _, closed_until_ns = self._reached(name, tenant)
+        for delta in deltas:
+            if self._config.closes_ns(delta.pane_start_ns) > closed_until_ns:
+                self._add(name, tenant, delta)
+
+    def _add(self, name: str, tenant: _Tenant, delta: Delta) -> None:
+        services = tenant.panes.setdefault(delta.pane_start_ns, {})
+        service = delta.service
+        if service not in services and len(services) >= self._config.max_services:
+            requests = sum(tally.requests for tally in delta.contents.operations.values())
+            self._losses.add(name, LossReason.SERVICE_OVERFLOW, requests)
+            service = OVERFLOW_SERVICE
+        pane = services.setdefault(service, _ServicePane(delta.first_offset, delta.last_offset))
+        pane.first_offset = min(pane.first_offset, delta.first_offset)
+        pane.last_offset = max(pane.last_offset, delta.last_offset)
+        tenant.changed[delta.pane_start_ns, service] = None
+        operations, delta.contents.operations = delta.contents.operations, {}
+        pane.contents.add(delta.contents)
+        for key, tally in operations.items():
+            self._add_operation(name, pane, key, tally)
+
+    def _add_operation(self, name: str, pane: _ServicePane, key: OperationKey, tally: OperationTally) -> None:
+        """Add an operation, or fold it into the overflow of its kind when the service has too many."""
+        operations = pane.contents.operations
+        if key not in operations and not self._has_room(pane, key):
+            self._losses.add(name, LossReason.OPERATION_OVERFLOW, tally.requests)
+            key = (OVERFLOW_OPERATION, key[1])
+        if key in operations:
+            operations[key].add(tally)
+            return
+        operations[key] = tally
+        pane.entry_operations += key[1] in ENTRY_KINDS
+        self._tallies += 1
+
+    def _has_room(self, pane: _ServicePane, key: OperationKey) -> bool:
+        if self._tallies >= self._config.max_tallies:
+            return False
+        if key[1] in ENTRY_KINDS:
+            return pane.entry_operations < self._config.max_entry_operations
+        return len(pane.contents.operations) - pane.entry_operations < self._config.max_other_operations

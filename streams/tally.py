@@ -1,0 +1,247 @@
+"""Tally a batch of decoded messages: columns in, one `Delta` per pane and service out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.grouping import Ints, Runs, pack, runs_in, runs_of, spread
+from streams.latency import bin_of
+from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
+from streams.partials import (
+    ENTRY_KINDS,
+    SEVERITIES,
+    OperationTally,
+    PaneContents,
+    Sample,
+    Samples,
+    first_by_id,
+    slowest,
+)
+
+_NO_BIN = (1 << 13) - 1
+"""Stands for a duration that is in no sketch; no finite float32 falls there."""
+
+_KINDS = 6
+_SAMPLED = 2
+
+Columns = TypeVar("Columns", SpanColumns, LogColumns)
+
+
+@dataclass(slots=True)
+class Batch(Generic[Columns]):
+    """Messages of one tenant that wait to be tallied, in the order of their offsets."""
+
+    columns: list[Columns] = field(default_factory=list)
+    arrivals_ns: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+
+    def add(self, columns: Columns, arrival_ns: int, offset: int) -> None:
+        """Append a message."""
+        self.columns.append(columns)
+        self.arrivals_ns.append(arrival_ns)
+        self.offsets.append(offset)
+
+    def each(self, values: list[int]) -> Ints:
+        """Repeat a value per message for each of its items."""
+        return spread(values, [len(columns) for columns in self.columns])
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a batch adds to one pane of one service, and the source offsets it comes from."""
+
+    pane_start_ns: int
+    service: str
+    first_offset: int
+    last_offset: int
+    contents: PaneContents = field(default_factory=PaneContents)
+
+
+class SpanTable:
+    """A batch of spans as single arrays with one list of names."""
+
+    def __init__(self, batch: Batch[SpanColumns]) -> None:
+        parts = batch.columns
+        names = _Vocabulary([part.names for part in parts])
+        counts = [len(part) for part in parts]
+        self.names = names.texts
+        self.service = names.look_up([part.service for part in parts], counts)
+        self.operation = names.look_up([part.operation for part in parts], counts)
+        self.kind = np.concatenate([part.kind for part in parts])
+        self.error = np.concatenate([part.error for part in parts])
+        self.start_ns = np.concatenate([part.start_ns for part in parts])
+        self.end_ns = np.concatenate([part.end_ns for part in parts])
+        self.flags = np.concatenate([part.flags for part in parts])
+        self.trace_hi = np.concatenate([part.trace_hi for part in parts])
+        self.trace_lo = np.concatenate([part.trace_lo for part in parts])
+        self.arrival_ns = batch.each(batch.arrivals_ns)
+        self.offset = batch.each(batch.offsets)
+
+    @property
+    def clamped(self) -> NDArray[np.bool_]:
+        """The spans without a usable time."""
+        return (self.flags & SpanFlag.CLAMPED) != 0
+
+    @property
+    def negative(self) -> NDArray[np.bool_]:
+        """The spans that end before they start."""
+        return (self.flags & SpanFlag.NEGATIVE) != 0
+
+
+class LogTable:
+    """A batch of log records as single arrays with one list of names."""
+
+    def __init__(self, batch: Batch[LogColumns]) -> None:
+        parts = batch.columns
+        names = _Vocabulary([part.names for part in parts])
+        self.names = names.texts
+        self.service = names.look_up([part.service for part in parts], [len(part) for part in parts])
+        self.severity = np.concatenate([part.severity for part in parts])
+        self.time_ns = np.concatenate([part.time_ns for part in parts])
+        self.arrival_ns = batch.each(batch.arrivals_ns)
+        self.offset = batch.each(batch.offsets)
+
+
+class _Vocabulary:
+    """Merges the name lists of several messages into one."""
+
+    def __init__(self, lists: list[list[str]]) -> None:
+        ids: dict[str, int] = {}
+        merged = [ids.setdefault(name, len(ids)) for names in lists for name in names]
+        self.texts = list(ids)
+        self._merged = np.array(merged, dtype=np.int64)
+        self._first = np.cumsum([0] + [len(names) for names in lists[:-1]])
+
+    def look_up(self, parts: list[NDArray[np.int32]], counts: list[int]) -> Ints:
+        """Translate columns of indices into the messages' own lists."""
+        return self._merged[np.concatenate(parts) + np.repeat(self._first, counts)]
+
+
+def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
+    """Tally the live spans; deltas, and operations in them, come in order of first appearance in the log."""
+    rows = np.flatnonzero(live)
+    if not len(rows):
+        return []
+    pane_start_ns = table.end_ns[rows] - table.end_ns[rows] % pane_ns
+    first_pane_ns = int(pane_start_ns.min())
+    pane = (pane_start_ns - first_pane_ns) // pane_ns
+    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
+    duration_ns = table.end_ns[rows] - table.start_ns[rows]
+    bins = np.where(table.negative[rows], _NO_BIN, bin_of(duration_ns))
+    keys = pack(
+        (home, 1),
+        (table.operation[rows], len(table.names)),
+        (table.kind[rows], _KINDS),
+        (bins, _NO_BIN + 1),
+        (table.error[rows], 2),
+    )
+    deltas = _deltas(runs_of(home), home, table.names, table.offset[rows], first_pane_ns, pane_ns)
+    cells = runs_of(keys)
+    ordered = np.argsort(cells.first)  # in order of first appearance, so that caps admit the first comers
+    for key, count in zip(keys[cells.first][ordered].tolist(), cells.counts[ordered].tolist(), strict=True):
+        rest, error = divmod(key, 2)
+        rest, latency_bin = divmod(rest, _NO_BIN + 1)
+        rest, kind = divmod(rest, _KINDS)
+        place, operation = divmod(rest, len(table.names))
+        operations = deltas[place].contents.operations
+        tally = operations.get((table.names[operation], kind))
+        if tally is None:
+            tally = operations[table.names[operation], kind] = OperationTally()
+        tally.requests += count
+        tally.errors += count * error
+        if latency_bin != _NO_BIN:
+            tally.latency[latency_bin] = tally.latency.get(latency_bin, 0) + count
+    _sample(table, rows, home, np.maximum(duration_ns, 0), deltas)
+    return list(deltas.values())
+
+
+def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
+    """Count the live log records by severity; deltas come in order of first appearance in the log."""
+    rows = np.flatnonzero(live)
+    if not len(rows):
+        return []
+    pane_start_ns = table.time_ns[rows] - table.time_ns[rows] % pane_ns
+    first_pane_ns = int(pane_start_ns.min())
+    pane = (pane_start_ns - first_pane_ns) // pane_ns
+    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
+    deltas = _deltas(runs_of(home), home, table.names, table.offset[rows], first_pane_ns, pane_ns)
+    keys = pack((home, 1), (table.severity[rows], len(SEVERITIES)))
+    cells = runs_of(keys)
+    for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
+        place, severity = divmod(key, len(SEVERITIES))
+        deltas[place].contents.log_severities[SEVERITIES[severity]] = count
+    return list(deltas.values())
+
+
+def tally_late(table: SpanTable | LogTable, late: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
+    """Count late items by service; they are booked on the pane in which they arrived."""
+    rows = np.flatnonzero(late)
+    if not len(rows):
+        return []
+    pane_start_ns = table.arrival_ns[rows] - table.arrival_ns[rows] % pane_ns
+    first_pane_ns = int(pane_start_ns.min())
+    pane = (pane_start_ns - first_pane_ns) // pane_ns
+    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
+    homes = runs_of(home)
+    deltas = _deltas(homes, home, table.names, table.offset[rows], first_pane_ns, pane_ns)
+    for place, count in zip(home[homes.first].tolist(), homes.counts.tolist(), strict=True):
+        deltas[place].contents.late_items = count
+    return list(deltas.values())
+
+
+def _deltas(
+    homes: Runs, home: Ints, names: list[str], offset: Ints, first_pane_ns: int, pane_ns: int
+) -> dict[int, Delta]:
+    """Make an empty delta for each home (pane and service), in order of first appearance."""
+    deltas: dict[int, Delta] = {}
+    for run in np.argsort(homes.first).tolist():
+        place = int(home[homes.first[run]])
+        pane, service = divmod(place, len(names))
+        deltas[place] = Delta(
+            first_pane_ns + pane * pane_ns,
+            names[service],
+            int(offset[homes.first[run]]),
+            int(offset[homes.last[run]]),
+        )
+    return deltas
+
+
+def _sample(table: SpanTable, rows: Ints, home: Ints, duration_ns: Ints, deltas: dict[int, Delta]) -> None:
+    """Choose exemplars among the entry spans of each home."""
+    entry = np.flatnonzero(np.isin(table.kind[rows], ENTRY_KINDS))
+    if not len(entry):
+        return
+    home, duration_ns, rows = home[entry], duration_ns[entry], rows[entry]
+    hi, lo, error = table.trace_hi[rows], table.trace_lo[rows], table.error[rows]
+    by_duration = np.lexsort((lo, hi, -duration_ns, home))
+    for run in _runs(home, by_duration):
+        deltas[int(home[run[0]])].contents.samples.slow = slowest(_heads(run, duration_ns, hi, lo))
+    by_id = np.lexsort((-duration_ns, lo, hi, error, home))
+    for run in _runs(home * 2 + error, by_id):
+        samples: Samples = deltas[int(home[run[0]])].contents.samples
+        if error[run[0]]:
+            samples.failing = first_by_id(_heads(run, duration_ns, hi, lo), _SAMPLED)
+        else:
+            samples.normal = first_by_id(_heads(run, duration_ns, hi, lo), 1)
+
+
+def _runs(keys: Ints, order: Ints) -> Iterator[Ints]:
+    runs = runs_in(keys[order], order)
+    for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True):
+        yield order[start:end]
+
+
+def _heads(run: Ints, duration_ns: Ints, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> list[Sample]:
+    """Return the first span of each of the first few traces of an ordered run."""
+    heads: dict[bytes, int] = {}
+    for row in run.tolist():
+        trace_id = int(hi[row]).to_bytes(8, "big") + int(lo[row]).to_bytes(8, "big")
+        heads.setdefault(trace_id, int(duration_ns[row]))
+        if len(heads) == _SAMPLED:
+            break
+    return [(duration_ns, trace_id) for trace_id, duration_ns in heads.items()]
