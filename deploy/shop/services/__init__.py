@@ -1,0 +1,1 @@
+"""The services of the shop, one module each; each builds the router of its routes."""

@@ -1,0 +1,153 @@
+"""The demo shop's faults do what they claim, seen from its telemetry alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.shop.processes import FIRST_VERSIONS, OtlpTarget, Shop
+from deploy.shop.wiring import SERVICES
+from schemas.settings import Settings
+from tests.integration.otlp_receiver import Received, ReceivedSpan, otlp_receiver
+
+ENOUGH = 25
+"""Requests a median rests on."""
+
+
+@pytest.fixture(scope="module")
+async def received() -> AsyncIterator[Received]:
+    """Receive what the shop of this module sends."""
+    async with otlp_receiver() as seen:
+        yield seen
+
+
+@pytest.fixture(scope="module")
+async def shop(stack: Settings, received: Received, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """Run the shop under load for this module."""
+    folder = tmp_path_factory.mktemp("shop")
+    target = OtlpTarget(received.endpoint, {"x-api-key": "any"})
+    async with Shop(folder, stack.postgres_dsn.get_secret_value(), target, rate_per_s=20.0) as open_shop:
+        yield open_shop
+
+
+def median_ms(spans: list[ReceivedSpan]) -> float:
+    """Return the median duration."""
+    return statistics.median(item.duration_ms for item in spans)
+
+
+def paths(received: Received) -> list[set[str]]:
+    """Return the services of each trace."""
+    services: dict[bytes, set[str]] = defaultdict(set)
+    for item in received.spans:
+        services[item.span.trace_id].add(item.service)
+    return list(services.values())
+
+
+async def test_every_service_sends_spans_logs_with_trace_ids_and_four_kinds_of_metrics(
+    shop: Shop, received: Received
+) -> None:
+    """All eight services and the database are seen; a checkout is one trace over five services."""
+    kinds_of = {"sum", "gauge", "histogram", "exponential_histogram"}
+    await received.until(lambda: {item.service for item in received.spans} == set(SERVICES))
+    await received.until(lambda: {kind for _, _, kind in received.metrics} == kinds_of)
+    await received.until(lambda: {service for service, _ in received.logs} >= {"checkout", "payments", "shipping"})
+    assert {item.version for item in received.spans if item.service == "cart"} == {FIRST_VERSIONS["cart"]}
+    assert all(len(record.trace_id) == 16 for service, record in received.logs if service == "checkout")
+    databases = {
+        attribute.value.string_value
+        for item in received.spans
+        for attribute in item.span.attributes
+        if attribute.key == "db.namespace"
+    }
+    assert databases == {"shop"}
+    await received.until(lambda: {"storefront", "checkout", "cart", "payments", "shipping"} in paths(received))
+
+
+async def test_a_delay_shows_between_checkout_and_payments_and_in_no_service(shop: Shop, received: Received) -> None:
+    """The gap (client minus server duration) of that one connection grows by 400 ms; payments stays as it was."""
+    before_ns = time.time_ns()
+    await received.until(lambda: len(received.calls("checkout", "payments", before_ns)) >= ENOUGH)
+    await shop.switch("delay", on=True)
+    await asyncio.sleep(1.0)  # until the proxy has looked
+    during_ns = time.time_ns()
+    await received.until(lambda: len(received.calls("checkout", "payments", during_ns)) >= ENOUGH)
+    during = received.calls("checkout", "payments", during_ns)
+    shipping = received.calls("checkout", "shipping", during_ns)
+    await shop.switch("delay", on=False)
+    before = [pair for pair in received.calls("checkout", "payments", before_ns) if pair not in during]
+    calm = [pair for pair in before if pair[0].span.start_time_unix_nano < during_ns - 2 * 10**9]
+
+    gaps = [client.duration_ms - server.duration_ms for client, server in during]
+    assert 395 < statistics.median(gaps) < 460
+    assert statistics.median(client.duration_ms - server.duration_ms for client, server in calm) < 40
+    assert median_ms([server for _, server in during]) < 1.5 * median_ms([server for _, server in calm])
+    assert statistics.median(client.duration_ms - server.duration_ms for client, server in shipping) < 40
+
+
+async def test_a_burning_service_gets_slow_and_its_neighbours_do_not(shop: Shop, received: Received) -> None:
+    """Busy loops in pricing multiply its own time; shipping keeps its pace."""
+    calm = received.server_spans("pricing"), received.server_spans("shipping")
+    await shop.switch("cpu", on=True)
+    await asyncio.sleep(1.0)
+    during_ns = time.time_ns()
+    await received.until(lambda: len(received.server_spans("pricing", during_ns)) >= ENOUGH)
+    await received.until(lambda: len(received.server_spans("shipping", during_ns)) >= ENOUGH)
+    burning = received.server_spans("pricing", during_ns), received.server_spans("shipping", during_ns)
+    await shop.switch("cpu", on=False)
+    assert median_ms(burning[0]) > 3 * median_ms(calm[0])
+    assert median_ms(burning[1]) < 2 * median_ms(calm[1])
+
+
+async def test_a_bad_release_fails_requests_of_its_own_and_no_connection(shop: Shop, received: Received) -> None:
+    """The new version appears, fails about 40 %, logs why, and takes over without a refused request."""
+    await shop.switch("deploy-errors", on=True)
+    after_ns = time.time_ns()
+    await received.until(lambda: len(received.server_spans("cart", after_ns)) >= 4 * ENOUGH)
+    requests = [item for item in received.server_spans("cart", after_ns) if not item.span.name.startswith("DELETE")]
+    await shop.switch("deploy-errors", on=False)
+    assert {item.version for item in requests} == {"1.5.0"}
+    assert 0.2 < sum(item.failed for item in requests) / len(requests) < 0.6
+    reasons = [record.body.string_value for service, record in received.logs if service == "cart"]
+    assert any("no discount table" in reason for reason in reasons)
+    assert not [text for _, record in received.logs if "call failed" in (text := record.body.string_value)]
+
+
+async def test_traffic_stops_at_the_door(shop: Shop, received: Received) -> None:
+    """No request begins once the users are kept out, and they come back."""
+    await shop.switch("traffic-stop", on=True)
+    await asyncio.sleep(2.0)
+    stopped_ns = time.time_ns()
+    await asyncio.sleep(3.0)
+    assert not received.server_spans("storefront", stopped_ns)
+    await shop.switch("traffic-stop", on=False)
+    await received.until(lambda: received.server_spans("storefront", stopped_ns) != [])
+
+
+async def test_killing_the_owner_ends_every_process_of_the_shop(
+    stack: Settings, received: Received, tmp_path: Path
+) -> None:
+    """After ``kill -9`` of whoever started it no process of the shop is left."""
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deploy.shop", "--folder", str(tmp_path), "--endpoint", received.endpoint,
+        "--postgres", stack.postgres_dsn.get_secret_value(), "--rate", "1",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert owner.stdout is not None
+    assert b"the shop is open" in await owner.stdout.readline()
+    children = psutil.Process(owner.pid).children(recursive=True)
+    assert len(children) == len(SERVICES) + 2
+    os.kill(owner.pid, signal.SIGKILL)
+    await owner.wait()
+    gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 15.0)
+    assert not alive
+    assert len(gone) == len(children)
