@@ -21,7 +21,7 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 _NAT64 = IPv6Network("64:ff9b::/96")
 _IPV4_COMPATIBLE = IPv6Network("::/96")
 _ALSO_SPECIAL = [ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10")]
-"""What `ipaddress` calls global in some Python releases: protocol assignments, 6to4 relays, documentation, site-local."""
+"""Global to `ipaddress` of some Python releases: protocol assignments, 6to4 relays, documentation, site-local."""
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 
 
