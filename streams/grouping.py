@@ -29,6 +29,13 @@ class Runs(NamedTuple):
         return self.order[self.ends - 1]
 
     @property
+    def number(self) -> Ints:
+        """For each row, in the rows' own order, the number of its run."""
+        numbers = np.empty(len(self.order), dtype=np.int64)
+        numbers[self.order] = np.repeat(np.arange(len(self.starts)), self.counts)
+        return numbers
+
+    @property
     def counts(self) -> Ints:
         """How many rows each run has."""
         return self.ends - self.starts
@@ -53,7 +60,7 @@ def pack(*parts: tuple[NDArray[np.generic], int]) -> Ints:
     """Combine columns into one key; each part is (values in [0, size), size). Sizes must multiply to < 2**63."""
     key = parts[0][0].astype(np.int64)
     for values, size in parts[1:]:
-        key = key * size + values
+        key = key * size + values.astype(np.int64)
     return key
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.grouping import Ints, Runs, pack, runs_in, runs_of, spread
+from streams.grouping import Ints, pack, runs_in, runs_of, spread
 from streams.latency import bin_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
@@ -85,12 +85,14 @@ class SpanTable:
     @property
     def clamped(self) -> NDArray[np.bool_]:
         """The spans without a usable time."""
-        return (self.flags & SpanFlag.CLAMPED) != 0
+        mask: NDArray[np.bool_] = (self.flags & SpanFlag.CLAMPED) != 0
+        return mask
 
     @property
     def negative(self) -> NDArray[np.bool_]:
         """The spans that end before they start."""
-        return (self.flags & SpanFlag.NEGATIVE) != 0
+        mask: NDArray[np.bool_] = (self.flags & SpanFlag.NEGATIVE) != 0
+        return mask
 
 
 class LogTable:
@@ -119,7 +121,28 @@ class _Vocabulary:
 
     def look_up(self, parts: list[NDArray[np.int32]], counts: list[int]) -> Ints:
         """Translate columns of indices into the messages' own lists."""
-        return self._merged[np.concatenate(parts) + np.repeat(self._first, counts)]
+        indices: Ints = np.concatenate(parts) + np.repeat(self._first, counts)
+        return self._merged[indices]
+
+
+class _Homes:
+    """Where rows belong: dense numbers of (pane, service), in ascending order, and a delta for each."""
+
+    def __init__(self, instant_ns: Ints, service: Ints, offset: Ints, names: list[str], pane_ns: int) -> None:
+        pane = instant_ns // pane_ns
+        first_pane = int(pane.min())
+        runs = runs_of(pack((pane - first_pane, 0), (service, len(names))))
+        self.number = runs.number
+        self.counts = runs.counts.tolist()
+        self.deltas = [
+            Delta(int(pane[first]) * pane_ns, names[int(service[first])], int(offset[first]), int(offset[last]))
+            for first, last in zip(runs.first.tolist(), runs.last.tolist(), strict=True)
+        ]
+        self._appearance = np.argsort(runs.first).tolist()
+
+    def by_appearance(self) -> list[Delta]:
+        """Return the deltas in the order in which their first rows are in the log."""
+        return [self.deltas[number] for number in self._appearance]
 
 
 def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
@@ -127,37 +150,35 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
     rows = np.flatnonzero(live)
     if not len(rows):
         return []
-    pane_start_ns = table.end_ns[rows] - table.end_ns[rows] % pane_ns
-    first_pane_ns = int(pane_start_ns.min())
-    pane = (pane_start_ns - first_pane_ns) // pane_ns
-    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
+    homes = _Homes(table.end_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
     duration_ns = table.end_ns[rows] - table.start_ns[rows]
-    bins = np.where(table.negative[rows], _NO_BIN, bin_of(duration_ns))
     keys = pack(
-        (home, 1),
+        (homes.number, 0),
         (table.operation[rows], len(table.names)),
         (table.kind[rows], _KINDS),
-        (bins, _NO_BIN + 1),
+        (np.where(table.negative[rows], _NO_BIN, bin_of(duration_ns)), _NO_BIN + 1),
         (table.error[rows], 2),
     )
-    deltas = _deltas(runs_of(home), home, table.names, table.offset[rows], first_pane_ns, pane_ns)
     cells = runs_of(keys)
-    ordered = np.argsort(cells.first)  # in order of first appearance, so that caps admit the first comers
-    for key, count in zip(keys[cells.first][ordered].tolist(), cells.counts[ordered].tolist(), strict=True):
+    appearance = np.argsort(cells.first)  # so that caps admit the first comers, however the log is cut in batches
+    for key, count in zip(keys[cells.first][appearance].tolist(), cells.counts[appearance].tolist(), strict=True):
         rest, error = divmod(key, 2)
         rest, latency_bin = divmod(rest, _NO_BIN + 1)
         rest, kind = divmod(rest, _KINDS)
-        place, operation = divmod(rest, len(table.names))
-        operations = deltas[place].contents.operations
-        tally = operations.get((table.names[operation], kind))
-        if tally is None:
-            tally = operations[table.names[operation], kind] = OperationTally()
-        tally.requests += count
-        tally.errors += count * error
-        if latency_bin != _NO_BIN:
-            tally.latency[latency_bin] = tally.latency.get(latency_bin, 0) + count
-    _sample(table, rows, home, np.maximum(duration_ns, 0), deltas)
-    return list(deltas.values())
+        home, operation = divmod(rest, len(table.names))
+        _count(homes.deltas[home].contents, (table.names[operation], kind), count, error, latency_bin)
+    _sample(table, rows, homes, np.maximum(duration_ns, 0))
+    return homes.by_appearance()
+
+
+def _count(contents: PaneContents, operation: tuple[str, int], count: int, error: int, latency_bin: int) -> None:
+    tally = contents.operations.get(operation)
+    if tally is None:
+        tally = contents.operations[operation] = OperationTally()
+    tally.requests += count
+    tally.errors += count * error
+    if latency_bin != _NO_BIN:
+        tally.latency[latency_bin] = tally.latency.get(latency_bin, 0) + count
 
 
 def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
@@ -165,17 +186,13 @@ def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[D
     rows = np.flatnonzero(live)
     if not len(rows):
         return []
-    pane_start_ns = table.time_ns[rows] - table.time_ns[rows] % pane_ns
-    first_pane_ns = int(pane_start_ns.min())
-    pane = (pane_start_ns - first_pane_ns) // pane_ns
-    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
-    deltas = _deltas(runs_of(home), home, table.names, table.offset[rows], first_pane_ns, pane_ns)
-    keys = pack((home, 1), (table.severity[rows], len(SEVERITIES)))
+    homes = _Homes(table.time_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
+    keys = pack((homes.number, 0), (table.severity[rows], len(SEVERITIES)))
     cells = runs_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
-        place, severity = divmod(key, len(SEVERITIES))
-        deltas[place].contents.log_severities[SEVERITIES[severity]] = count
-    return list(deltas.values())
+        home, severity = divmod(key, len(SEVERITIES))
+        homes.deltas[home].contents.log_severities[SEVERITIES[severity]] = count
+    return homes.by_appearance()
 
 
 def tally_late(table: SpanTable | LogTable, late: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
@@ -183,47 +200,23 @@ def tally_late(table: SpanTable | LogTable, late: NDArray[np.bool_], pane_ns: in
     rows = np.flatnonzero(late)
     if not len(rows):
         return []
-    pane_start_ns = table.arrival_ns[rows] - table.arrival_ns[rows] % pane_ns
-    first_pane_ns = int(pane_start_ns.min())
-    pane = (pane_start_ns - first_pane_ns) // pane_ns
-    home = pack((pane, int(pane.max()) + 1), (table.service[rows], len(table.names)))
-    homes = runs_of(home)
-    deltas = _deltas(homes, home, table.names, table.offset[rows], first_pane_ns, pane_ns)
-    for place, count in zip(home[homes.first].tolist(), homes.counts.tolist(), strict=True):
-        deltas[place].contents.late_items = count
-    return list(deltas.values())
+    homes = _Homes(table.arrival_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
+    for delta, count in zip(homes.deltas, homes.counts, strict=True):
+        delta.contents.late_items = count
+    return homes.by_appearance()
 
 
-def _deltas(
-    homes: Runs, home: Ints, names: list[str], offset: Ints, first_pane_ns: int, pane_ns: int
-) -> dict[int, Delta]:
-    """Make an empty delta for each home (pane and service), in order of first appearance."""
-    deltas: dict[int, Delta] = {}
-    for run in np.argsort(homes.first).tolist():
-        place = int(home[homes.first[run]])
-        pane, service = divmod(place, len(names))
-        deltas[place] = Delta(
-            first_pane_ns + pane * pane_ns,
-            names[service],
-            int(offset[homes.first[run]]),
-            int(offset[homes.last[run]]),
-        )
-    return deltas
-
-
-def _sample(table: SpanTable, rows: Ints, home: Ints, duration_ns: Ints, deltas: dict[int, Delta]) -> None:
+def _sample(table: SpanTable, rows: Ints, homes: _Homes, duration_ns: Ints) -> None:
     """Choose exemplars among the entry spans of each home."""
     entry = np.flatnonzero(np.isin(table.kind[rows], ENTRY_KINDS))
-    if not len(entry):
-        return
-    home, duration_ns, rows = home[entry], duration_ns[entry], rows[entry]
+    home, duration_ns, rows = homes.number[entry], duration_ns[entry], rows[entry]
     hi, lo, error = table.trace_hi[rows], table.trace_lo[rows], table.error[rows]
     by_duration = np.lexsort((lo, hi, -duration_ns, home))
     for run in _runs(home, by_duration):
-        deltas[int(home[run[0]])].contents.samples.slow = slowest(_heads(run, duration_ns, hi, lo))
+        homes.deltas[int(home[run[0]])].contents.samples.slow = slowest(_heads(run, duration_ns, hi, lo))
     by_id = np.lexsort((-duration_ns, lo, hi, error, home))
     for run in _runs(home * 2 + error, by_id):
-        samples: Samples = deltas[int(home[run[0]])].contents.samples
+        samples: Samples = homes.deltas[int(home[run[0]])].contents.samples
         if error[run[0]]:
             samples.failing = first_by_id(_heads(run, duration_ns, hi, lo), _SAMPLED)
         else:
