@@ -1,5 +1,5 @@
 """The whole stack without Docker: real servers from PyPI as children of this process."""
 
-from deploy.embedded.stack import EmbeddedStack
+from deploy.embedded.stack import EmbeddedStack, attached
 
-__all__ = ["EmbeddedStack"]
+__all__ = ["EmbeddedStack", "attached"]

@@ -45,6 +45,20 @@ class FolderLock:
     ) -> None:
         os.close(self.file_descriptor)
 
+    def is_held(self) -> bool:
+        """Tell whether a running stack uses the folder."""
+        try:
+            file_descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file_descriptor)
+        return False
+
     def _take(self) -> None:
         deadline_s = time.monotonic() + TAKE_OVER_PATIENCE_S
         while True:

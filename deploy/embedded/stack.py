@@ -96,14 +96,14 @@ class EmbeddedStack:
     def _plan_postgres(self, memory: Memory, filled: dict[str, Any], probes: dict[str, Any]) -> servers.Child:
         port, password = self._port(memory, "postgres"), memory.password("postgres")
         memory.save()  # the cluster is made with this password: remember it first
-        address = f"postgresql://postgres:{password}@127.0.0.1:{port}"
+        address = _postgres_address(memory)
         filled["postgres_dsn"] = SecretStr(f"{address}/{DATABASE}")
         probes["postgres"] = lambda: _probe_postgres(f"{address}/postgres")
         return servers.postgres(self.folder / "postgres", port, password)
 
     def _plan_valkey(self, memory: Memory, filled: dict[str, Any], probes: dict[str, Any]) -> servers.Child:
         port, password = self._port(memory, "valkey"), memory.password("valkey")
-        url = f"redis://:{password}@127.0.0.1:{port}/0"
+        url = _valkey_url(memory)
         filled["redis_url"] = SecretStr(url)
         probes["valkey"] = lambda: _probe_valkey(url)
         return servers.valkey(self.folder / "valkey", port, password)
@@ -138,6 +138,33 @@ class EmbeddedStack:
             f"the embedded {name} did not start{ended}: {error}\n" + "\n".join(lines),
             f"read {log}; or set INCIDENTSCOPE_{setting} to use a server of yours",
         )
+
+
+def attached(settings: Settings) -> Settings | None:
+    """Return settings that name the servers of the stack running on ``settings.data_dir``, or None if none runs.
+
+    For other processes beside it. Its ClickHouse stays empty: chDB allows one process per folder.
+    """
+    folder = settings.data_dir.absolute()
+    if not FolderLock(folder).is_held():
+        return None
+    memory = Memory(folder)
+    filled: dict[str, Any] = {}
+    if not settings.kafka_brokers and "broker_port" in memory.facts:
+        filled["kafka_brokers"] = f"127.0.0.1:{memory.facts['broker_port']}"
+    if not settings.postgres_dsn.get_secret_value() and "postgres_port" in memory.facts:
+        filled["postgres_dsn"] = SecretStr(f"{_postgres_address(memory)}/{DATABASE}")
+    if not settings.redis_url.get_secret_value() and "valkey_port" in memory.facts:
+        filled["redis_url"] = SecretStr(_valkey_url(memory))
+    return settings.model_copy(update=filled)
+
+
+def _postgres_address(memory: Memory) -> str:
+    return f"postgresql://postgres:{memory.password('postgres')}@127.0.0.1:{memory.facts['postgres_port']}"
+
+
+def _valkey_url(memory: Memory) -> str:
+    return f"redis://:{memory.password('valkey')}@127.0.0.1:{memory.facts['valkey_port']}/0"
 
 
 def is_free(port: int) -> bool:
