@@ -213,5 +213,6 @@ def _clock(about: str, skew_s: float) -> Finding:
 
 def _pending(about: str, names: list[str]) -> Finding:
     if names:
-        return Finding(about, State.NOTE, f"{len(names)} migrations to apply: {', '.join(names)}", SELDOM)
+        detail = f"{len(names)} migrations to apply: {', '.join(names)}"
+        return Finding(about, State.NOTE, detail, f"`incidentscope migrate` {BY_ITSELF}")
     return Finding(about, State.FINE, "tables are up to date")
