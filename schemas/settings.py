@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     tick_interval_s: float = Field(1.0, gt=0)
     flush_interval_s: float = Field(1.0, gt=0)
 
+    worker_port: int = Field(
+        0, ge=0, le=65535, description="Where a worker serves /metrics, /livez and /readyz on loopback; 0 = nowhere."
+    )
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(8080, ge=0, le=65535, description="0 = any free port.")
     api_keys: SecretStr = Field(

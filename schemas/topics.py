@@ -43,8 +43,14 @@ BASELINES_TABLE = TopicSpec("incidentscope.baselines-changelog", "tenant|service
 SLO_TABLE = TopicSpec("incidentscope.slo-changelog", "tenant|service", "burn-rate state", -1, compacted=True)
 INCIDENTS_TABLE = TopicSpec("incidentscope.incidents-changelog", "tenant", "open incidents", -1, compacted=True)
 ALERTING_TABLE = TopicSpec("incidentscope.alerting-changelog", "tenant|incident", "notified so far", -1, compacted=True)
+CLOSED_TABLE = TopicSpec(
+    "incidentscope.closed-changelog", "topic/partition", "Progress of closed panes", -1, compacted=True
+)
+NODES_TABLE = TopicSpec(
+    "incidentscope.nodes-changelog", "tenant|service", "when a service was last seen", -1, compacted=True
+)
 
-TABLES = (BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE)
+TABLES = (BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TABLE, NODES_TABLE)
 """Changelogs of the Faust tables: long-memory states, the newest value of each key."""
 
 RAW_TOPICS = (TRACES, METRICS, LOGS)

@@ -24,6 +24,8 @@ from typing import Any, cast
 import faust
 import structlog
 from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsumerNotStarted
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from schemas.settings import Settings
@@ -52,6 +54,17 @@ class StreamApp(faust.App):
     def generation(self) -> int:
         """Return the present generation of the consumer group."""
         return int(self.consumer_generation_id)
+
+    def assigned(self) -> list[TP]:
+        """Return the partitions this worker has now."""
+        try:
+            return sorted(self.consumer.assignment())
+        except ConsumerNotStarted:
+            return []
+
+    def recovered(self) -> bool:
+        """Tell whether the tables of the present assignment are complete."""
+        return cast(TableManager, self.tables).recovery.completed.is_set()
 
     def committed(self, partition: TP) -> int | None:
         """Return the committed offset of an assigned partition as this worker knows it, or None."""

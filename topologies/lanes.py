@@ -41,11 +41,12 @@ class Record:
 
 @dataclass(slots=True)
 class Lane(Generic[S]):
-    """One partition in one generation: where reading goes on, and the stage's state."""
+    """One partition in one generation: where reading began and goes on, and the stage's state."""
 
     partition: TP
     generation: int
     state: S
+    first_offset: int
     next_offset: int
 
 
@@ -94,13 +95,18 @@ class Lanes(Generic[S]):
         if lane is None or lane.generation != generation:
             partition = TP(*message.tp)
             start = self._committed(partition)
-            lane = Lane(partition, generation, self._initial(partition), message.offset if start is None else start)
+            start = message.offset if start is None else start
+            lane = Lane(partition, generation, self._initial(partition), start, start)
             self._lanes[partition] = lane
         return lane
 
     def is_current(self, lane: Lane[Any]) -> bool:
         """Tell whether the lane's partition is still ours: work for an old lane is to be given up."""
         return lane.generation == self._generation()
+
+    def wanted(self, lane: Lane[Any]) -> Callable[[], bool]:
+        """Return the question `is_current` for later, as `topologies.patience.insist` asks it."""
+        return lambda: self.is_current(lane)
 
     def report(self, lane: Lane[Any], needed: int | None) -> None:
         """Report the lane's batch as done, all but what ``needed`` and later records hold."""

@@ -55,6 +55,10 @@ class Floors:
         """Declare that ``stage`` reads ``topic``: no floor of it is known without this stage's report."""
         self._stages.setdefault(topic, set()).add(stage)
 
+    def reads(self, topic: str) -> bool:
+        """Tell whether any stage reads ``topic`` (the tables' changelogs have no floor)."""
+        return topic in self._stages
+
     def begin(self, generation: int) -> None:
         """Forget all reports: a rebalance has rewound every partition."""
         self._generation = generation

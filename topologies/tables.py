@@ -18,9 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 
-from schemas.errors import StoreUnavailable
 from schemas.topics import TopicSpec
+from sinks.kafka.connection import store_error
 from topologies.app import StreamApp
 
 CONFIRM_TIMEOUT_S = 35.0
@@ -42,8 +43,8 @@ class StateTable(faust.Table[bytes, bytes]):
         sends = [self.send_changelog(partition, key, value) for key, value in states.items()]
         try:
             await asyncio.wait_for(asyncio.gather(*sends), CONFIRM_TIMEOUT_S)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"changelog of table {self.name} was not confirmed") from error
+        except (TimeoutError, KafkaError) as error:
+            raise store_error(error, f"confirming a write to table {self.name}") from error
         for key, value in states.items():
             if value is None:
                 self.data.pop(key, None)

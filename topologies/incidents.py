@@ -1,0 +1,227 @@
+"""Deviations of a tenant into incidents: one per causal group.
+
+::
+
+    deviations ─▶ take ─┬─ ServiceDeviations ─▶ by tenant and pane, until every source has passed the pane
+      (by tenant)       └─ Progress ──────────▶ clock ──▶ IncidentFold.step_pane, in pane order
+                                                              │
+                 incidents table, confirmed ◀── state ────────┼──▶ PostgreSQL (idempotent by event_id)
+                                                              └──▶ incidents.events, then Progress
+
+The floor holds the records of panes that were not stepped yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from faust.types import TP
+from pydantic import ValidationError
+
+from schemas.errors import BadPayload
+from schemas.events import IncidentEvent, ServiceDeviations
+from schemas.keys import PROGRESS_KEY, tenant_key
+from schemas.topics import DEVIATIONS, INCIDENT_EVENTS, INCIDENTS_TABLE
+from sinks.kafka.producer import Message
+from sinks.postgres.incidents import apply_event
+from streams.incidents import IncidentConfig, IncidentFold
+from streams.progress import Progress, ProgressClock
+from streams.windows import WindowConfig
+from topologies import baselines, metrics, slo
+from topologies.app import add_stage
+from topologies.deviating import deviation_source
+from topologies.lanes import Lane, Lanes, Record
+from topologies.patience import LaneEndedError, insist
+from topologies.progressing import Broadcast
+from topologies.tables import StateTable, state_table
+from topologies.wiring import Wiring
+
+log = structlog.get_logger()
+
+STAGE = "incidents"
+BATCH = 128
+WITHIN_S = 0.1
+
+TENANTS_HELD = 1000
+"""Beyond this many, tenants with nothing open are read from the table when they come again."""
+
+
+def expected_sources(partitions: int) -> list[str]:
+    """Name everything that sends deviations."""
+    return [deviation_source(stage, p) for stage in (baselines.STAGE, slo.STAGE) for p in range(partitions)]
+
+
+@dataclass(slots=True)
+class TenantPanes:
+    """The panes of one tenant that wait to be stepped, and the fold."""
+
+    fold: IncidentFold
+    waiting: dict[int, list[tuple[int, ServiceDeviations]]] = field(default_factory=dict)
+    """Pane start to (offset, deviations)."""
+
+    def add(self, offset: int, deviations: ServiceDeviations) -> None:
+        """Let a record wait for its pane; one for a pane that was stepped is a revision that comes too late."""
+        if deviations.pane_start_ns > self.fold.last_pane_ns:
+            self.waiting.setdefault(deviations.pane_start_ns, []).append((offset, deviations))
+
+    def due(self, clock_ns: int, windows: WindowConfig) -> Iterator[tuple[int, list[ServiceDeviations]]]:
+        """Yield the panes that the clock has passed, in order, empty ones too while an incident is open."""
+        while (pane_ns := self._next_pane(windows)) is not None and windows.published_ns(pane_ns) <= clock_ns:
+            yield pane_ns, [deviations for _, deviations in self.waiting.pop(pane_ns, [])]
+
+    def _next_pane(self, windows: WindowConfig) -> int | None:
+        if self.fold.open and self.fold.last_pane_ns >= 0:
+            return self.fold.last_pane_ns + windows.pane_ns
+        return min(self.waiting, default=None)  # nothing is open: a pane without records changes nothing
+
+    def needed(self) -> int | None:
+        """Return the smallest offset that waits."""
+        return min((offset for pane in self.waiting.values() for offset, _ in pane), default=None)
+
+
+class IncidentLane:
+    """The tenants of one partition of topic ``deviations``."""
+
+    def __init__(self, wiring: Wiring, table: StateTable, partition: TP) -> None:
+        self.source = f"{DEVIATIONS.name}/{partition.partition}"
+        self.clock = ProgressClock(expected_sources(wiring.settings.partitions))
+        self.broadcast = Broadcast(INCIDENT_EVENTS, [partition.partition])
+        self._windows = wiring.windows
+        self._config = IncidentConfig(pane_s=wiring.settings.pane_s)
+        self._table = table
+        self._owner = partition.partition
+        self._tenants: dict[str, TenantPanes] = {}
+        self._revive()
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Sort a batch into the waiting panes."""
+        for record in records:
+            try:
+                if record.key == PROGRESS_KEY:
+                    self.clock.step(Progress.decode(record.value or b""))
+                    continue
+                deviations = ServiceDeviations.model_validate_json(record.value or b"")
+            except (BadPayload, ValidationError) as error:
+                metrics.DEAD_LETTERS.labels("", "decode").inc()
+                log.error("deviations_unreadable", offset=record.offset, error=type(error).__name__)
+                continue
+            if deviations.driven:
+                self.clock.mark_driven(deviations.tenant)
+            self._panes(deviations.tenant).add(record.offset, deviations)
+
+    def step(self) -> tuple[list[IncidentEvent], dict[bytes, bytes | None]]:
+        """Step every pane that is due; return the events and the states to keep."""
+        events: list[IncidentEvent] = []
+        states: dict[bytes, bytes | None] = {}
+        for tenant, panes in list(self._tenants.items()):
+            stepped = False
+            for pane_ns, deviations in panes.due(self.clock.at(tenant), self._windows):
+                events += panes.fold.step_pane(pane_ns, deviations, decided_ns(pane_ns, self._windows))
+                stepped = True
+            if stepped:
+                states[tenant_key(tenant)] = _pack(self._owner, panes.fold)
+            if len(self._tenants) > TENANTS_HELD and not panes.waiting and not panes.fold.open:
+                del self._tenants[tenant]  # the table has it
+        return events, states
+
+    def needed(self) -> int | None:
+        """Return the smallest offset whose pane was not stepped yet."""
+        floors = [panes.needed() for panes in self._tenants.values()]
+        return min((floor for floor in floors if floor is not None), default=None)
+
+    def _panes(self, tenant: str) -> TenantPanes:
+        if tenant not in self._tenants:
+            _, state = _unpack(self._table.stored(tenant_key(tenant)) or b"")
+            self._tenants[tenant] = TenantPanes(IncidentFold.from_bytes(tenant, self._config, state))
+        return self._tenants[tenant]
+
+    def _revive(self) -> None:
+        """Bring back the tenants with open incidents: these go on even when nothing of them comes any more."""
+        for key, value in list(self._table.items()):
+            owner, state = _unpack(value)
+            tenant = key.decode()
+            fold = IncidentFold.from_bytes(tenant, self._config, state)
+            if owner == self._owner and fold.open:
+                self._tenants[tenant] = TenantPanes(fold)
+
+
+def decided_ns(pane_start_ns: int, windows: WindowConfig) -> int:
+    """Return the arrival time at which a pane is decided: when it is published, which waits for pairing."""
+    return windows.published_ns(pane_start_ns) + windows.pair_wait_ns
+
+
+def _pack(owner: int, fold: IncidentFold) -> bytes:
+    return owner.to_bytes(2, "big") + fold.to_bytes()
+
+
+def _unpack(value: bytes) -> tuple[int, bytes | None]:
+    """Split a table value into the partition that wrote it and the fold's state."""
+    return int.from_bytes(value[:2], "big"), value[2:] or None
+
+
+class Incidents:
+    """The incidents stage."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        app = wiring.app
+        self._table = state_table(app, INCIDENTS_TABLE, wiring.settings.partitions)
+        self._lanes: Lanes[IncidentLane] = Lanes(
+            STAGE,
+            [DEVIATIONS.name],
+            app.floors,
+            app.generation,
+            lambda partition: IncidentLane(wiring, self._table, partition),
+            app.committed,
+        )
+        app.forget.append(self._lanes.clear)
+
+    def attach(self, channel: Any = None) -> Any:
+        """Make the stage an agent of the app."""
+        return add_stage(
+            self._wiring.app, STAGE, [DEVIATIONS.name], self.handle, batch=BATCH, within_s=WITHIN_S, channel=channel
+        )
+
+    async def handle(self, events: Sequence[Any]) -> None:
+        """Take a batch of deviations and progress."""
+        for lane, records in self._lanes.split(events):
+            with suppress(LaneEndedError):
+                await asyncio.to_thread(lane.state.take, records)
+                await self._step(lane)
+                self._lanes.report(lane, lane.state.needed())
+
+    async def _step(self, lane: Lane[IncidentLane]) -> None:
+        events, states = await asyncio.to_thread(lane.state.step)
+        for event in events:
+            await self._store(lane, event)
+        await self._wiring.send(self._lanes, lane, [incident_message(event) for event in events])
+        if states:
+            number = lane.partition.partition
+            await insist("kafka", "state", lambda: self._table.save(number, states), self._lanes.wanted(lane))
+        progress = lane.state.clock.progress(lane.state.source)
+        await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(progress))
+
+    async def _store(self, lane: Lane[IncidentLane], event: IncidentEvent) -> None:
+        pool, wanted = self._wiring.stores.postgres, self._lanes.wanted(lane)
+        is_new = await insist("postgres", "incident", lambda: apply_event(pool, event), wanted)
+        if is_new:
+            metrics.INCIDENT_EVENTS.labels(metrics.tenant_label(event.tenant), event.kind).inc()
+            log.info(
+                "incident",
+                tenant=event.tenant,
+                incident=event.incident_id,
+                kind=event.kind,
+                severity=event.severity.value,
+                title=event.title,
+                services=len(event.services),
+            )
+
+
+def incident_message(event: IncidentEvent) -> Message:
+    """Return an event as the record of topic ``incidents.events``."""
+    return Message(INCIDENT_EVENTS.name, event.model_dump_json().encode(), tenant_key(event.tenant))

@@ -1,0 +1,261 @@
+"""Raw OTLP into the store and into partial windows.
+
+::
+
+    otel.traces ─┐                  ┌──▶ ClickHouse raw tables (awaited)
+    otel.metrics ├─▶ take ─▶ decode ┼──▶ dead-letters (awaited)
+    otel.logs  ──┘     per partition├──▶ PaneFold ──▶ telemetry.rollups   partials, then Progress to all partitions
+                                    └──▶ StubFold ──▶ telemetry.stubs     traces only; likewise
+
+One agent a topic. The raw insert and the dead letters of a batch are confirmed before the next batch is taken;
+partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics are only
+landed: nothing of them is in a window, so they have no progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from faust.types import TP
+
+from schemas.errors import BadPayload, RejectReason
+from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant, service_key
+from schemas.settings import Settings
+from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
+from sinks.clickhouse.landing import RawRow
+from sinks.kafka.producer import Message
+from streams.otlp import MetricCounts, Signal, decode_logs, decode_metrics, decode_spans, open_payload
+from streams.panes import PaneFold
+from streams.partials import ServicePartial
+from streams.progress import SourceClock
+from streams.stubs import StubFold
+from topologies import metrics
+from topologies.app import add_stage
+from topologies.dead_letters import dead_letter
+from topologies.landing import Landing
+from topologies.lanes import Lane, Lanes, Record
+from topologies.patience import LaneEndedError
+from topologies.progressing import Broadcast, FloorKeeper, Pacer
+from topologies.ticks import Ticker
+from topologies.wiring import Wiring, count_losses
+
+log = structlog.get_logger()
+
+BATCH = 64
+WITHIN_S = 0.2
+
+SIGNALS = {TRACES.name: Signal.TRACES, METRICS.name: Signal.METRICS, LOGS.name: Signal.LOGS}
+
+UNKNOWN_TENANT = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a record's headers say. ``tenant`` is None when the header is missing or not a tenant id."""
+
+    tenant: str | None
+    driven_ns: int | None
+    is_tick: bool
+
+
+def read_envelope(headers: Sequence[tuple[str, bytes]]) -> Envelope:
+    """Read the headers of a raw record; two different tenants are as good as none."""
+    tenants = {value for name, value in headers if name.lower() == TENANT_HEADER}
+    text = tenants.pop().decode("ascii", "replace") if len(tenants) == 1 else ""
+    arrivals = [value for name, value in headers if name == ARRIVAL_HEADER]
+    return Envelope(
+        tenant=text if is_tenant(text) else None,
+        driven_ns=_instant_ns(arrivals[0]) if arrivals else None,
+        is_tick=any(name == TICK_HEADER for name, _ in headers),
+    )
+
+
+def _instant_ns(digits: bytes) -> int | None:
+    if not digits.isdigit() or len(digits) > 19:
+        return None
+    instant_ns = int(digits)
+    return instant_ns if 0 < instant_ns < 2**63 else None
+
+
+@dataclass(slots=True)
+class Intake:
+    """What a batch of one lane came to, beside what its folds took."""
+
+    rows: list[RawRow] = field(default_factory=list)
+    letters: list[Message] = field(default_factory=list)
+
+
+class SourceFolds:
+    """The folds of one source partition. ``panes`` and ``stubs`` are None for signals without windows."""
+
+    def __init__(self, wiring: Wiring, partition: TP) -> None:
+        partitions = wiring.settings.partitions
+        source = f"{partition.topic}/{partition.partition}"
+        self.partition = partition
+        self.signal = SIGNALS[partition.topic]
+        self.clock = SourceClock(source)
+        closed = wiring.closed.load(partition)
+        has_panes, has_stubs = self.signal is not Signal.METRICS, self.signal is Signal.TRACES
+        self.panes = PaneFold(source, wiring.windows, closed) if has_panes else None
+        self.stubs = StubFold(source, partitions, wiring.windows) if has_stubs else None
+        self.broadcasts = [Broadcast(ROLLUPS, range(partitions))] if has_panes else []
+        if has_stubs:
+            self.broadcasts.append(Broadcast(STUBS, range(partitions)))
+        self.flush_due = Pacer(wiring.settings.flush_interval_s)
+        self.keeper = FloorKeeper(wiring.closed, partition)
+
+    def take(self, records: Sequence[Record], settings: Settings) -> Intake:
+        """Decode and fold a batch. Blocks for its length: call it in a thread."""
+        intake = Intake()
+        for record in records:
+            self._take_one(record, settings, intake)
+        return intake
+
+    def _take_one(self, record: Record, settings: Settings, intake: Intake) -> None:
+        envelope = read_envelope(record.headers)
+        wall_ns = self._arrival_ns(record)
+        self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
+        if envelope.is_tick:
+            return
+        tenant = envelope.tenant or (settings.default_tenant if settings.missing_tenant == "default" else None)
+        arrival_ns = envelope.driven_ns or wall_ns
+        try:
+            if tenant is None:
+                raise BadPayload(RejectReason.BAD_TENANT, "header x-tenant-id is missing or not a tenant id")
+            payload = self._fold(tenant, record, arrival_ns, envelope.driven_ns is not None)
+        except BadPayload as error:
+            intake.letters.append(self._letter(record, tenant or UNKNOWN_TENANT, error, arrival_ns))
+            return
+        if payload:
+            intake.rows.append(RawRow(tenant, self.partition.partition, record.offset, payload))
+
+    def _arrival_ns(self, record: Record) -> int:
+        """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
+        present_ns = time.time_ns()
+        if record.timestamp_ns <= present_ns:
+            return record.timestamp_ns
+        metrics.CLAMPED_ARRIVALS.labels(self.partition.topic).inc()
+        return present_ns
+
+    def _fold(self, tenant: str, record: Record, arrival_ns: int, driven: bool) -> bytes:
+        payload = open_payload(record.value, self.signal)
+        label = metrics.tenant_label(tenant)
+        columns: Any = _decode(self.signal, payload)
+        metrics.ITEMS.labels(label, self.signal).inc(len(columns))
+        for reject in columns.rejects:
+            metrics.REJECTS.labels(label, reject.reason).inc()
+        if isinstance(columns, MetricCounts) or self.panes is None:
+            return payload
+        if self.signal is Signal.LOGS:
+            self.panes.step_logs(tenant, columns, arrival_ns, record.offset, driven)
+        else:
+            self.panes.step_spans(tenant, columns, arrival_ns, record.offset, driven)
+        if self.stubs is not None:
+            self.stubs.step(tenant, columns, arrival_ns, record.offset, driven)
+        return payload
+
+    def _letter(self, record: Record, tenant: str, error: BadPayload, arrival_ns: int) -> Message:
+        metrics.DEAD_LETTERS.labels(metrics.tenant_label(tenant), error.reason).inc()
+        return dead_letter(*self.partition, record.offset, tenant, record.value, error.reason, error.detail, arrival_ns)
+
+    def flush(self) -> list[Message]:
+        """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""
+        messages: list[Message] = []
+        if self.panes is not None:
+            partials = [*self.panes.close_until(self.clock), *self.panes.flush()]
+            metrics.PARTIALS.labels("ingest").inc(len(partials))
+            messages += [partial_message(partial) for partial in partials]
+            count_losses(self.panes.drain_losses())
+        if self.stubs is not None:
+            messages += [Message(STUBS.name, s.value, s.key, partition=s.partition) for s in self.stubs.flush()]
+            count_losses(self.stubs.drain_losses())
+        count_losses(self.clock.drain_losses())
+        return messages
+
+    def needed(self) -> int | None:
+        """Return the smallest offset that an open pane or an unsent stub still needs."""
+        floors = [fold.lowest_needed_offset() for fold in (self.panes, self.stubs) if fold is not None]
+        return min((floor for floor in floors if floor is not None), default=None)
+
+
+def _decode(signal: Signal, payload: bytes) -> Any:
+    decode = {Signal.TRACES: decode_spans, Signal.LOGS: decode_logs, Signal.METRICS: decode_metrics}[signal]
+    try:
+        return decode(payload)
+    except BadPayload:
+        raise
+    except Exception as error:
+        # The decoders promise to raise nothing else. If one does, its message must still not stop the worker.
+        log.exception("decoder_bug", signal=signal)
+        raise BadPayload(RejectReason.DECODE, f"decoder bug: {type(error).__name__}") from error
+
+
+def partial_message(partial: ServicePartial) -> Message:
+    """Return a partial as the record of ``telemetry.rollups``."""
+    return Message(ROLLUPS.name, partial.encode(), service_key(partial.tenant, partial.service))
+
+
+class Ingest:
+    """The ingest stage of one raw topic."""
+
+    def __init__(self, wiring: Wiring, topic: TopicSpec, landing: Landing, ticker: Ticker) -> None:
+        self._wiring = wiring
+        self._landing = landing
+        self._ticker = ticker
+        self._topic = topic
+        app = wiring.app
+        self._lanes: Lanes[SourceFolds] = Lanes(
+            f"ingest.{SIGNALS[topic.name]}",
+            [topic.name],
+            app.floors,
+            app.generation,
+            lambda partition: SourceFolds(wiring, partition),
+            app.committed,
+        )
+        app.forget.append(self._lanes.clear)
+
+    def attach(self, channel: Any = None) -> Any:
+        """Make the stage an agent of the app."""
+        stage = self._lanes.stage
+        return add_stage(
+            self._wiring.app, stage, [self._topic.name], self.handle, batch=BATCH, within_s=WITHIN_S, channel=channel
+        )
+
+    async def handle(self, events: Sequence[Any]) -> None:
+        """Take a batch: everything of it is stored and on its way when this returns."""
+        batches = self._lanes.split(events)
+        with suppress(LaneEndedError):  # all lanes end together, with their generation
+            intakes = [
+                (lane, await asyncio.to_thread(lane.state.take, records, self._wiring.settings))
+                for lane, records in batches
+            ]
+            if not intakes:
+                return
+            any_lane = intakes[0][0]
+            rows = [row for _, intake in intakes for row in intake.rows]
+            letters = [letter for _, intake in intakes for letter in intake.letters]
+            letters += await self._landing.land(self._topic.name, rows, self._lanes.wanted(any_lane))
+            await self._wiring.send(self._lanes, any_lane, letters)
+            for lane, _ in intakes:
+                self._ticker.heard(lane.partition)
+                await self._settle(lane)
+
+    async def _settle(self, lane: Lane[SourceFolds]) -> None:
+        folds = lane.state
+        if folds.panes is None:
+            self._lanes.report(lane, None)
+            return
+        if folds.flush_due.due():
+            progress = folds.clock.progress()
+            await self._wiring.send(self._lanes, lane, await asyncio.to_thread(folds.flush))
+            news = [message for broadcast in folds.broadcasts for message in broadcast.messages(progress)]
+            await self._wiring.send(self._lanes, lane, news)
+            delay_s = (time.time_ns() - progress.wall_ns) / 1e9
+            metrics.PROGRESS_DELAY.labels(*map(str, lane.partition)).set(delay_s)
+        await folds.keeper.settle(self._lanes, lane, folds.needed(), folds.panes.closed())

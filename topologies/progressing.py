@@ -1,0 +1,124 @@
+"""Carrying time on: progress records to every partition of the next topic, and the checkpoint of what is closed.
+
+::
+
+    fold flushed, data confirmed ──▶ Broadcast.send ──▶ next topic, all partitions (key \\x00progress)
+                                 └─▶ ClosedTable.save ──▶ Floors.report          (in this order, see below)
+
+A fold that starts again below the committed floor meets records of panes that had been closed and sent in full.
+Rebuilt from there they would be incomplete, so the fold is told what was closed (``closed=``). That checkpoint is
+confirmed *before* the floor that needs it may be committed; being ahead of the floor does no harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from faust.types import TP
+
+from schemas.errors import BadPayload
+from schemas.keys import PROGRESS_KEY
+from schemas.topics import CLOSED_TABLE, TopicSpec
+from sinks.kafka.producer import Message
+from streams.progress import Progress
+from topologies.app import StreamApp
+from topologies.lanes import Lane, Lanes
+from topologies.patience import insist
+from topologies.tables import StateTable, state_table
+
+log = structlog.get_logger()
+
+PROGRESS_STEP_NS = 1_000_000_000
+"""Progress by less than this is not worth a record to every partition."""
+
+CHECKPOINT_PACE_S = 3.0
+
+INNER_PACE_S = 0.25
+"""How often the stages behind ingest flush at most. Short, because each adds to the time until an incident shows."""
+
+
+class Pacer:
+    """Says when something that costs is due again. ``due`` starts the next interval."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._last_s = 0.0
+
+    def due(self) -> bool:
+        """Tell whether the interval is over, and if so begin the next."""
+        elapsed_s = time.monotonic()
+        if elapsed_s - self._last_s < self._interval_s:
+            return False
+        self._last_s = elapsed_s
+        return True
+
+
+class Broadcast:
+    """Remembers what was told last, so that standing still costs no records."""
+
+    def __init__(self, topic: TopicSpec, partitions: Iterable[int]) -> None:
+        self._topic = topic
+        self._partitions = tuple(partitions)
+        self._told: Progress | None = None
+
+    def messages(self, progress: Progress) -> list[Message]:
+        """Return the records that tell ``progress``, or none when it is not news."""
+        told = self._told
+        if (
+            told is not None
+            and progress.wall_ns - told.wall_ns < PROGRESS_STEP_NS
+            and all(told.driven.get(tenant) == at_ns for tenant, at_ns in progress.driven.items())
+        ):
+            return []
+        self._told = progress
+        value = progress.encode()
+        return [Message(self._topic.name, value, PROGRESS_KEY, partition=number) for number in self._partitions]
+
+
+class ClosedTable:
+    """What each fold had closed, as a table co-partitioned with the topics the folds read."""
+
+    def __init__(self, app: StreamApp, partitions: int) -> None:
+        self._table: StateTable = state_table(app, CLOSED_TABLE, partitions)
+
+    def load(self, partition: TP) -> Progress | None:
+        """Return what the fold of ``partition`` had closed when its floor was last raised, or None."""
+        value = self._table.stored(_key(partition))
+        if value is None:
+            return None
+        try:
+            return Progress.decode(value)
+        except BadPayload as error:
+            log.error("closed_checkpoint_unreadable", partition=partition, detail=error.detail)
+            return None
+
+    async def save(self, partition: TP, closed: Progress) -> None:
+        """Keep ``closed`` and wait until the broker has it. Raises `StoreUnavailable`."""
+        await self._table.save(partition.partition, {_key(partition): closed.encode()})
+
+
+def _key(partition: TP) -> bytes:
+    return f"{partition.topic}/{partition.partition}".encode()
+
+
+class FloorKeeper:
+    """The floor of one lane: raised from time to time, each time after the checkpoint that it needs."""
+
+    def __init__(self, closed: ClosedTable, partition: TP) -> None:
+        self._closed = closed
+        self._partition = partition
+        self._floor: int | None = None
+        self._pacer = Pacer(CHECKPOINT_PACE_S)
+
+    async def settle(self, lanes: Lanes[Any], lane: Lane[Any], needed: int | None, closed: Progress) -> None:
+        """Report the lane's batch as done; raise its floor to ``needed`` (None: all of it) when that is due."""
+        target = lane.next_offset if needed is None else needed
+        if self._floor is None:
+            self._floor = min(target, lane.first_offset)
+        if target > self._floor and self._pacer.due():
+            await insist("kafka", "checkpoint", lambda: self._closed.save(self._partition, closed), lanes.wanted(lane))
+            self._floor = target
+        lanes.report(lane, self._floor)

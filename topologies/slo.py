@@ -1,0 +1,20 @@
+"""How fast a service burns its error budget.
+
+::
+
+    health ──▶ BurnRateFold (table: burn-rate windows per service) ──▶ deviations (series BURN_RATE only)
+"""
+
+from __future__ import annotations
+
+from schemas.topics import SLO_TABLE
+from streams.slo import BurnRateFold, SloConfig
+from topologies.deviating import DeviationStage
+from topologies.wiring import Wiring
+
+STAGE = "slo"
+
+
+def slo(wiring: Wiring) -> DeviationStage:
+    """Return the slo stage."""
+    return DeviationStage(wiring, STAGE, BurnRateFold(SloConfig()), SLO_TABLE)
