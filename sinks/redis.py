@@ -77,7 +77,7 @@ if stored and stored >= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[1], 'd', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SADD', KEYS[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
 return 1
 """
 
@@ -149,10 +149,10 @@ local stored = redis.call('HMGET', KEYS[1], 't', 'w')
 local tokens, then_s = tonumber(stored[1] or capacity), tonumber(stored[2] or wall_s)
 tokens = math.min(capacity, tokens + math.max(0, wall_s - then_s) * per_s)
 local allowed = 0
-if tokens >= cost then tokens = tokens - cost; allowed = 1 end
-redis.call('HSET', KEYS[1], 't', string.format('%.6f', tokens), 'w', string.format('%.6f', math.max(wall_s, then_s)))
+if tokens + 1e-6 >= cost then tokens = math.max(0, tokens - cost); allowed = 1 end
+redis.call('HSET', KEYS[1], 't', string.format('%.9f', tokens), 'w', string.format('%.6f', math.max(wall_s, then_s)))
 redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / per_s * 1000) + 1000)
-return {allowed, string.format('%.6f', tokens)}
+return {allowed, string.format('%.9f', tokens)}
 """
 
 
