@@ -22,6 +22,7 @@ from streams.partials import (
     first_by_id,
     slowest,
 )
+from streams.vocabulary import Vocabulary
 
 _NO_BIN = (1 << 13) - 1
 """Stands for a duration that is in no sketch; no finite float32 falls there."""
@@ -67,11 +68,11 @@ class SpanTable:
 
     def __init__(self, batch: Batch[SpanColumns]) -> None:
         parts = batch.columns
-        names = _Vocabulary([part.names for part in parts])
+        names = Vocabulary([part.names for part in parts])
         counts = [len(part) for part in parts]
         self.names = names.texts
-        self.service = names.look_up([part.service for part in parts], counts)
-        self.operation = names.look_up([part.operation for part in parts], counts)
+        self.service = names.look_up(np.concatenate([part.service for part in parts]), counts)
+        self.operation = names.look_up(np.concatenate([part.operation for part in parts]), counts)
         self.kind = np.concatenate([part.kind for part in parts])
         self.error = np.concatenate([part.error for part in parts])
         self.start_ns = np.concatenate([part.start_ns for part in parts])
@@ -100,29 +101,13 @@ class LogTable:
 
     def __init__(self, batch: Batch[LogColumns]) -> None:
         parts = batch.columns
-        names = _Vocabulary([part.names for part in parts])
+        names = Vocabulary([part.names for part in parts])
         self.names = names.texts
-        self.service = names.look_up([part.service for part in parts], [len(part) for part in parts])
+        self.service = names.look_up(np.concatenate([part.service for part in parts]), [len(part) for part in parts])
         self.severity = np.concatenate([part.severity for part in parts])
         self.time_ns = np.concatenate([part.time_ns for part in parts])
         self.arrival_ns = batch.each(batch.arrivals_ns)
         self.offset = batch.each(batch.offsets)
-
-
-class _Vocabulary:
-    """Merges the name lists of several messages into one."""
-
-    def __init__(self, lists: list[list[str]]) -> None:
-        ids: dict[str, int] = {}
-        merged = [ids.setdefault(name, len(ids)) for names in lists for name in names]
-        self.texts = list(ids)
-        self._merged = np.array(merged, dtype=np.int64)
-        self._first = np.cumsum([0] + [len(names) for names in lists[:-1]])
-
-    def look_up(self, parts: list[NDArray[np.int32]], counts: list[int]) -> Ints:
-        """Translate columns of indices into the messages' own lists."""
-        indices: Ints = np.concatenate(parts) + np.repeat(self._first, counts)
-        return self._merged[indices]
 
 
 class _Homes:

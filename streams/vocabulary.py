@@ -1,0 +1,36 @@
+"""Merge the name lists of several messages into one, column-wise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.grouping import Ints
+
+
+class Vocabulary:
+    """One list of names for many messages, and the way from their indices to its own."""
+
+    def __init__(self, lists: Sequence[Sequence[str]]) -> None:
+        ids: dict[str, int] = {}
+        merged = [ids.setdefault(name, len(ids)) for names in lists for name in names]
+        self.texts = list(ids)
+        self._merged = np.array([*merged, -1], dtype=np.int64)
+        self._firsts = np.cumsum([0, *(len(names) for names in lists)])[:-1]
+
+    def look_up(self, indices: NDArray[np.int32] | Ints, counts: Sequence[int]) -> Ints:
+        """Translate the joined indices of all messages; ``counts`` are the messages' sizes, -1 stays -1."""
+        joined = indices + np.repeat(self._firsts, counts)
+        joined[indices < 0] = -1
+        found: Ints = self._merged[joined]
+        return found
+
+
+def used_names(names: Sequence[str], *columns: NDArray[np.int32] | Ints) -> tuple[list[str], list[Ints]]:
+    """Drop the names that no column uses; returns what is left and the translated columns (-1 stays -1)."""
+    used = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int64)
+    used = used[used >= 0]
+    translated = [np.where(column < 0, -1, np.searchsorted(used, column)).astype(np.int64) for column in columns]
+    return [names[index] for index in used.tolist()], translated
