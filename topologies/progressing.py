@@ -2,7 +2,7 @@
 
 ::
 
-    fold flushed, data confirmed ──▶ Broadcast.send ──▶ next topic, all partitions (key \\x00progress)
+    fold flushed, data confirmed ──▶ Broadcast.send ──▶ next topic, all partitions (PROGRESS_KEY)
                                  └─▶ ClosedTable.save ──▶ Floors.report          (in this order, see below)
 
 A fold that starts again below the committed floor meets records of panes that had been closed and sent in full.

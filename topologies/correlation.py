@@ -1,0 +1,298 @@
+"""Ranking what may have caused an incident.
+
+::
+
+    deviations ───────▶ TenantPicture ┐ both clocks have passed the pane
+      (by tenant)                     ├──▶ rank (an open incident, pane by pane) ─┬─▶ PostgreSQL
+    incidents.events ─▶ open ones ────┘        ▲ near deploys                     └─▶ incidents.hypotheses
+    deploys.events ───▶ PostgreSQL ────────────┘
+
+The three topics are co-partitioned by tenant, so one desk per partition number sees all of them. A picture is
+kept in memory for half an hour of panes; the floors of its topics trail by that much and it is rebuilt by replay.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from faust.types import TP
+from pydantic import ValidationError
+
+from schemas.errors import BadPayload
+from schemas.events import Deploy, Event, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations
+from schemas.keys import PROGRESS_KEY, tenant_key
+from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
+from sinks.kafka.producer import Message
+from sinks.postgres import deploys as deploy_store
+from sinks.postgres.incidents import put_hypotheses
+from streams.hypotheses import TenantPicture, rank
+from streams.progress import Progress, ProgressClock
+from streams.windows import SECOND_NS, WindowConfig
+from topologies import incidents, metrics
+from topologies.app import add_stage
+from topologies.lanes import Lane, Lanes, Record
+from topologies.patience import LaneEndedError, insist
+from topologies.progressing import Broadcast
+from topologies.wiring import Wiring
+
+log = structlog.get_logger()
+
+STAGE = "correlation"
+BATCH = 128
+WITHIN_S = 0.1
+
+PICTURE_NS = 1800 * SECOND_NS
+"""How far back a ranking may look, and so how long records are needed."""
+
+DEPLOYS_BEFORE_NS = 7200 * SECOND_NS
+DEPLOYS_LIMIT = 200
+
+EAGER_PANES = 12
+"""An incident is ranked anew in each of its first panes, then whenever something happens to it and once a minute."""
+LATER_EVERY = 6
+
+CLOSED_STATES = (IncidentState.RESOLVED, IncidentState.CLOSED)
+
+E = TypeVar("E", bound=Event)
+
+
+def correlation_source(partition: int) -> str:
+    """Name one source of topic ``incidents.hypotheses`` as its progress records do."""
+    return f"{STAGE}/{partition}"
+
+
+@dataclass(slots=True)
+class OpenCase:
+    """An incident that is ranked while it is open. ``offset`` is that of its newest event."""
+
+    offset: int
+    event: IncidentEvent
+    fresh: bool = True
+    """The event has not been ranked yet."""
+
+    def is_due(self, pane_ns: int, windows: WindowConfig) -> bool:
+        """Tell whether the pane calls for a new ranking; if so the event is not fresh any more."""
+        number = version_of(self.event, pane_ns + windows.pane_ns, windows)
+        is_due = self.fresh or number <= EAGER_PANES or number % LATER_EVERY == 0
+        self.fresh = self.fresh and not is_due
+        return is_due
+
+
+def version_of(event: IncidentEvent, as_of_ns: int, windows: WindowConfig) -> int:
+    """Return the version of the ranking as of an instant: panes since the onset. The same again after a replay."""
+    return max(0, (as_of_ns - event.onset_ns) // windows.pane_ns)
+
+
+class Docket:
+    """The open incidents of one tenant, walked pane by pane; so how fast the records come changes nothing."""
+
+    def __init__(self, windows: WindowConfig) -> None:
+        self._windows = windows
+        self._cases: dict[str, OpenCase] = {}
+        self._waiting: list[tuple[int, IncidentEvent]] = []
+        self._next_pane_ns: int | None = None
+
+    def file(self, offset: int, event: IncidentEvent) -> None:
+        """Let an event wait until its pane is due."""
+        self._waiting.append((offset, event))
+
+    def due(self, clock_ns: int) -> Iterator[tuple[IncidentEvent, int]]:
+        """Yield (incident as it was, pane start) for each ranking that the clock calls for, in order."""
+        while (pane_ns := self._next()) is not None and self._windows.published_ns(pane_ns) <= clock_ns:
+            self._apply(pane_ns)
+            for case in list(self._cases.values()):
+                if case.is_due(pane_ns, self._windows):
+                    yield case.event, pane_ns
+                if case.event.state in CLOSED_STATES:
+                    del self._cases[case.event.incident_id]
+            self._next_pane_ns = pane_ns + self._windows.pane_ns
+
+    def _next(self) -> int | None:
+        if self._cases:
+            return self._next_pane_ns
+        return min((self._pane_of(event) for _, event in self._waiting), default=None)
+
+    def _apply(self, pane_ns: int) -> None:
+        due = [pair for pair in self._waiting if self._pane_of(pair[1]) <= pane_ns]
+        self._waiting = [pair for pair in self._waiting if self._pane_of(pair[1]) > pane_ns]
+        for offset, event in sorted(due, key=lambda pair: pair[1].sequence):
+            self._cases[event.incident_id] = OpenCase(offset, event)
+
+    def _pane_of(self, event: IncidentEvent) -> int:
+        return event.at_ns - self._windows.pane_ns
+
+    def needed(self) -> int | None:
+        """Return the smallest offset of an event that waits or whose incident is open."""
+        open_ones = [case.offset for case in self._cases.values()]
+        return min([offset for offset, _ in self._waiting] + open_ones, default=None)
+
+
+class Desk:
+    """All that correlation knows of the tenants of one partition number, in one generation."""
+
+    def __init__(self, wiring: Wiring, number: int) -> None:
+        self.windows = wiring.windows
+        self.deviations_clock = ProgressClock(incidents.expected_sources(wiring.settings.partitions))
+        self.events_clock = ProgressClock([f"{DEVIATIONS.name}/{number}"])
+        self.broadcast = Broadcast(HYPOTHESES, [number])
+        self.source = correlation_source(number)
+        self.pictures: dict[str, TenantPicture] = {}
+        self._dockets: dict[str, Docket] = {}
+        self._seen: deque[tuple[int, str, int]] = deque()
+
+    def clock_ns(self, tenant: str) -> int:
+        """Return the time up to which both the tenant's deviations and its incidents' events are here."""
+        return min(self.deviations_clock.at(tenant), self.events_clock.at(tenant))
+
+    def see(self, offset: int, deviations: ServiceDeviations) -> None:
+        """Add to the tenant's picture."""
+        tenant = deviations.tenant
+        if deviations.driven:
+            self.deviations_clock.mark_driven(tenant)
+            self.events_clock.mark_driven(tenant)
+        if tenant not in self.pictures:
+            self.pictures[tenant] = TenantPicture(tenant)
+        self.pictures[tenant].step(deviations)
+        self._seen.append((offset, tenant, deviations.pane_start_ns))
+
+    def file(self, offset: int, event: IncidentEvent) -> None:
+        """Take an event of an incident."""
+        self._dockets.setdefault(event.tenant, Docket(self.windows)).file(offset, event)
+
+    def due(self) -> list[tuple[IncidentEvent, int]]:
+        """Return (incident, pane start) for each ranking to be made now."""
+        return [pair for tenant, docket in self._dockets.items() for pair in docket.due(self.clock_ns(tenant))]
+
+    def needed_deviations(self) -> int | None:
+        """Return the smallest offset of deviations that a picture still needs."""
+        while self._seen and self._seen[0][2] < self.deviations_clock.at(self._seen[0][1]) - PICTURE_NS:
+            self._seen.popleft()
+        return self._seen[0][0] if self._seen else None
+
+    def needed_events(self) -> int | None:
+        """Return the smallest offset of an event that is still needed."""
+        floors = [docket.needed() for docket in self._dockets.values()]
+        return min((floor for floor in floors if floor is not None), default=None)
+
+    def progress(self) -> Progress:
+        """Return how far rankings have come: as far as both clocks."""
+        one, other = self.deviations_clock.progress(self.source), self.events_clock.progress(self.source)
+        tenants = one.driven.keys() | other.driven.keys()
+        driven = {tenant: min(one.driven.get(tenant, 0), other.driven.get(tenant, 0)) for tenant in tenants}
+        return Progress(self.source, min(one.wall_ns, other.wall_ns), driven)
+
+
+class Correlation:
+    """The correlation stage."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._desks: dict[int, Desk] = {}
+        app = wiring.app
+        topics = [DEVIATIONS.name, INCIDENT_EVENTS.name, DEPLOYS.name]
+        self._lanes: Lanes[Desk] = Lanes(STAGE, topics, app.floors, app.generation, self._desk, app.committed)
+        self._topics = topics
+        app.forget.append(self._forget)
+
+    def attach(self, channel: Any = None) -> Any:
+        """Make the stage an agent of the app."""
+        return add_stage(
+            self._wiring.app, STAGE, self._topics, self.handle, batch=BATCH, within_s=WITHIN_S, channel=channel
+        )
+
+    def _desk(self, partition: TP) -> Desk:
+        if partition.partition not in self._desks:
+            self._desks[partition.partition] = Desk(self._wiring, partition.partition)
+        return self._desks[partition.partition]
+
+    def _forget(self) -> None:
+        self._lanes.clear()
+        self._desks.clear()
+
+    async def handle(self, events: Sequence[Any]) -> None:
+        """Take a batch of deviations, incident events, deploys and progress."""
+        for lane, records in self._lanes.split(events):
+            with suppress(LaneEndedError):
+                for record in records:
+                    await self._take(lane, record)
+                await self._rank(lane)
+                self._lanes.report(lane, self._needed(lane))
+
+    async def _take(self, lane: Lane[Desk], record: Record) -> None:
+        desk, topic = lane.state, lane.partition.topic
+        try:
+            if record.key == PROGRESS_KEY:
+                clock = desk.deviations_clock if topic == DEVIATIONS.name else desk.events_clock
+                clock.step(Progress.decode(record.value or b""))
+            elif topic == DEVIATIONS.name:
+                desk.see(record.offset, _read(ServiceDeviations, record))
+            elif topic == INCIDENT_EVENTS.name:
+                desk.file(record.offset, _read(IncidentEvent, record))
+            else:
+                await self._record_deploy(lane, _read(Deploy, record))
+        except (BadPayload, ValidationError) as error:
+            metrics.DEAD_LETTERS.labels("", "decode").inc()
+            log.error("record_unreadable", stage=STAGE, topic=topic, offset=record.offset, error=type(error).__name__)
+
+    async def _record_deploy(self, lane: Lane[Desk], deploy: Deploy) -> None:
+        """Make sure a deploy is in the store, whoever published it; rankings read it from there."""
+        pool = self._wiring.stores.postgres
+        await insist("postgres", "deploy", lambda: deploy_store.record(pool, deploy), self._lanes.wanted(lane))
+
+    async def _rank(self, lane: Lane[Desk]) -> None:
+        desk = lane.state
+        for event, pane_ns in desk.due():
+            await self._rank_one(lane, event, pane_ns + desk.windows.pane_ns)
+        await self._wiring.send(self._lanes, lane, desk.broadcast.messages(desk.progress()))
+
+    async def _rank_one(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> None:
+        picture = lane.state.pictures.setdefault(event.tenant, TenantPicture(event.tenant))
+        near = await self._near_deploys(lane, event, as_of_ns)
+        ranking = rank(picture, event, near, as_of_ns, version_of(event, as_of_ns, lane.state.windows))
+        pool = self._wiring.stores.postgres
+        wanted = self._lanes.wanted(lane)
+        if await insist("postgres", "hypotheses", lambda: put_hypotheses(pool, ranking), wanted):
+            _tell(ranking)
+        await self._wiring.send(self._lanes, lane, [hypotheses_message(ranking)])
+
+    async def _near_deploys(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> list[Deploy]:
+        pool, since_ns = self._wiring.stores.postgres, event.onset_ns - DEPLOYS_BEFORE_NS
+
+        async def read() -> list[Deploy]:
+            return await deploy_store.page(
+                pool, event.tenant, since_ns=since_ns, until_ns=as_of_ns, limit=DEPLOYS_LIMIT
+            )
+
+        return await insist("postgres", "deploys", read, self._lanes.wanted(lane))
+
+    def _needed(self, lane: Lane[Desk]) -> int | None:
+        if lane.partition.topic == DEVIATIONS.name:
+            return lane.state.needed_deviations()
+        return lane.state.needed_events() if lane.partition.topic == INCIDENT_EVENTS.name else None
+
+
+def _read(kind: type[E], record: Record) -> E:
+    return kind.model_validate_json(record.value or b"")
+
+
+def _tell(ranking: HypothesisSet) -> None:
+    metrics.HYPOTHESES.labels(metrics.tenant_label(ranking.tenant)).inc()
+    lead = ranking.hypotheses[0] if ranking.hypotheses else None
+    log.info(
+        "ranked",
+        tenant=ranking.tenant,
+        incident=ranking.incident_id,
+        version=ranking.version,
+        lead=None if lead is None else lead.title,
+        confidence=None if lead is None else round(lead.confidence, 2),
+    )
+
+
+def hypotheses_message(ranking: HypothesisSet) -> Message:
+    """Return a ranking as the record of topic ``incidents.hypotheses``."""
+    return Message(HYPOTHESES.name, ranking.model_dump_json().encode(), tenant_key(ranking.tenant))
