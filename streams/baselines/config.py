@@ -1,0 +1,72 @@
+"""The settings of the baselines. One configuration serves every system; nothing here knows a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineConfig:
+    """How normal is learned and when it is left. Durations in seconds, latencies in milliseconds."""
+
+    history_panes: int = 120
+    """Trailing panes with traffic that make the baseline (20 minutes of 10 s panes)."""
+    min_panes: int = 4
+    """Panes a series needs before it is judged at all."""
+    min_requests: int = 8
+    """Requests a latency series must have seen before it is judged at all."""
+    reliable_panes: int = 30
+    """Panes after which the service counts as ``reliable``; before that the scale is inflated."""
+    young_inflation: float = 6.0
+    """The scale is multiplied by 1 + this / panes: a median of few panes may be far off."""
+
+    relative_floor: float = 0.10
+    """The scale is never below this share of the median."""
+    latency_floor_ms: float = 2.0
+    """The scale of a latency is never below this: nobody is paged for a millisecond."""
+    sketch_bin: float = 0.032
+    """Relative width of one latency bin (5 mantissa bits)."""
+
+    levels: tuple[float, ...] = (5.0, 12.0, 40.0, 150.0)
+    """How many scales above normal counts as raised, strongly raised, far out."""
+    level_priors: tuple[float, ...] = (0.10, 0.03, 0.01, 0.003)
+    """Prior belief how often a calm pane is at or above each level: worth `level_prior_panes` panes."""
+    level_prior_panes: float = 10.0
+    level_expected: float = 0.8
+    """How often panes exceed a level while something is wrong."""
+    full_requests: int = 3
+    """Requests that must be off at once for a quantile to count fully."""
+    pane_limit: float = 8.0
+    """One pane cannot argue with more than this."""
+    drop_allowance: float = 2.0
+    """Scales by which traffic must fall short to count as evidence."""
+    alarm: float = 12.0
+    """Gathered evidence that is an alarm. Larger is calmer."""
+    ceiling: float = 1.6
+    """Evidence is capped at this many alarms, so recovery is seen soon."""
+    release: float = 0.3
+    """An alarm ends when evidence falls below this share of `alarm` (hysteresis)."""
+    mask: float = 0.5
+    """Panes with evidence above this share of `alarm` are not learned."""
+    stale_s: float = 140.0
+    """Evidence of a series that was not measured for this long is void: unmeasured time proves nothing."""
+    better_panes: int = 5
+    """Panes in a row that must be clearly better before what was worse is forgotten."""
+    better_requests: int = 30
+    """Requests that those panes must have between them."""
+    better_until_panes: int = 60
+    """A baseline that knows more panes than this forgets nothing in favour of better ones."""
+    better_chance: float = 1e-4
+    """Chance below which the end of failures is believed."""
+    rebaseline_s: float = 3600.0
+    """A series that deviates longer than this has a new normal: it is learned again."""
+
+    ratio_prior_hits: float = 0.25
+    ratio_prior_trials: float = 5.0
+    """Prior belief about a ratio (5 %), worth five requests."""
+    max_edges: int = 16
+    """Incoming edges with series of their own; the busiest ones are kept."""
+    max_operations: int = 12
+    """Operations whose own time is followed; the busiest ones are kept."""
+    kept_snapshots: int = 8
+    """Panes back that can be stepped again with the same outcome."""

@@ -1,0 +1,101 @@
+"""Evidence over panes: one-sided cumulative sums that grow while a series is off and shrink while it is not.
+
+Every sum adds log-likelihood ratios of "something is wrong" against "as usual" and never falls below zero: the CUSUM
+of E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954). Sizes of a change are unknown, so several are
+tried at once and the largest sum decides (T. L. Lai, "Sequential multiple hypothesis testing and efficient fault
+detection", IEEE Trans. Inf. Theory 46, 2000).
+
+- Levels: does the pane exceed normal by 3, 10, 40 scales? How often calm panes of *this* series do so is counted, so a
+  spiky series has to spike more often than it always does.
+- Ratios: hits among trials, binomial.
+
+Sums are capped and so is what one pane can add, so one pane alone never makes an alarm and recovery is seen soon.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.baselines.config import BaselineConfig
+
+Floats = NDArray[np.float64]
+RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5))
+"""Sizes of a rise that are tried: at least factor x normal, at least this ratio."""
+_RATIO_CONTRAST = 10.0
+_RECOVERY_SPEED = 2.0
+
+
+def scales(medians: Floats, deviations: Floats, panes: Floats, config: BaselineConfig) -> Floats:
+    """Return the floored scale of each level: MAD, relative, absolute and sketch-bin floor, inflated while young.
+
+    `deviations` are median absolute deviations in the unit of `medians`.
+    """
+    floor = np.maximum(config.relative_floor, config.sketch_bin) * np.abs(medians)
+    widest = np.maximum(np.maximum(1.4826 * deviations, floor), config.latency_floor_ms)
+    inflated: Floats = widest * (1.0 + config.young_inflation / np.maximum(panes, 1.0))
+    return inflated
+
+
+def usual_exceedance(past_scores: Floats, config: BaselineConfig) -> Floats:
+    """Return how often (series x tracks x levels) past panes exceeded each level; `past_scores` may hold NaN."""
+    thresholds = np.asarray(config.levels)
+    known = (~np.isnan(past_scores)).sum(axis=-1)
+    over = (past_scores[..., None, :] >= thresholds[:, None]).sum(axis=-1)
+    weight = config.level_prior_panes
+    return np.asarray((over + weight * np.asarray(config.level_priors)) / (known[..., None] + weight))
+
+
+def quantile_weights(requests: Floats, config: BaselineConfig) -> Floats:
+    """Return what the median and the 95th percentile of so many requests are worth (series x tracks), 0 to 1.
+
+    A quantile is off as soon as a few requests are: half of them for the median, one in twenty for the tail. So it is
+    worth the square root of that few, until `full_requests` requests have to be off at once.
+    """
+    needed = np.stack((np.ceil(requests / 2.0), np.floor(requests / 20.0) + 1.0), axis=1)
+    return np.asarray(np.minimum(1.0, np.sqrt(needed / config.full_requests)))
+
+
+def level_gains(scores: Floats, usual: Floats, weights: Floats, config: BaselineConfig) -> Floats:
+    """Return what one pane argues (series x tracks x levels): positive for a change; NaN scores argue nothing."""
+    expected = config.level_expected
+    exceeds = scores[..., None] >= np.asarray(config.levels)
+    usual = np.minimum(usual, 0.9 * expected)
+    gain = np.where(exceeds, np.log(expected / usual), np.log((1 - expected) / (1 - usual))) * weights[..., None]
+    return np.where(np.isnan(scores)[..., None], 0.0, gain)
+
+
+def add(sums: Floats, gain: Floats, active: NDArray[np.bool_], config: BaselineConfig) -> Floats:
+    """Return the sums after a pane with these gains; an active alarm comes down faster than it went up."""
+    gain = np.clip(gain, -config.pane_limit, config.pane_limit)
+    gain = np.where((gain < 0) & active, gain * _RECOVERY_SPEED, gain)
+    return np.asarray(np.clip(sums + gain, 0.0, config.ceiling * config.alarm))
+
+
+def gather_ratios(
+    sums: Floats, hits: Floats, trials: Floats, normal: Floats, active: NDArray[np.bool_], config: BaselineConfig
+) -> Floats:
+    """Return the sums (ratios x rises) after a pane with so many hits of so many trials; no trials change nothing."""
+    p0 = np.clip(normal, 1e-4, 0.95)[:, None]
+    factor = np.array([rise[0] for rise in RATIO_RISES])
+    least = np.array([rise[1] for rise in RATIO_RISES])
+    p1 = np.minimum(np.maximum(p0 * factor, least), 0.98)
+    p0 = np.maximum(p0, p1 / _RATIO_CONTRAST)
+    misses = (trials - hits)[:, None]
+    gain = hits[:, None] * np.log(p1 / p0) + misses * np.log((1 - p1) / (1 - p0))
+    gain = np.where(p1 > 1.5 * p0, gain, -config.pane_limit)
+    return np.where((trials > 0)[:, None], add(sums, gain, active[:, None], config), sums)
+
+
+def gather_drop(
+    total: float, requests: int, normal: float, spread: float, config: BaselineConfig
+) -> tuple[float, float]:
+    """Return (sum, score) of a traffic drop: variance-stabilised Poisson counts, widened by their own spread.
+
+    The score is negative when there are fewer requests than normal. `spread` is the robust standard deviation of
+    past counts.
+    """
+    overdispersion = max(1.0, spread / max(np.sqrt(normal), 1e-9)) if normal > 0 else 1.0
+    score = float(2.0 * (np.sqrt(requests) - np.sqrt(normal)) / overdispersion)
+    gain = min(-score - config.drop_allowance, config.pane_limit)
+    return min(max(total + gain, 0.0), config.ceiling * config.alarm), score

@@ -1,0 +1,106 @@
+"""What is measured of a service in one pane: levels (latencies) and ratios (failures among requests)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.events import EdgeHealth, NodeKind, SeriesKind, ServiceHealth
+
+_SEPARATOR = "\x1f"
+FAILING_SEVERITIES = ("error", "fatal")
+_ENTRY_KINDS = ("server", "consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """Which series of the service: its kind, and the client of an edge or the operation where it is about one."""
+
+    kind: SeriesKind
+    client: str | None = None
+    operation: str | None = None
+
+    def packed(self) -> str:
+        """As stored in the state: kind, client and operation, separated by the unit separator."""
+        return _SEPARATOR.join((self.kind.value, self.client or "", self.operation or ""))
+
+    @property
+    def pool(self) -> SeriesKey:
+        """The series that pools the evidence of this one and its siblings."""
+        return SeriesKey(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A latency in one pane: median and 95th percentile in milliseconds, over this many requests."""
+
+    p50_ms: float
+    p95_ms: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many of the trials of one pane were hits (failures)."""
+
+    hits: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """All that one pane says about one service."""
+
+    requests: int
+    levels: dict[SeriesKey, Level]
+    ratios: dict[SeriesKey, Ratio]
+    has_plain_logs: bool
+    log_failures: int
+
+
+def measures_of(health: ServiceHealth, max_edges: int, max_operations: int) -> Measures:
+    """Take from a pane what has a baseline."""
+    levels: dict[SeriesKey, Level] = {}
+    ratios: dict[SeriesKey, Ratio] = {}
+    pane = health.pane
+    if health.node_kind is NodeKind.SERVICE:
+        _put(levels, SeriesKey(SeriesKind.P95), pane.p50_ms, pane.p95_ms, pane.requests)
+        _measure_operations(health, levels, max_operations)
+    if pane.requests:
+        ratios[SeriesKey(SeriesKind.ERROR_RATE)] = Ratio(min(pane.errors, pane.requests), pane.requests)
+    for edge in sorted(health.edges_in, key=lambda e: (-e.window.requests, e.client))[:max_edges]:
+        _measure_edge(edge, levels, ratios)
+    failures, plain = _logs(health)
+    if failures or plain or pane.requests:
+        trials = max(pane.requests, 1)
+        ratios[SeriesKey(SeriesKind.LOG_ERRORS)] = Ratio(min(failures, trials), trials)
+    return Measures(pane.requests, levels, ratios, plain > 0, failures)
+
+
+def _measure_operations(health: ServiceHealth, levels: dict[SeriesKey, Level], max_operations: int) -> None:
+    """Take the own time by operation: a change of the mix is not a change of any of them."""
+    entries = [one for one in health.operations if one.kind in _ENTRY_KINDS]
+    for one in sorted(entries, key=lambda o: (-o.window.requests, o.operation, o.kind))[:max_operations]:
+        key = SeriesKey(SeriesKind.SELF_TIME, operation=one.operation)
+        _put(levels, key, one.pane.self_p50_ms, one.pane.self_p95_ms, one.pane.requests)
+
+
+def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict[SeriesKey, Ratio]) -> None:
+    if edge.client_kind is NodeKind.CLIENT:
+        return
+    pane = edge.pane
+    _put(levels, SeriesKey(SeriesKind.GAP, edge.client), pane.gap_p50_ms, pane.gap_p95_ms, pane.paired)
+    key = SeriesKey(SeriesKind.EDGE_LATENCY, edge.client)
+    _put(levels, key, pane.client_p50_ms, pane.client_p95_ms, pane.requests)
+    if pane.requests:
+        key = SeriesKey(SeriesKind.EDGE_ERROR_RATE, edge.client)
+        ratios[key] = Ratio(min(pane.errors, pane.requests), pane.requests)
+
+
+def _put(levels: dict[SeriesKey, Level], key: SeriesKey, p50: float | None, p95: float | None, requests: int) -> None:
+    if p50 is not None and p95 is not None and requests > 0:
+        levels[key] = Level(p50, p95, requests)
+
+
+def _logs(health: ServiceHealth) -> tuple[int, int]:
+    failures = sum(health.log_severities.get(name, 0) for name in FAILING_SEVERITIES)
+    return failures, sum(health.log_severities.values()) - failures

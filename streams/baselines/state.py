@@ -1,0 +1,182 @@
+"""The memory of one service's baseline: trailing panes by series, and the evidence after each of the last panes.
+
+All series share the columns (one a pane), so medians of all of them are taken in one go. Encoded it stays below
+64 KB: `history_panes` columns x (3 numbers a level, 2 a ratio) x at most 2 + 3 x `max_edges` series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import SeriesKind
+from streams.baselines.config import BaselineConfig
+from streams.baselines.measures import SeriesKey
+
+Floats = NDArray[np.float64]
+_VERSION = 1
+RATE_KEY = SeriesKey(SeriesKind.REQUEST_RATE).packed()
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Where the evidence stood after a pane. Maps are by packed series key; drop is the traffic's."""
+
+    pane_ns: int
+    revision: int
+    levels: dict[str, list[list[float]]] = field(default_factory=dict)
+    ratios: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    drop: float = 0.0
+    since_ns: dict[str, int] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
+    heard_ns: dict[str, int] = field(default_factory=dict)
+    """Last pane that measured the series, of series with evidence."""
+
+    def without(self, key: str) -> Snapshot:
+        """Return the snapshot without what it says of one series."""
+        return Snapshot(
+            self.pane_ns,
+            self.revision,
+            {k: v for k, v in self.levels.items() if k != key},
+            {k: v for k, v in self.ratios.items() if k != key},
+            0.0 if key == RATE_KEY else self.drop,
+            {k: v for k, v in self.since_ns.items() if k != key},
+            self.active - {key},
+            {k: v for k, v in self.heard_ns.items() if k != key},
+        )
+
+
+@dataclass(slots=True)
+class BaselineState:
+    """Trailing panes (columns, oldest first) and snapshots (oldest first)."""
+
+    pane_ns: list[int] = field(default_factory=list)
+    requests: Floats = field(default_factory=lambda: np.zeros(0))
+    levels: dict[str, Floats] = field(default_factory=dict)
+    """By series: 2 x panes (median, 95th percentile), NaN where there was nothing or it was masked."""
+    ratios: dict[str, Floats] = field(default_factory=dict)
+    """By series: 2 x panes (hits, trials), zero where there was nothing or it was masked."""
+    snapshots: list[Snapshot] = field(default_factory=list)
+    talkative: bool = False
+    """The service writes ordinary logs too: a pane without any log tells nothing about its errors."""
+
+    def encode(self) -> bytes:
+        """Return the state as msgpack (32-bit floats)."""
+        body: dict[str, Any] = {
+            "v": _VERSION,
+            "t": self.talkative,
+            "p": self.pane_ns,
+            "n": _packed(self.requests),
+            "l": {key: _packed(rows) for key, rows in self.levels.items()},
+            "r": {key: _packed(rows) for key, rows in self.ratios.items()},
+            "s": [
+                [s.pane_ns, s.revision, s.levels, s.ratios, s.drop, s.since_ns, sorted(s.active), s.heard_ns]
+                for s in self.snapshots
+            ],
+        }
+        return bytes(msgpack.packb(body))
+
+    @staticmethod
+    def decode(raw: bytes | None) -> BaselineState:
+        """Read `encode` back; nothing, or a state of another version, is a fresh start."""
+        if raw is None:
+            return BaselineState()
+        body = msgpack.unpackb(raw, strict_map_key=False)
+        if body.get("v") != _VERSION:
+            return BaselineState()
+        width = len(body["p"])
+        return BaselineState(
+            pane_ns=list(body["p"]),
+            requests=_unpacked(body["n"]),
+            levels={key: _unpacked(rows).reshape(2, width) for key, rows in body["l"].items()},
+            ratios={key: _unpacked(rows).reshape(2, width) for key, rows in body["r"].items()},
+            snapshots=[
+                Snapshot(
+                    s[0], s[1], dict(s[2]), {k: tuple(v) for k, v in s[3].items()},
+                    s[4], dict(s[5]), set(s[6]), dict(s[7]),
+                )
+                for s in body["s"]
+            ],
+            talkative=bool(body["t"]),
+        )  # fmt: skip
+
+    def before(self, pane_ns: int) -> Snapshot:
+        """Return the evidence as it stood before this pane."""
+        earlier = [s for s in self.snapshots if s.pane_ns < pane_ns]
+        return earlier[-1] if earlier else Snapshot(0, 0)
+
+    def judges(self, pane_ns: int, config: BaselineConfig) -> bool:
+        """Tell whether the pane can still be judged: the snapshots reach back to before it."""
+        return len(self.snapshots) < config.kept_snapshots or pane_ns > self.snapshots[0].pane_ns
+
+    def columns_before(self, pane_ns: int) -> int:
+        """Return how many columns lie before this pane: the history that judges it."""
+        return int(np.searchsorted(np.asarray(self.pane_ns, dtype=np.int64), pane_ns, side="left"))
+
+    def clear_series(self, key: str) -> None:
+        """Forget what was normal for one series."""
+        self.levels.pop(key, None)
+        self.ratios.pop(key, None)
+
+    def learn(
+        self, pane_ns: int, requests: float, levels: dict[SeriesKey, tuple[float, float]],
+        ratios: dict[SeriesKey, tuple[int, int]], config: BaselineConfig,
+    ) -> None:  # fmt: skip
+        """Write the pane's column, replacing the one it had; the oldest falls off."""
+        column = self._column(pane_ns)
+        self.requests[column] = requests
+        for rows in self.levels.values():
+            rows[:, column] = np.nan
+        for rows in self.ratios.values():
+            rows[:, column] = 0.0
+        for key, level in levels.items():
+            self._row(self.levels, key, np.nan)[:, column] = level
+        for key, ratio in ratios.items():
+            self._row(self.ratios, key, 0.0)[:, column] = ratio
+        self._trim(config)
+
+    def remember(self, snapshot: Snapshot, config: BaselineConfig) -> None:
+        """Keep the snapshot in place of one of the same pane; only the last few stay."""
+        kept = [s for s in self.snapshots if s.pane_ns != snapshot.pane_ns]
+        kept.append(snapshot)
+        kept.sort(key=lambda s: s.pane_ns)
+        self.snapshots = kept[-config.kept_snapshots :]
+
+    def _row(self, table: dict[str, Floats], key: SeriesKey, nothing: float) -> Floats:
+        packed = key.packed()
+        if packed not in table:
+            table[packed] = np.full((2, len(self.pane_ns)), nothing)
+        return table[packed]
+
+    def _column(self, pane_ns: int) -> int:
+        index = self.columns_before(pane_ns)
+        if index < len(self.pane_ns) and self.pane_ns[index] == pane_ns:
+            return index
+        self.pane_ns.insert(index, pane_ns)
+        self.requests = np.insert(self.requests, index, 0.0)
+        self.levels = {key: np.insert(rows, index, np.nan, axis=1) for key, rows in self.levels.items()}
+        self.ratios = {key: np.insert(rows, index, 0.0, axis=1) for key, rows in self.ratios.items()}
+        return index
+
+    def _trim(self, config: BaselineConfig) -> None:
+        excess = len(self.pane_ns) - config.history_panes
+        if excess <= 0:
+            return
+        self.pane_ns = self.pane_ns[excess:]
+        self.requests = self.requests[excess:]
+        levels = {key: rows[:, excess:] for key, rows in self.levels.items()}
+        self.levels = {key: rows for key, rows in levels.items() if not np.isnan(rows).all()}
+        ratios = {key: rows[:, excess:] for key, rows in self.ratios.items()}
+        self.ratios = {key: rows for key, rows in ratios.items() if rows[1].any()}
+
+
+def _packed(rows: Floats) -> bytes:
+    return rows.astype("<f4").tobytes()
+
+
+def _unpacked(raw: bytes) -> Floats:
+    return np.frombuffer(raw, dtype="<f4").astype(np.float64)

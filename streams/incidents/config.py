@@ -1,0 +1,29 @@
+"""The settings of incident grouping. Durations in seconds of event time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentConfig:
+    """When deviations are one incident, and when it is over."""
+
+    pane_s: int = 10
+    calm_panes: int = 3
+    """Panes with traffic and without any deviation of a member before an incident is resolved."""
+    no_traffic_s: float = 150.0
+    """An incident whose members have had no requests for this long is resolved as ``no_traffic``."""
+    graph_memory_s: float = 600.0
+    """An edge of the live graph is forgotten this long after its last request."""
+    together_s: float = 60.0
+    """Triggers that share a caller are one group when they began within this time of each other."""
+    stop_missing_requests: float = 60.0
+    """A stop of traffic is believed when at least this many expected requests are missing ..."""
+    stop_s: float = 40.0
+    """... over at least this long."""
+    update_panes: int = 6
+    """An open incident reports its state at least every so many panes."""
+    max_open: int = 50
+    max_services: int = 200
+    max_edges: int = 5000

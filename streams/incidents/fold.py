@@ -1,0 +1,240 @@
+"""The fold of one tenant: panes in order, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgpack
+
+from schemas.events import IncidentEvent, ResolveReason, ServiceDeviations, Severity
+from streams.incidents.config import IncidentConfig
+from streams.incidents.graph import LiveGraph
+from streams.incidents.groups import groups_of
+from streams.incidents.record import Member, OpenIncident, incident_id
+from streams.incidents.triggers import Alarm, alarms_of
+from streams.incidents.words import series_in_words, symptom_reason
+
+_VERSION = 1
+_SEVERITY_SHARES = ((0.5, Severity.CRITICAL), (0.2, Severity.HIGH), (0.05, Severity.MEDIUM))
+
+
+class IncidentFold:
+    """Open, extend and resolve the incidents of one tenant. Step it once per pane, in order."""
+
+    def __init__(self, tenant: str, config: IncidentConfig | None = None) -> None:
+        self.tenant = tenant
+        self.config = config or IncidentConfig()
+        self.graph = LiveGraph()
+        self.open: list[OpenIncident] = []
+        self.last_pane_ns = -1
+
+    def step_pane(
+        self, pane_start_ns: int, deviations: Iterable[ServiceDeviations], decided_at_ns: int
+    ) -> list[IncidentEvent]:
+        """Return what the pane changes. A pane that is not newer than the last one changes nothing.
+
+        `deviations` are the pane's records of all services (baselines and SLOs mixed); of several revisions of one
+        service the newest counts. `decided_at_ns` is the arrival clock.
+        """
+        if pane_start_ns <= self.last_pane_ns:
+            return []
+        self.last_pane_ns = pane_start_ns
+        pane = _newest(deviations)
+        self.graph.see(pane.values())
+        self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
+        alarms = alarms_of(pane, self.graph, self.config)
+        step = _Step(self, pane_start_ns, decided_at_ns, pane, alarms)
+        return step.run()
+
+    def to_bytes(self) -> bytes:
+        """Return the state, bounded by the config's maxima."""
+        body: dict[str, Any] = {
+            "v": _VERSION,
+            "pane": self.last_pane_ns,
+            "edges": [[client, server, seen] for (client, server), seen in self.graph.edges.items()],
+            "entries": self.graph.entries,
+            "open": [incident.packed() for incident in self.open],
+        }
+        return bytes(msgpack.packb(body))
+
+    @staticmethod
+    def from_bytes(tenant: str, config: IncidentConfig | None, raw: bytes | None) -> IncidentFold:
+        """Read `to_bytes` back; nothing, or another version's state, is a fresh start."""
+        fold = IncidentFold(tenant, config)
+        body = msgpack.unpackb(raw, strict_map_key=False) if raw else {}
+        if body.get("v") == _VERSION:
+            fold.last_pane_ns = body["pane"]
+            fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
+            fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
+        return fold
+
+
+class _Step:
+    """One pane being taken in."""
+
+    def __init__(
+        self, fold: IncidentFold, pane_ns: int, decided_at_ns: int, pane: dict[str, ServiceDeviations],
+        alarms: dict[str, Alarm],
+    ) -> None:  # fmt: skip
+        self.fold = fold
+        self.config = fold.config
+        self.pane_ns = pane_ns
+        self.end_ns = pane_ns + fold.config.pane_s * 1_000_000_000
+        self.decided_at_ns = max(decided_at_ns, self.end_ns)
+        self.pane = pane
+        self.alarms = alarms
+        self.events: list[IncidentEvent] = []
+
+    def run(self) -> list[IncidentEvent]:
+        for group in groups_of(self.alarms, self.fold.graph, self.config):
+            self._place(group)
+        for incident in list(self.fold.open):
+            self._advance(incident)
+        return self.events
+
+    def _tell(self, incident: OpenIncident, kind: str, reason: ResolveReason | None = None) -> None:
+        incident.told_pane_ns = self.pane_ns
+        self.events.append(incident.event(self.fold.tenant, kind, self.end_ns, self.decided_at_ns, reason))
+
+    def _place(self, group: list[Alarm]) -> None:
+        """Join the group's triggers to the open incident they touch, or open one."""
+        incident = self._home_of(group)
+        if incident is not None:
+            self._join(incident, group)
+        elif any(alarm.is_fresh for alarm in group) and len(self.fold.open) < self.config.max_open:
+            self._open(group)
+
+    def _home_of(self, group: list[Alarm]) -> OpenIncident | None:
+        names = {alarm.service for alarm in group}
+        ends = names.union(*(alarm.partners for alarm in group))
+        for incident in self.fold.open:
+            members = {name for name, member in incident.members.items() if member.trigger}
+            if names & set(incident.members) or ends & members:
+                return incident
+            if any(self.fold.graph.touches(one, other) for one in names for other in members):
+                return incident
+        return None
+
+    def _open(self, group: list[Alarm]) -> None:
+        lead = min(group, key=lambda alarm: (alarm.since_ns, -alarm.peak.score, alarm.service))
+        incident = OpenIncident(
+            incident_id(self.fold.tenant, lead.service, self.pane_ns),
+            min(alarm.since_ns for alarm in group),
+            series_in_words(lead.service, lead.peak),
+        )
+        self._add(incident, group)
+        self._add_symptoms(incident)
+        self.fold.open.append(incident)
+        self._count(incident)
+        incident.severity = severity_of(incident.share)
+        self._tell(incident, "opened")
+
+    def _join(self, incident: OpenIncident, group: list[Alarm]) -> None:
+        if self._add(incident, group):
+            self._tell(incident, "service_joined")
+
+    def _add(self, incident: OpenIncident, alarms: list[Alarm]) -> bool:
+        grew = False
+        for alarm in alarms:
+            known = incident.members.get(alarm.service)
+            if known is None and len(incident.members) >= self.config.max_services:
+                continue
+            if known is None or not known.trigger:
+                reason = series_in_words(alarm.service, alarm.peak)
+                kind = alarm.deviations.node_kind
+                since = alarm.since_ns if known is None else min(known.since_ns, alarm.since_ns)
+                incident.members[alarm.service] = Member(alarm.service, kind, since, reason, alarm.peak, True)
+                grew = True
+            elif alarm.peak.score > known.peak.score:
+                known.peak = alarm.peak
+        return grew
+
+    def _add_symptoms(self, incident: OpenIncident) -> bool:
+        """Attach services that deviate only because of a member; spreads one call further each round."""
+        grew = True
+        changed = False
+        while grew:
+            grew = False
+            for service, alarm in self.alarms.items():
+                if alarm.own or any(service in one.members for one in self.fold.open) or service in incident.members:
+                    continue
+                neighbour = next((m for m in sorted(incident.members) if self.fold.graph.touches(service, m)), None)
+                if neighbour is None or len(incident.members) >= self.config.max_services:
+                    continue
+                calls = (service, neighbour) in self.fold.graph.edges
+                reason = symptom_reason(service, alarm.peak, neighbour, calls)
+                kind = alarm.deviations.node_kind
+                incident.members[service] = Member(service, kind, alarm.since_ns, reason, alarm.peak, False)
+                grew = changed = True
+        return changed
+
+    def _advance(self, incident: OpenIncident) -> None:
+        """Let an open incident live through the pane: impact, symptoms, recovery."""
+        opened_now = bool(self.events) and self._opened_now(incident)
+        if not opened_now:
+            self._count(incident)
+            if self._add_symptoms(incident):
+                self._tell(incident, "service_joined")
+        self._grade(incident)
+        self._settle(incident)
+
+    def _opened_now(self, incident: OpenIncident) -> bool:
+        return any(e.incident_id == incident.incident_id and e.kind == "opened" for e in self.events)
+
+    def _count(self, incident: OpenIncident) -> None:
+        entries = [one for one in self.pane.values() if one.service in self.fold.graph.entries]
+        requests = sum(one.requests for one in entries)
+        through = [self.pane[m].requests for m, member in incident.members.items() if member.trigger and m in self.pane]
+        incident.requests += requests
+        incident.failed += min(requests, sum(one.errors for one in entries))
+        incident.through += min(requests, max(through, default=0))
+
+    def _grade(self, incident: OpenIncident) -> None:
+        severity = severity_of(incident.share)
+        if severity.rank > incident.severity.rank:
+            incident.severity = severity
+            self._tell(incident, "severity_changed")
+        elif self.pane_ns - incident.told_pane_ns >= self.config.update_panes * self.config.pane_s * 1_000_000_000:
+            self._tell(incident, "updated")
+
+    def _settle(self, incident: OpenIncident) -> None:
+        """Resolve by recovery, or because there is no traffic left to judge."""
+        members = [self.pane[name] for name in incident.members if name in self.pane]
+        deviating = any(name in self.alarms for name in incident.members)
+        traffic = any(one.requests for one in members)
+        stopped = any(name in self.alarms and self.alarms[name].own for name in incident.members) and not traffic
+        if traffic or stopped:
+            incident.quiet_since_ns = 0
+            incident.calm_panes = 0 if deviating else incident.calm_panes + 1
+            if incident.calm_panes >= self.config.calm_panes:
+                self._resolve(incident, ResolveReason.RECOVERED)
+            return
+        incident.quiet_since_ns = incident.quiet_since_ns or self.pane_ns
+        if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
+            self._resolve(incident, ResolveReason.NO_TRAFFIC)
+
+    def _resolve(self, incident: OpenIncident, reason: ResolveReason) -> None:
+        self._tell(incident, "resolved", reason)
+        self.fold.open.remove(incident)
+
+
+def severity_of(share: float) -> Severity:
+    """Return the severity for a share of entry requests that is hit."""
+    return next((severity for least, severity in _SEVERITY_SHARES if share >= least), Severity.LOW)
+
+
+def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviations]:
+    """Merge the records of a pane by service: of each series the one with the highest revision."""
+    pane: dict[str, ServiceDeviations] = {}
+    for one in sorted(deviations, key=lambda d: (d.service, d.revision, len(d.series))):
+        other = pane.get(one.service)
+        if other is None:
+            pane[one.service] = one
+            continue
+        series = {(s.kind, s.operation, s.edge_client): s for s in [*other.series, *one.series]}
+        wider = one if len(one.edges_in) >= len(other.edges_in) else other
+        pane[one.service] = wider.model_copy(
+            update={"series": list(series.values()), "requests": max(one.requests, other.requests)}
+        )
+    return pane

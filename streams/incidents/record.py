@@ -1,0 +1,113 @@
+"""One open incident as the fold remembers it, and how it becomes an event."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.events import (
+    Impact,
+    IncidentEvent,
+    IncidentService,
+    IncidentState,
+    NodeKind,
+    ResolveReason,
+    SeriesScore,
+    Severity,
+)
+
+
+@dataclass(slots=True)
+class Member:
+    """A service of the incident."""
+
+    service: str
+    node_kind: NodeKind
+    since_ns: int
+    reason: str
+    peak: SeriesScore
+    trigger: bool
+
+    def packed(self) -> dict[str, Any]:
+        """As kept in the state."""
+        return {
+            "service": self.service, "kind": self.node_kind.value, "since": self.since_ns, "reason": self.reason,
+            "peak": self.peak.model_dump(mode="json"), "trigger": self.trigger,
+        }  # fmt: skip
+
+    @staticmethod
+    def unpacked(body: dict[str, Any]) -> Member:
+        """Read `packed` back."""
+        peak = SeriesScore.model_validate(body["peak"])
+        kind = NodeKind(body["kind"])
+        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"])
+
+
+@dataclass(slots=True)
+class OpenIncident:
+    """Everything known of an incident that is not over. Instants are ns, counts are since the onset was decided."""
+
+    incident_id: str
+    onset_ns: int
+    title: str
+    members: dict[str, Member] = field(default_factory=dict)
+    sequence: int = 0
+    severity: Severity = Severity.LOW
+    requests: int = 0
+    failed: int = 0
+    through: int = 0
+    calm_panes: int = 0
+    quiet_since_ns: int = 0
+    told_pane_ns: int = 0
+
+    @property
+    def share(self) -> float:
+        """Share of the entry requests that failed or went through a trigger service."""
+        return min(1.0, max(self.failed, self.through) / self.requests) if self.requests else 0.0
+
+    def event(
+        self, tenant: str, kind: str, at_ns: int, decided_at_ns: int, reason: ResolveReason | None = None
+    ) -> IncidentEvent:
+        """Return the next event and count it."""
+        self.sequence += 1
+        services = [
+            IncidentService(service=m.service, node_kind=m.node_kind, since_ns=m.since_ns, reason=m.reason, peak=m.peak)
+            for m in sorted(self.members.values(), key=lambda m: (not m.trigger, m.since_ns, m.service))
+        ]
+        return IncidentEvent(
+            event_id=f"{self.incident_id}-{self.sequence}", incident_id=self.incident_id, tenant=tenant,
+            sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, onset_ns=self.onset_ns,
+            state=IncidentState.RESOLVED if kind == "resolved" else IncidentState.OPEN, severity=self.severity,
+            title=self.title, services=services, impact=self._impact(), resolve_reason=reason,
+        )  # fmt: skip
+
+    def _impact(self) -> Impact:
+        return Impact(
+            requests=self.requests, failed_requests=self.failed, slow_requests=max(0, self.through - self.failed),
+            share=round(self.share, 4), services=len(self.members),
+        )  # fmt: skip
+
+    def packed(self) -> dict[str, Any]:
+        """As kept in the state."""
+        return {
+            "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
+            "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
+            "quiet": self.quiet_since_ns, "told": self.told_pane_ns,
+            "members": [m.packed() for m in self.members.values()],
+        }  # fmt: skip
+
+    @staticmethod
+    def unpacked(body: dict[str, Any]) -> OpenIncident:
+        """Read `packed` back."""
+        members = [Member.unpacked(m) for m in body["members"]]
+        requests, failed, through, calm = body["counts"]
+        return OpenIncident(
+            body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
+            Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"],
+        )  # fmt: skip
+
+
+def incident_id(tenant: str, service: str, pane_start_ns: int) -> str:
+    """Return the id of the incident that this service opened in this pane: the same again in a replay."""
+    return "inc-" + hashlib.sha256(f"{tenant}|{service}|{pane_start_ns}".encode()).hexdigest()[:16]

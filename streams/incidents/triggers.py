@@ -1,0 +1,116 @@
+"""What of a pane is a cause candidate, and what only follows from something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.events import NodeKind, SeriesKind, SeriesScore, ServiceDeviations
+from streams.incidents.config import IncidentConfig
+from streams.incidents.graph import LiveGraph
+
+_WORKING = 0.5
+"""The tenant works when its services get this share of their normal traffic on average."""
+_FRESH_SCORE = 3.0
+_FAILURES = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.BURN_RATE)
+
+
+@dataclass(slots=True)
+class Alarm:
+    """The deviating series of one service in one pane, split by what they mean."""
+
+    deviations: ServiceDeviations
+    own: list[SeriesScore] = field(default_factory=list)
+    symptoms: list[SeriesScore] = field(default_factory=list)
+
+    @property
+    def service(self) -> str:
+        """The service that deviates."""
+        return self.deviations.service
+
+    @property
+    def peak(self) -> SeriesScore:
+        """The strongest series: own before symptom, then by score."""
+        pool = self.own or self.symptoms
+        return max(pool, key=lambda s: (min(s.evidence, 1.0), abs(s.score), s.kind.value, s.edge_client or ""))
+
+    @property
+    def since_ns(self) -> int:
+        """When the first of them began."""
+        pool = self.own or self.symptoms
+        return min(s.since_ns if s.since_ns is not None else self.deviations.pane_start_ns for s in pool)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is wrong in this very pane, not only in memory: only that opens an incident."""
+        return any(abs(s.score) >= _FRESH_SCORE for s in self.own)
+
+    @property
+    def partners(self) -> set[str]:
+        """Clients of deviating incoming edges: an edge has two ends."""
+        kinds = (SeriesKind.GAP, SeriesKind.EDGE_LATENCY, SeriesKind.EDGE_ERROR_RATE)
+        return {s.edge_client for s in self.own if s.kind in kinds and s.edge_client}
+
+
+def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig) -> dict[str, Alarm]:
+    """Return the alarms of one pane by service."""
+    failing = {service for service, one in pane.items() if any(s.deviating and s.kind in _FAILURES for s in one.series)}
+    stoppable = _stoppable(pane, graph)
+    alarms = {}
+    for service, one in sorted(pane.items()):
+        alarm = Alarm(one)
+        for series in one.series:
+            if series.deviating:
+                _sort(series, alarm, failing, graph, stoppable, config)
+        if alarm.own or alarm.symptoms:
+            alarms[service] = alarm
+    return alarms
+
+
+def _sort(
+    series: SeriesScore, alarm: Alarm, failing: set[str], graph: LiveGraph, stoppable: set[str], config: IncidentConfig,
+) -> None:  # fmt: skip
+    one = alarm.deviations
+    if series.kind is SeriesKind.REQUEST_RATE:
+        if one.service in stoppable and is_stop(series, one.pane_start_ns, config):
+            alarm.own.append(series)
+        return
+    own = series.score > 0 and _is_own(series, one, failing, graph)
+    (alarm.own if own else alarm.symptoms).append(series)
+
+
+def _is_own(series: SeriesScore, one: ServiceDeviations, failing: set[str], graph: LiveGraph) -> bool:
+    virtual = one.node_kind is not NodeKind.SERVICE
+    if series.kind in (SeriesKind.SELF_TIME, SeriesKind.GAP, SeriesKind.LOG_ERRORS):
+        return True
+    if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE):
+        return not any(callee in failing for callee in graph.callees(one.service))
+    if series.kind is SeriesKind.EDGE_ERROR_RATE:
+        return virtual or one.errors == 0
+    return virtual and series.kind is SeriesKind.EDGE_LATENCY
+
+
+def is_stop(series: SeriesScore, pane_start_ns: int, config: IncidentConfig) -> bool:
+    """Tell whether a rate that deviates means that traffic has stopped: none now, and enough of it missing."""
+    if series.value > 0 or series.since_ns is None:
+        return False
+    missing_s = (pane_start_ns - series.since_ns) / 1e9 + config.pane_s
+    return missing_s >= config.stop_s and series.median * missing_s >= config.stop_missing_requests
+
+
+def is_silent(pane: Mapping[str, ServiceDeviations]) -> bool:
+    """Tell whether the tenant has no traffic at all in this pane."""
+    return not any(one.requests for one in pane.values())
+
+
+def _stoppable(pane: Mapping[str, ServiceDeviations], graph: LiveGraph) -> set[str]:
+    """Return the services whose silence in this pane would mean something.
+
+    While the others work, that is any of them. When everything is silent it is the door: where the users come in. A
+    recording (driven clock) has holes, so there silence of everything means nothing; nor does a half-filled pane.
+    """
+    if is_silent(pane):
+        return set() if any(one.driven for one in pane.values()) else {s for s in graph.entries if s in pane}
+    rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE]
+    live = [min(s.value / s.median, 1.0) for s in rates if s.median > 0]
+    return set(pane) if live and sum(live) / len(live) >= _WORKING else set()

@@ -1,0 +1,42 @@
+"""The sentences of an incident: titles and reasons, from the numbers."""
+
+from __future__ import annotations
+
+from schemas.events import SeriesKind, SeriesScore
+
+_WHAT = {
+    SeriesKind.P95: "95th percentile",
+    SeriesKind.SELF_TIME: "own time",
+    SeriesKind.GAP: "network and queue time",
+    SeriesKind.EDGE_LATENCY: "latency",
+    SeriesKind.ERROR_RATE: "error rate",
+    SeriesKind.EDGE_ERROR_RATE: "error rate",
+    SeriesKind.REQUEST_RATE: "request rate",
+    SeriesKind.LOG_ERRORS: "error logs per request",
+    SeriesKind.BURN_RATE: "error budget burn",
+}
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a number with its unit as a person writes it."""
+    if unit == "ms":
+        return f"{value / 1000:.2g} s" if value >= 1000 else f"{value:.3g} ms"
+    if unit == "ratio":
+        return f"{100 * value:.3g} %"
+    return f"{value:.3g}/s" if unit == "per_s" else f"{value:.3g}x"
+
+
+def series_in_words(service: str, series: SeriesScore) -> str:
+    """Return one line such as ``payments: network and queue time from checkout 412 ms (normally 3 ms)``."""
+    if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
+        return f"{service}: requests stopped (normally {amount(series.median, series.unit)})"
+    where = f" from {series.edge_client}" if series.edge_client else ""
+    what = _WHAT[series.kind]
+    usual = f"normally {amount(series.median, series.unit)}"
+    return f"{service}: {what}{where} {amount(series.value, series.unit)} ({usual})"
+
+
+def symptom_reason(service: str, series: SeriesScore, neighbour: str, calls: bool) -> str:
+    """Return why a service with only a symptom belongs to the incident of its neighbour."""
+    link = f"calls {neighbour}" if calls else f"is called by {neighbour}"
+    return f"{series_in_words(service, series)}; it {link}, which deviates itself"
