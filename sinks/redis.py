@@ -5,12 +5,13 @@ API lets the request through. The keys of a tenant share a hash tag, so they wor
 
     is:{TENANT}:services           set of the services that have a picture
     is:{TENANT}:picture:SERVICE    hash: v = version, d = ServiceHealth JSON; expires
+    is:{TENANT}:badges             hash: service = learning | reliable | quiet (its baseline); expires
     is:{TENANT}:bucket:NAME        hash: t = tokens, w = wall-clock second of the last take; expires
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -120,12 +121,34 @@ async def service_health(client: Client, tenant: str, service: str) -> ServiceHe
     return None if document is None else ServiceHealth.model_validate_json(document)
 
 
+async def set_badges(client: Client, tenant: str, badges: Mapping[str, str], *, ttl_s: float = PICTURE_TTL_S) -> None:
+    """Say how far the baseline of each of these services is; those of other services stay."""
+    if badges:
+        with translated("setting badges"):
+            async with client.pipeline(transaction=False) as pipe:
+                for service, badge in badges.items():
+                    pipe.hset(_badges_key(tenant), service, badge)
+                pipe.pexpire(_badges_key(tenant), round(ttl_s * 1000))
+                await pipe.execute()
+
+
+async def badges(client: Client, tenant: str) -> dict[str, str]:
+    """Return ``learning``, ``reliable`` or ``quiet`` by service; also of services that have left the picture since."""
+    with translated("reading badges"):
+        found = await client.hgetall(_badges_key(tenant))
+    return {_text(service): _text(badge) for service, badge in found.items()}
+
+
 def _text(reply: bytes | str) -> str:
     return reply.decode() if isinstance(reply, bytes) else reply
 
 
 def _services_key(tenant: str) -> str:
     return f"is:{{{tenant}}}:services"
+
+
+def _badges_key(tenant: str) -> str:
+    return f"is:{{{tenant}}}:badges"
 
 
 def _picture_key(tenant: str, service: str) -> str:

@@ -17,4 +17,5 @@ STAGE = "baselines"
 
 def baselines(wiring: Wiring) -> DeviationStage:
     """Return the baselines stage."""
-    return DeviationStage(wiring, STAGE, BaselineFold(BaselineConfig.from_settings(wiring.settings)), BASELINES_TABLE)
+    fold = BaselineFold(BaselineConfig.from_settings(wiring.settings))
+    return DeviationStage(wiring, STAGE, fold, BASELINES_TABLE, shows_badges=True)

@@ -20,11 +20,12 @@ import structlog
 from faust.types import TP
 from pydantic import ValidationError
 
-from schemas.errors import BadPayload
+from schemas.errors import BadPayload, StoreError
 from schemas.events import ServiceDeviations, ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key, tenant_key
 from schemas.topics import DEVIATIONS, HEALTH, ROLLUPS, TopicSpec
 from sinks.kafka.producer import Message
+from sinks.redis import set_badges
 from streams.progress import Progress, ProgressClock
 from topologies import metrics
 from topologies.app import add_stage
@@ -60,13 +61,16 @@ class DeviationLane:
         self.source = deviation_source(stage, number)
         self.clock = ProgressClock([f"{ROLLUPS.name}/{number}"])
         self.broadcast = Broadcast(DEVIATIONS, range(partitions))
+        self.badges: dict[str, dict[str, str]] = {}
+        """How far the baselines of the services are, by tenant: what changed since it was shown."""
 
 
 class DeviationStage:
     """A stage that judges panes."""
 
-    def __init__(self, wiring: Wiring, stage: str, fold: Fold, table: TopicSpec) -> None:
+    def __init__(self, wiring: Wiring, stage: str, fold: Fold, table: TopicSpec, *, shows_badges: bool = False) -> None:
         self._wiring = wiring
+        self._shows_badges = shows_badges
         self._stage = stage
         self._fold = fold
         app, partitions = wiring.app, wiring.settings.partitions
@@ -92,6 +96,7 @@ class DeviationStage:
             with suppress(LaneEndedError):
                 states, messages = await asyncio.to_thread(self._judge, lane.state, records)
                 await self._wiring.send(self._lanes, lane, messages)
+                await self._show(lane.state.badges)
                 if states:
                     await self._keep(lane, states)
                 progress = lane.state.clock.progress(lane.state.source)
@@ -101,6 +106,16 @@ class DeviationStage:
     async def _keep(self, lane: Lane[DeviationLane], states: dict[bytes, bytes | None]) -> None:
         number = lane.partition.partition
         await insist("kafka", "state", lambda: self._table.save(number, states), self._lanes.wanted(lane))
+
+    async def _show(self, badges: dict[str, dict[str, str]]) -> None:
+        """Bring the badges up to date; like the current picture they hold nothing up."""
+        try:
+            for tenant in list(badges):
+                await set_badges(self._wiring.stores.redis, tenant, badges[tenant])
+                del badges[tenant]
+        except StoreError as error:
+            metrics.STORE_RETRIES.labels("redis").inc()
+            log.warning("badges_not_shown", error=str(error))
 
     def _judge(self, lane: DeviationLane, records: Sequence[Record]) -> tuple[dict[bytes, bytes | None], list[Message]]:
         states: dict[bytes, bytes | None] = {}
@@ -122,6 +137,8 @@ class DeviationStage:
             states[key], deviations = self._fold.step(state, health)
             if deviations is not None:
                 messages.append(deviation_message(deviations))
+                if self._shows_badges:
+                    lane.badges.setdefault(health.tenant, {})[health.service] = deviations.state
                 metrics.DEVIATIONS.labels(metrics.tenant_label(health.tenant), self._stage).inc()
         return states, messages
 

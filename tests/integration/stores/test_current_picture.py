@@ -154,3 +154,12 @@ def test_a_senseless_redis_url_is_refused_without_its_password(url: str) -> None
     with pytest.raises(SetupError) as refusal:
         open_redis(Settings(redis_url=SecretStr(url), _env_file=None))
     assert "s3cret" not in str(refusal.value)
+
+
+async def test_badges_tell_how_far_each_baseline_is(client: Client) -> None:
+    """A later badge replaces the one of its service, the others stay; tenants do not mix."""
+    await current.set_badges(client, "t", {"cart": "learning", "größe": "quiet"})
+    await current.set_badges(client, "t", {"cart": "reliable"})
+    await current.set_badges(client, "t", {})
+    assert await current.badges(client, "t") == {"cart": "reliable", "größe": "quiet"}
+    assert await current.badges(client, "tt") == {}
