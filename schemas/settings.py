@@ -57,7 +57,10 @@ class Settings(BaseSettings):
     api_keys: SecretStr = Field(
         SecretStr(""), description="key:tenant[,key:tenant]; empty = one key made at first start."
     )
-    api_max_body_bytes: int = 4_194_304
+    api_max_body_bytes: int = Field(4_194_304, ge=1024, description="Of an OTLP body as sent; unpacked, 20 MiB.")
+    api_rate_limit_per_s: float = Field(
+        0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
+    )
 
     alert_webhook_url: str = Field(
         "", description="Where the default route posts alerts; empty = stored, sent nowhere, and said so."

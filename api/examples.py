@@ -1,0 +1,194 @@
+"""Examples for the API's description: one small shop in which a slow database made checkout fail."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from api.otlp.answers import JSON
+from api.parameters import rfc3339
+from api.views.alerts import AlertPage, AlertView, AttemptView, DeliveryView
+from api.views.deploys import DeployPage, DeployView
+from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
+from api.views.overview import overview_of
+from schemas.events import (
+    Alert,
+    AlertCause,
+    Deploy,
+    Evidence,
+    Hypothesis,
+    Impact,
+    IncidentEvent,
+    IncidentService,
+    IncidentState,
+    NodeKind,
+    NotifyReason,
+    Place,
+    RuledOut,
+    ScorePart,
+    SeriesKind,
+    SeriesScore,
+    Severity,
+)
+from sinks.postgres.incidents import Incident
+
+S: Final = 1_000_000_000
+ONSET_NS: Final = 1_795_426_200 * S
+TRACE_ID: Final = "0af7651916cd43dd8448eb211c80319c"
+_CURSOR: Final = "WzE3OTU0MjYyMDAwMDAwMDAwMDAsImluYy03ZDFmMGM1MiIsIjFmMmUzZDRjIl0"
+
+GAP: Final = SeriesScore(
+    kind=SeriesKind.GAP,
+    edge_client="checkout",
+    value=412.0,
+    median=2.1,
+    scale=1.4,
+    score=292.8,
+    unit="ms",
+    requests=318,
+    deviating=True,
+    since_ns=ONSET_NS,
+)
+_EVENT: Final = IncidentEvent(
+    event_id="evt-7d1f0c52-3",
+    incident_id="inc-7d1f0c52",
+    tenant="shop",
+    sequence=3,
+    kind="updated",
+    at_ns=ONSET_NS + 90 * S,
+    onset_ns=ONSET_NS,
+    state=IncidentState.OPEN,
+    severity=Severity.HIGH,
+    title="checkout is slow: its calls to postgresql:orders take 412 ms longer than usual",
+    services=[
+        IncidentService(
+            service="postgresql:orders",
+            node_kind=NodeKind.DATABASE,
+            since_ns=ONSET_NS,
+            reason="its calls take longer than the baseline",
+            peak=GAP,
+        ),
+        IncidentService(
+            service="checkout",
+            since_ns=ONSET_NS + 10 * S,
+            reason="calls postgresql:orders",
+            peak=GAP.model_copy(update={"kind": SeriesKind.P95, "edge_client": None, "score": 34.0}),
+        ),
+    ],
+    impact=Impact(requests=5_120, failed_requests=417, slow_requests=2_204, share=0.51, services=2),
+)
+_HYPOTHESIS: Final = Hypothesis(
+    rank=1,
+    suspect_kind="edge",
+    service="postgresql:orders",
+    edge_client="checkout",
+    title="checkout → postgresql:orders: 412 ms between client and server",
+    score=8.7,
+    confidence=0.82,
+    place=Place.ROOT_CAUSE,
+    parts=[
+        ScorePart(name="gap", value=5.9, weight=1.2, contribution=7.1, why="the gap left its baseline first"),
+        ScorePart(name="onset", value=1.0, weight=1.6, contribution=1.6, why="20 s before any other series"),
+    ],
+    evidence=[
+        Evidence(
+            kind="edge",
+            summary="client p95 414 ms, server p95 2 ms, baseline gap 2.1 ms",
+            query=f"/api/v1/edges?at={ONSET_NS + 60 * S}",
+            series=GAP,
+            trace_ids=[TRACE_ID],
+        )
+    ],
+)
+_RANKING: Final = Ranking(
+    incident_id="inc-7d1f0c52",
+    version=2,
+    as_of_ns=ONSET_NS + 90 * S,
+    as_of=rfc3339(ONSET_NS + 90 * S),
+    weights_version="2026-11",
+    hypotheses=[_HYPOTHESIS],
+    ruled_out=[RuledOut(service="cart", reason="its own time stayed at the baseline")],
+)
+_INCIDENT: Final = IncidentView.of(
+    Incident(number=7, opened_ns=ONSET_NS + 70 * S, updated_ns=ONSET_NS + 90 * S, resolved_ns=None, current=_EVENT)
+)
+_DEPLOY: Final = Deploy(
+    deploy_id="checkout-512",
+    tenant="shop",
+    service="checkout",
+    version="5.12.0",
+    environment="production",
+    at_ns=ONSET_NS - 120 * S,
+    url="https://ci.example.com/builds/512",
+    description="retry payments",
+)
+_ALERT: Final = AlertView(
+    alert=Alert(
+        alert_id="alr-7d1f0c52-first-1",
+        tenant="shop",
+        incident_id="inc-7d1f0c52",
+        reason=NotifyReason.FIRST,
+        state=IncidentState.OPEN,
+        severity=Severity.HIGH,
+        title=_EVENT.title,
+        summary="Most likely root cause: checkout → postgresql:orders (82 %).",
+        at_ns=ONSET_NS + 100 * S,
+        onset_ns=ONSET_NS,
+        services=["postgresql:orders", "checkout"],
+        causes=[AlertCause(service="postgresql:orders", title=_HYPOTHESIS.title, confidence=0.82)],
+        path="/api/v1/incidents/inc-7d1f0c52",
+    ),
+    deliveries=[
+        DeliveryView(
+            receiver="webhook",
+            status="delivered",
+            attempts=1,
+            finished_ns=ONSET_NS + 101 * S,
+            log=[
+                AttemptView(
+                    attempt=1,
+                    started_ns=ONSET_NS + 100 * S,
+                    finished_ns=ONSET_NS + 101 * S,
+                    outcome="delivered",
+                    status_code=204,
+                )
+            ],
+        )
+    ],
+)
+
+
+INCIDENT: Final = _INCIDENT
+INCIDENT_PAGE: Final = IncidentPage(items=[_INCIDENT], next_cursor=_CURSOR)
+TIMELINE: Final = Timeline(incident_id="inc-7d1f0c52", items=[TimelineEntry.of(_EVENT)])
+RANKING: Final = _RANKING
+DEPLOY: Final = DeployView.of(_DEPLOY)
+DEPLOY_PAGE: Final = DeployPage(items=[DEPLOY])
+ALERT: Final = _ALERT
+ALERT_PAGE: Final = AlertPage(items=[_ALERT])
+OVERVIEW: Final = overview_of(_INCIDENT, _RANKING, [_DEPLOY], [_ALERT], TIMELINE.items)
+DEPLOY_REQUESTS: Final[dict[str, Any]] = {
+    "shortest": {"summary": "The shortest one", "value": {"service": "checkout"}},
+    "full": {
+        "summary": "With everything that helps",
+        "value": {
+            "service": "checkout",
+            "deploy_id": "checkout-512",
+            "version": "5.12.0",
+            "environment": "production",
+            "kind": "deploy",
+            "at": "2026-11-23T09:28:00Z",
+            "url": "https://ci.example.com/builds/512",
+            "description": "retry payments",
+        },
+    },
+}
+
+
+def answer(example: BaseModel, *, status: int = 200, description: str | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's entry for a good answer, with its example."""
+    entry: dict[str, Any] = {"content": {JSON: {"example": example.model_dump(mode="json")}}}
+    if description is not None:
+        entry |= {"description": description, "model": type(example)}
+    return {status: entry}

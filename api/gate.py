@@ -1,0 +1,197 @@
+"""The gate: nothing passes without readable text, a valid key, a place in the budget, and a body of bounded size.
+
+The key is checked before a byte of the body is read; the body is read here, up to its limit, and handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Protocol
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.answers import answer_problem
+from api.auth import KeyRing, presented_key, unauthenticated
+from api.paths import OTLP
+from api.problems import Problem, Slug, retry_later
+from schemas.keys import TENANT_HEADER
+
+OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
+OPEN_PREFIX: Final = "/docs/"
+
+JSON_LIMIT_BYTES: Final = 65_536
+"""Limit of every body that is not telemetry."""
+
+IN_FLIGHT_LIMIT_BYTES: Final = 67_108_864
+"""Bodies that may be held at once, over all clients: what bounds our memory."""
+
+BODY_TIMEOUT_S: Final = 30.0
+MAX_QUERY_BYTES: Final = 8_192
+
+
+class RateLimit(Protocol):
+    """Who decides whether a tenant is too fast."""
+
+    async def wait_s(self, tenant: str) -> float:
+        """Return 0 when the request may pass, else the seconds to wait."""
+        ...
+
+
+class Unlimited:
+    """No rate limit."""
+
+    async def wait_s(self, tenant: str) -> float:
+        """Let everything pass."""
+        return 0.0
+
+
+class InFlight:
+    """The bytes of bodies that are held right now."""
+
+    def __init__(self, limit_bytes: int = IN_FLIGHT_LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self.held_bytes = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[_Share]:
+        """Give back, at the end, all that was taken in between."""
+        share = _Share(self)
+        try:
+            yield share
+        finally:
+            self.held_bytes -= share.taken_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Count bytes in. Raises `Problem` (503) when that is more than we want to hold."""
+        if self.held_bytes + size_bytes > self._limit_bytes:
+            raise retry_later(Slug.OVERLOADED, "Too many bytes are being received at once.", 1)
+        self.held_bytes += size_bytes
+
+
+class _Share:
+    def __init__(self, budget: InFlight) -> None:
+        self._budget = budget
+        self.taken_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        self._budget.take(size_bytes)
+        self.taken_bytes += size_bytes
+
+
+class Gate:
+    """Check a request before any route sees it; write the tenant into ``scope["state"]``."""
+
+    def __init__(
+        self, app: ASGIApp, keys: KeyRing, otlp_limit_bytes: int, rate_limit: RateLimit, in_flight: InFlight
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._otlp_limit_bytes = otlp_limit_bytes
+        self._rate_limit = rate_limit
+        self._in_flight = in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with self._in_flight.hold() as share:
+            try:
+                await self._admit(scope)
+                receive = await self._with_body(scope, receive, share)
+            except Problem as problem:
+                await answer_problem(problem, scope)(scope, receive, send)
+                return
+            except _ClientGone:
+                return
+            await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> None:
+        _check_text(scope)
+        path: str = scope["path"]
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+            return
+        headers: Mapping[bytes, bytes] = dict(reversed(scope["headers"]))  # of a repeated header, the first counts
+        key = presented_key(headers)
+        tenant = self._keys.tenant_of(key) if key else None
+        if tenant is None:
+            raise unauthenticated("This API key is not known.") if key else unauthenticated()
+        claimed = headers.get(TENANT_HEADER.encode(), b"").strip()
+        if claimed and claimed != tenant.encode():
+            raise Problem(Slug.TENANT_MISMATCH, "The x-tenant-id header names another tenant than the API key's.")
+        wait_s = await self._rate_limit.wait_s(tenant)
+        if wait_s > 0:
+            raise retry_later(Slug.TOO_MANY_REQUESTS, "This tenant sends more requests than its limit.", wait_s)
+        scope["state"]["tenant"] = tenant
+
+    async def _with_body(self, scope: Scope, receive: Receive, share: _Share) -> Receive:
+        """Read the body of a method that has one, and return a ``receive`` that hands it on."""
+        if scope["method"] not in {"POST", "PUT", "PATCH"}:
+            return receive
+        is_otlp = scope["path"].startswith(OTLP)
+        limit_bytes = self._otlp_limit_bytes if is_otlp else JSON_LIMIT_BYTES
+        _check_length(scope, limit_bytes)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _read(receive, limit_bytes, share)
+        except TimeoutError:
+            raise Problem(Slug.BAD_REQUEST, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        return replay
+
+
+class _ClientGone(Exception):
+    """The client hung up before its body was complete."""
+
+
+def _check_text(scope: Scope) -> None:
+    """Refuse bytes that no parameter can hold, once for all routes: NUL, and what is not UTF-8."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    query: bytes = scope["query_string"]
+    if len(query) > MAX_QUERY_BYTES:
+        raise Problem(Slug.BAD_REQUEST, f"The query string is longer than {MAX_QUERY_BYTES} bytes.")
+    for what, raw in (("path", raw_path.partition(b"?")[0]), ("query string", query)):
+        text = unquote_to_bytes(raw)
+        if b"\0" in text:
+            raise Problem(Slug.BAD_REQUEST, f"The {what} holds a NUL character.")
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            raise Problem(Slug.BAD_REQUEST, f"The {what} is not UTF-8.") from None
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    # The rest of the body is not read: the connection cannot be used again.
+    return Problem(Slug.TOO_LARGE, f"The body is larger than {limit_bytes} bytes.", {"Connection": "close"})
+
+
+def _check_length(scope: Scope, limit_bytes: int) -> None:
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if not declared.isdigit():
+        raise Problem(Slug.BAD_REQUEST, "Content-Length is not a number.")
+    if len(declared) > 18 or int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+
+
+async def _read(receive: Receive, limit_bytes: int, share: _Share) -> bytes:
+    chunks: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        chunk: bytes = message.get("body", b"")
+        size_bytes += len(chunk)
+        if size_bytes > limit_bytes:
+            raise _too_large(limit_bytes)
+        share.take(len(chunk))
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
