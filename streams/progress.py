@@ -147,7 +147,9 @@ class ProgressClock:
 
     def _expire(self) -> None:
         for tenant, named_ns in list(self._named_wall_ns.items()):
-            if self._newest_wall_ns - named_ns > DRIVEN_EXPIRES_NS:
+            if not named_ns:  # named before anybody told the time
+                self._named_wall_ns[tenant] = self._newest_wall_ns
+            elif self._newest_wall_ns - named_ns > DRIVEN_EXPIRES_NS:
                 del self._driven[tenant], self._named_wall_ns[tenant]
 
     def at(self, tenant: str) -> int:
