@@ -23,7 +23,7 @@ from schemas.errors import BadPayload
 from schemas.keys import PROGRESS_KEY
 from schemas.topics import CLOSED_TABLE, TopicSpec
 from sinks.kafka.producer import Message
-from streams.progress import Progress
+from streams.progress import MAX_DRIVEN, Progress
 from topologies.app import StreamApp
 from topologies.lanes import Lane, Lanes
 from topologies.patience import insist
@@ -96,8 +96,25 @@ class ClosedTable:
             return None
 
     async def save(self, partition: TP, closed: Progress) -> None:
-        """Keep ``closed`` and wait until the broker has it. Raises `StoreUnavailable`."""
-        await self._table.save(partition.partition, {_key(partition): closed.encode()})
+        """Keep ``closed`` and wait until the broker has it. Never goes back: what was closed stays closed.
+
+        Raises `StoreUnavailable`.
+        """
+        known = self.load(partition)
+        kept = closed if known is None else latest(known, closed)
+        await self._table.save(partition.partition, {_key(partition): kept.encode()})
+
+
+def latest(older: Progress, newer: Progress) -> Progress:
+    """Return the later of two progresses of one source, for the wall and for each driven tenant.
+
+    A fold that has just started again knows less than the checkpoint it was started with.
+    """
+    driven = dict(older.driven)
+    for tenant, at_ns in newer.driven.items():
+        driven[tenant] = max(at_ns, driven.get(tenant, 0))
+    newest = sorted(driven, key=lambda tenant: (tenant in newer.driven, driven[tenant]), reverse=True)[:MAX_DRIVEN]
+    return Progress(newer.source, max(older.wall_ns, newer.wall_ns), {tenant: driven[tenant] for tenant in newest})
 
 
 def _key(partition: TP) -> bytes:
@@ -111,14 +128,20 @@ class FloorKeeper:
         self._closed = closed
         self._partition = partition
         self._floor: int | None = None
+        self._saved: Progress | None = None
         self._pacer = Pacer(CHECKPOINT_PACE_S)
 
-    async def settle(self, lanes: Lanes[Any], lane: Lane[Any], needed: int | None, closed: Progress) -> None:
+    async def settle(self, lanes: Lanes[Any], lane: Lane[Any], needed: int | None, closed: Progress | None) -> None:
         """Report the lane's batch as done; raise its floor to ``needed`` (None: all of it) when that is due."""
         target = lane.next_offset if needed is None else needed
         if self._floor is None:
             self._floor = min(target, lane.first_offset)
         if target > self._floor and self._pacer.due():
-            await insist("kafka", "checkpoint", lambda: self._closed.save(self._partition, closed), lanes.wanted(lane))
+            if closed is not None and closed != self._saved:
+                await insist("kafka", "checkpoint", lambda: self._save(closed), lanes.wanted(lane))
             self._floor = target
         lanes.report(lane, self._floor)
+
+    async def _save(self, closed: Progress) -> None:
+        await self._closed.save(self._partition, closed)
+        self._saved = closed
