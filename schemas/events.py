@@ -113,7 +113,7 @@ class ServiceHealth(Event):
     pane_s: int
     window_s: int
     revision: int
-    version: int = Field(0, description="Offset in telemetry.rollups up to which this picture goes: stores replace by it.")
+    version: int = Field(0, description="Offset in telemetry.rollups up to which it goes: stores replace by it.")
     driven: bool = Field(False, description="The tenant is on a driven clock (a replay).")
     final: bool = Field(description="The pane is closed: only a re-measurement can revise it.")
     pane: RedStats
@@ -267,6 +267,7 @@ class IncidentEvent(Event):
     kind: Literal["opened", "service_joined", "severity_changed", "updated", "resolved", "reopened"]
     at_ns: int = Field(description="Event time: the end of the pane that decided it.")
     decided_at_ns: int = Field(0, description="Arrival clock when it was decided: at_ns plus settling and pairing.")
+    opened_at_ns: int = Field(0, description="at_ns of the event that opened it.")
     onset_ns: int = Field(description="Start of the first deviating pane.")
     state: IncidentState
     severity: Severity

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
     )
 
+    slo_objective: float = Field(
+        0.995, gt=0, lt=1, description="Share of a service's requests that must succeed (its error budget)."
+    )
+
     alert_webhook_url: str = Field(
         "", description="Where the default route posts alerts; empty = stored, sent nowhere, and said so."
     )

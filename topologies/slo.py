@@ -17,4 +17,4 @@ STAGE = "slo"
 
 def slo(wiring: Wiring) -> DeviationStage:
     """Return the slo stage."""
-    return DeviationStage(wiring, STAGE, BurnRateFold(SloConfig()), SLO_TABLE)
+    return DeviationStage(wiring, STAGE, BurnRateFold(SloConfig.from_settings(wiring.settings)), SLO_TABLE)

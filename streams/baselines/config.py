@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from schemas.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,14 @@ class BaselineConfig:
     """Operations whose own time is followed; the busiest ones are kept."""
     kept_snapshots: int = 8
     """Panes back that can be stepped again with the same outcome."""
+
+    @staticmethod
+    def from_settings(settings: Settings) -> BaselineConfig:
+        """Take what an operator can set: history and minimum are kept in time, whatever the pane length."""
+        factor = 10.0 / settings.pane_s
+        plain = BaselineConfig()
+        return replace(
+            plain,
+            history_panes=max(20, round(plain.history_panes * factor)),
+            reliable_panes=max(10, round(plain.reliable_panes * factor)),
+        )

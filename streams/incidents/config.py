@@ -14,6 +14,8 @@ class IncidentConfig:
     """Panes with traffic and without any deviation of a member before an incident is resolved."""
     no_traffic_s: float = 150.0
     """An incident whose members have had no requests for this long is resolved as ``no_traffic``."""
+    budget_afterglow_s: float = 3600.0
+    """So long after an incident its members' burning budget alone opens no new one: its windows hold the old errors."""
     graph_memory_s: float = 600.0
     """An edge of the live graph is forgotten this long after its last request."""
     together_s: float = 60.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 
-from schemas.events import IncidentEvent, ResolveReason, ServiceDeviations, Severity
+from schemas.events import IncidentEvent, ResolveReason, SeriesKind, ServiceDeviations, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of
@@ -27,6 +27,8 @@ class IncidentFold:
         self.config = config or IncidentConfig()
         self.graph = LiveGraph()
         self.open: list[OpenIncident] = []
+        self.recovered: dict[str, int] = {}
+        """Members of incidents that ended within the afterglow, with the pane that ended them."""
         self.last_pane_ns = -1
 
     def step_pane(
@@ -43,6 +45,8 @@ class IncidentFold:
         pane = _newest(deviations)
         self.graph.see(pane.values())
         self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
+        glow_ns = int(self.config.budget_afterglow_s * 1e9)
+        self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
         alarms = alarms_of(pane, self.graph, self.config)
         step = _Step(self, pane_start_ns, decided_at_ns, pane, alarms)
         return step.run()
@@ -54,6 +58,7 @@ class IncidentFold:
             "pane": self.last_pane_ns,
             "edges": [[client, server, seen] for (client, server), seen in self.graph.edges.items()],
             "entries": self.graph.entries,
+            "recovered": self.recovered,
             "open": [incident.packed() for incident in self.open],
         }
         return bytes(msgpack.packb(body))
@@ -66,6 +71,7 @@ class IncidentFold:
         if body.get("v") == _VERSION:
             fold.last_pane_ns = body["pane"]
             fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
+            fold.recovered = dict(body["recovered"])
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
         return fold
 
@@ -102,8 +108,13 @@ class _Step:
         incident = self._home_of(group)
         if incident is not None:
             self._join(incident, group)
-        elif any(alarm.is_fresh for alarm in group) and len(self.fold.open) < self.config.max_open:
+        elif any(self._may_open(alarm) for alarm in group) and len(self.fold.open) < self.config.max_open:
             self._open(group)
+
+    def _may_open(self, alarm: Alarm) -> bool:
+        """Tell whether this alarm is news: wrong in this very pane, and not the afterglow of an incident's budget."""
+        only_budget = all(s.kind is SeriesKind.BURN_RATE for s in alarm.own)
+        return alarm.is_fresh and not (only_budget and alarm.service in self.fold.recovered)
 
     def _home_of(self, group: list[Alarm]) -> OpenIncident | None:
         names = {alarm.service for alarm in group}
@@ -201,7 +212,7 @@ class _Step:
     def _settle(self, incident: OpenIncident) -> None:
         """Resolve by recovery, or because there is no traffic left to judge."""
         members = [self.pane[name] for name in incident.members if name in self.pane]
-        deviating = any(name in self.alarms for name in incident.members)
+        deviating = any(self._holds_open(incident, name) for name in incident.members)
         traffic = any(one.requests for one in members)
         stopped = any(name in self.alarms and self.alarms[name].own for name in incident.members) and not traffic
         if traffic or stopped:
@@ -214,9 +225,18 @@ class _Step:
         if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
             self._resolve(incident, ResolveReason.NO_TRAFFIC)
 
+    def _holds_open(self, incident: OpenIncident, name: str) -> bool:
+        """Tell whether a member still deviates. A budget goes on burning in its windows after the errors have ended."""
+        alarm = self.alarms.get(name)
+        if alarm is None:
+            return False
+        by_budget = any(m.peak.kind is SeriesKind.BURN_RATE for m in incident.members.values())
+        return by_budget or any(s.kind is not SeriesKind.BURN_RATE for s in alarm.own + alarm.symptoms)
+
     def _resolve(self, incident: OpenIncident, reason: ResolveReason) -> None:
         self._tell(incident, "resolved", reason)
         self.fold.open.remove(incident)
+        self.fold.recovered |= dict.fromkeys(incident.members, self.pane_ns)
 
 
 def severity_of(share: float) -> Severity:

@@ -60,6 +60,7 @@ class OpenIncident:
     calm_panes: int = 0
     quiet_since_ns: int = 0
     told_pane_ns: int = 0
+    opened_at_ns: int = 0
 
     @property
     def share(self) -> float:
@@ -71,13 +72,15 @@ class OpenIncident:
     ) -> IncidentEvent:
         """Return the next event and count it."""
         self.sequence += 1
+        self.opened_at_ns = self.opened_at_ns or at_ns
         services = [
             IncidentService(service=m.service, node_kind=m.node_kind, since_ns=m.since_ns, reason=m.reason, peak=m.peak)
             for m in sorted(self.members.values(), key=lambda m: (not m.trigger, m.since_ns, m.service))
         ]
         return IncidentEvent(
             event_id=f"{self.incident_id}-{self.sequence}", incident_id=self.incident_id, tenant=tenant,
-            sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, onset_ns=self.onset_ns,
+            sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, opened_at_ns=self.opened_at_ns,
+            onset_ns=self.onset_ns,
             state=IncidentState.RESOLVED if kind == "resolved" else IncidentState.OPEN, severity=self.severity,
             title=self.title, services=services, impact=self._impact(), resolve_reason=reason,
         )  # fmt: skip
@@ -93,7 +96,7 @@ class OpenIncident:
         return {
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
             "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
-            "quiet": self.quiet_since_ns, "told": self.told_pane_ns,
+            "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
             "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
@@ -104,7 +107,7 @@ class OpenIncident:
         requests, failed, through, calm = body["counts"]
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
-            Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"],
+            Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
         )  # fmt: skip
 
 

@@ -1,0 +1,162 @@
+"""Error budgets: how fast a service burns its own, by the multiwindow, multi-burn-rate rules of the SRE workbook.
+
+Google, "The Site Reliability Workbook", chapter 5: alert when the burn rate over a long *and* a short window exceeds a
+factor; the short one ends the alert soon after the errors end. At low traffic a few failures make a large rate, so the
+lower end of the Wilson interval (E. B. Wilson, JASA 22, 1927) of the long window must exceed the factor, too.
+
+State: requests and errors by minute for 6 hours and by half hour for 3 days; the last panes by themselves, so that a
+revision replaces what it revises.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from schemas.events import NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.settings import Settings
+
+_VERSION = 1
+_MINUTE_S, _COARSE_S = 60, 1800
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRule:
+    """Alert when the budget burns this many times too fast over both windows."""
+
+    factor: float
+    long_s: int
+    short_s: int
+
+
+RULES = (
+    BurnRule(14.4, 3600, 300),
+    BurnRule(6.0, 6 * 3600, 1800),
+    BurnRule(3.0, 24 * 3600, 2 * 3600),
+    BurnRule(1.0, 3 * 24 * 3600, 6 * 3600),
+)
+"""Two that page (2 % of a 30-day budget in an hour, 5 % in six), two that make a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class SloConfig:
+    """The objective and how it is judged."""
+
+    objective: float = 0.995
+    rules: tuple[BurnRule, ...] = RULES
+    wilson_z: float = 1.645
+    """One-sided 95 %."""
+    kept_panes: int = 30
+    """Panes that a revision can still replace."""
+
+    @staticmethod
+    def from_settings(settings: Settings) -> SloConfig:
+        """Take what an operator can set."""
+        return SloConfig(objective=settings.slo_objective)
+
+
+def wilson_lower(hits: int, trials: int, z: float) -> float:
+    """Return the lower end of the Wilson score interval of hits / trials; 0 for no trials."""
+    if trials <= 0:
+        return 0.0
+    ratio, square = hits / trials, z * z / trials
+    middle = ratio + square / 2
+    half = z * math.sqrt(ratio * (1 - ratio) / trials + square / (4 * trials))
+    return max(0.0, (middle - half) / (1 + square))
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Counts [requests, errors] by start of the minute, of the half hour, and by pane (seconds and ns)."""
+
+    minutes: dict[int, list[int]] = field(default_factory=dict)
+    coarse: dict[int, list[int]] = field(default_factory=dict)
+    panes: dict[int, list[int]] = field(default_factory=dict)
+    since_ns: int = 0
+
+    def encode(self) -> bytes:
+        return bytes(msgpack.packb([_VERSION, self.minutes, self.coarse, self.panes, self.since_ns]))
+
+    @staticmethod
+    def decode(raw: bytes | None) -> _Budget:
+        body: list[Any] = msgpack.unpackb(raw, strict_map_key=False) if raw else [0]
+        return _Budget(*body[1:]) if body[0] == _VERSION else _Budget()
+
+    def replace(self, pane_start_ns: int, requests: int, errors: int, kept_panes: int) -> bool:
+        """Put the pane's counts in place of those it had; False when it is older than what can be replaced."""
+        if pane_start_ns not in self.panes and self.panes and pane_start_ns < min(self.panes):
+            return False
+        before = self.panes.get(pane_start_ns, [0, 0])
+        self.panes[pane_start_ns] = [requests, errors]
+        start_s = pane_start_ns // _NS
+        for table, width_s in ((self.minutes, _MINUTE_S), (self.coarse, _COARSE_S)):
+            bucket = table.setdefault(start_s - start_s % width_s, [0, 0])
+            bucket[0] += requests - before[0]
+            bucket[1] += errors - before[1]
+        for old in sorted(self.panes)[:-kept_panes]:
+            del self.panes[old]
+        newest_s = max(self.panes) // _NS
+        self.minutes = {s: c for s, c in self.minutes.items() if s > newest_s - 6 * 3600 - _MINUTE_S}
+        self.coarse = {s: c for s, c in self.coarse.items() if s > newest_s - 3 * 24 * 3600 - _COARSE_S}
+        return True
+
+    def over(self, end_s: int, window_s: int) -> tuple[int, int]:
+        """Return (requests, errors) over the window that ends here; up to one bucket more."""
+        table = self.minutes if window_s <= 6 * 3600 else self.coarse
+        counts = [count for start_s, count in table.items() if end_s - window_s <= start_s < end_s]
+        return sum(c[0] for c in counts), sum(c[1] for c in counts)
+
+
+class BurnRateFold:
+    """Follow the availability budget of each service. Pure: the state belongs to the caller."""
+
+    def __init__(self, config: SloConfig | None = None) -> None:
+        self.config = config or SloConfig()
+
+    def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
+        """Return the new state and the burn rate, if any; None for a pane that burns nothing or is too old."""
+        if health.node_kind is not NodeKind.SERVICE:
+            return state or b"", None
+        budget = _Budget.decode(state)
+        pane = health.pane
+        if not budget.replace(health.pane_start_ns, pane.requests, pane.errors, self.config.kept_panes):
+            return state or b"", None
+        score = self._judge(budget, health)
+        return budget.encode(), None if score is None else _deviations(health, score)
+
+    def _judge(self, budget: _Budget, health: ServiceHealth) -> SeriesScore | None:
+        end_s = health.pane_start_ns // _NS + health.pane_s
+        verdicts = [self._burn(budget, rule, end_s) for rule in self.config.rules]
+        evidence, burn, requests = max(verdicts)
+        if burn <= 0:
+            budget.since_ns = 0
+            return None
+        deviating = evidence >= 1.0
+        budget.since_ns = (budget.since_ns or health.pane_start_ns) if deviating else 0
+        return SeriesScore(
+            kind=SeriesKind.BURN_RATE, value=round(burn, 3), median=1.0, scale=1.0, score=round(burn - 1.0, 3),
+            unit="x", requests=requests, evidence=round(evidence, 4), deviating=deviating, since_ns=budget.since_ns or None,
+        )  # fmt: skip
+
+    def _burn(self, budget: _Budget, rule: BurnRule, end_s: int) -> tuple[float, float, int]:
+        """Return (share of what the rule needs, burn rate over the long window, requests of it)."""
+        allowed = 1.0 - self.config.objective
+        requests, errors = budget.over(end_s, rule.long_s)
+        if not requests:
+            return 0.0, 0.0, 0
+        surely = wilson_lower(errors, requests, self.config.wilson_z) / allowed
+        recent, failed = budget.over(end_s, rule.short_s)
+        now = failed / recent / allowed if recent else 0.0
+        return min(surely, now) / rule.factor, errors / requests / allowed, requests
+
+
+def _deviations(health: ServiceHealth, score: SeriesScore) -> ServiceDeviations:
+    return ServiceDeviations(
+        tenant=health.tenant, service=health.service, node_kind=health.node_kind, pane_start_ns=health.pane_start_ns,
+        revision=health.revision, driven=health.driven, state="reliable" if health.window.requests else "quiet",
+        requests=health.pane.requests, errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=[score],
+    )  # fmt: skip
