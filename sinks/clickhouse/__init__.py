@@ -1,0 +1,1 @@
+"""ClickHouse: raw telemetry landed as bytes, closed windows, and the reads over both."""
