@@ -133,7 +133,7 @@ class SourceFolds:
             intake.letters.append(self._letter(record, tenant or UNKNOWN_TENANT, error, arrival_ns))
             return
         if payload:
-            intake.rows.append(RawRow(tenant, self.partition.partition, record.offset, payload))
+            intake.rows.append(RawRow(tenant, self.partition.partition, record.offset, payload, arrival_ns))
 
     def _arrival_ns(self, record: Record) -> int:
         """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""

@@ -26,7 +26,7 @@ class PickySink:
 
 def rows(values: list[bytes]) -> list[RawRow]:
     """Return rows of one partition, numbered from 0."""
-    return [RawRow("acme", 0, offset, value) for offset, value in enumerate(values)]
+    return [RawRow("acme", 0, offset, value, 0) for offset, value in enumerate(values)]
 
 
 async def test_one_bad_row_becomes_a_dead_letter_and_its_neighbours_are_stored() -> None:
