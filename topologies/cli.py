@@ -53,8 +53,14 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="End after the first fault: status 0 only if it was found and named first.")
     ] = False,
-    fault: Annotated[str, typer.Option(help="Which fault to inject; --list-faults names them.")] = "",
+    fault: Annotated[
+        str, typer.Option(help="Which fault to inject, or several with commas; --list-faults names them.")
+    ] = "",
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name the faults and end.")] = False,
+    rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 20.")] = 0.0,
+    record: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Write the telemetry to this folder as a recording, then end.")
+    ] = None,
 ) -> None:
     """Watch a real small shop break: one fault, one incident, ranked causes, a delivered alert.
 
@@ -69,7 +75,8 @@ def demo(
             typer.echo(f"{name:<16} {meaning}")
         return
     settings = _settings(log_to_file=True)
-    passed = _run(until_told_to_stop(demonstration.run_demo(settings, fault=fault, once=once)))
+    work = demonstration.run_demo(settings, fault=fault, once=once, record=record, rate_per_s=rate)
+    passed = _run(until_told_to_stop(work))
     raise typer.Exit(0 if passed or not once else 1)
 
 

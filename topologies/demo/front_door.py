@@ -1,0 +1,103 @@
+"""The product as a user sees it: its REST API, nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from schemas.events import Hypothesis
+
+API = "/api/v1"
+SPANS = re.compile(r'^incidentscope_api_otlp_items_total\{(?=[^}]*signal="traces")[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenService:
+    """A service as the list of services shows it."""
+
+    service: str
+    baseline: str | None
+    """``learning``, ``reliable`` or ``quiet``."""
+    requests_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenIncident:
+    """An incident as its overview shows it."""
+
+    incident_id: str
+    name: str
+    title: str
+    state: str
+    severity: str
+    opened_ns: int
+    resolve_reason: str | None
+    hypotheses: list[Hypothesis]
+    story: str
+
+
+class FrontDoor:
+    """A client of the API; use as an async context manager. Raises `httpx.HTTPError` when it does not answer."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self._client = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=10.0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def services(self) -> list[SeenService]:
+        """Return all services of the current picture."""
+        answer = await self._get(f"{API}/services")
+        return [
+            SeenService(item["service"], item["baseline"], item["window"]["rate_per_s"])
+            for item in answer["items"]
+            if item["node_kind"] == "service"
+        ]
+
+    async def incidents(self, opened_after_ns: int = 0) -> list[tuple[str, int, str]]:
+        """Return (id, opened_ns, state) of the incidents opened after an instant, the first opened first."""
+        answer = await self._get(f"{API}/incidents", limit=50)
+        found = [(item["incident_id"], item["opened_ns"], item["state"]) for item in answer["items"]]
+        return sorted((one for one in found if one[1] > opened_after_ns), key=lambda one: one[1])
+
+    async def incident(self, incident_id: str) -> SeenIncident:
+        """Return the overview of an incident."""
+        answer = await self._get(f"{API}/incidents/{incident_id}/overview")
+        incident = answer["incident"]
+        return SeenIncident(
+            incident_id=incident["incident_id"],
+            name=incident["name"],
+            title=incident["title"],
+            state=incident["state"],
+            severity=incident["severity"],
+            opened_ns=incident["opened_ns"],
+            resolve_reason=incident["resolve_reason"],
+            hypotheses=[Hypothesis.model_validate(item) for item in answer["ranking"]["hypotheses"]],
+            story=answer["story"]["summary"],
+        )
+
+    async def announce_deploy(self, service: str, version: str) -> None:
+        """Tell the product that a version went live, as a deployment job does."""
+        body = {"service": service, "version": version, "environment": "demo", "description": "rolled out by the demo"}
+        (await self._client.post(f"{API}/deploys", json=body)).raise_for_status()
+
+    async def spans_received(self) -> float:
+        """Return how many spans the product was sent since it started."""
+        answer = await self._client.get("/metrics")
+        answer.raise_for_status()
+        return sum(float(count) for count in SPANS.findall(answer.text))
+
+    async def _get(self, path: str, **query: int | str) -> Any:
+        answer = await self._client.get(path, params=query)
+        answer.raise_for_status()
+        return answer.json()

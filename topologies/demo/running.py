@@ -1,0 +1,162 @@
+"""Put the demo together: product, shop, receiver; tell the story; tell where to look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from deploy.shop.faults import FAULTS, Fault
+from deploy.shop.processes import OtlpTarget, Shop
+from schemas.errors import SetupError
+from schemas.settings import Settings
+from sinks.api_keys import KEY_FILE, tenants_by_key
+from topologies.demo.capture import Capture, capture
+from topologies.demo.front_door import API, FrontDoor
+from topologies.demo.receiver import AlertReceiver
+from topologies.demo.screen import Screen
+from topologies.demo.story import Story
+from topologies.demo.verdict import Verdict
+from topologies.product import Product, running_product
+
+TENANT = "demo"
+"""The demo's telemetry goes to a tenant of its own, apart from what a user sends to the same stack."""
+
+GROUP_WAIT_S = 10.0
+"""Unless set otherwise: nobody watches a demo for half a minute to see an alert."""
+
+RECORD_RATE_PER_S = 6.0
+
+
+def faults() -> dict[str, str]:
+    """Return the faults by name, each with what it does."""
+    return {name: f"{fault.what}; to be named first: {fault.service}" for name, fault in FAULTS.items()}
+
+
+def chosen(names: str) -> list[Fault]:
+    """Return the faults of a comma-separated list; none named means ``delay``. Raises `SetupError` for a wrong one."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()] or ["delay"]
+    for name in wanted:
+        if name not in FAULTS:
+            raise SetupError(f"there is no fault {name!r}", f"choose from: {', '.join(FAULTS)}")
+    return [FAULTS[name] for name in wanted]
+
+
+def demo_settings(settings: Settings, receiver: AlertReceiver) -> Settings:
+    """Return the settings with a tenant for the demo and, unless one is set, our receiver of alerts."""
+    given = settings.model_fields_set
+    update: dict[str, object] = {"default_tenant": TENANT} if "default_tenant" not in given else {}
+    if "alert_group_wait_s" not in given:
+        update["alert_group_wait_s"] = GROUP_WAIT_S
+    if settings.alert_webhook_url:
+        raise SetupError(
+            "the demo needs the alert webhook for itself, and INCIDENTSCOPE_ALERT_WEBHOOK_URL is set",
+            "run it without that variable: `env -u INCIDENTSCOPE_ALERT_WEBHOOK_URL incidentscope demo`",
+        )
+    update |= {
+        "alert_webhook_url": receiver.url,
+        "alert_webhook_secret": receiver.secret,
+        "alert_webhook_allow_private": True,
+    }
+    return settings.model_copy(update=update)
+
+
+async def run_demo(
+    settings: Settings, *, fault: str = "", once: bool = False, record: Path | None = None, rate_per_s: float = 0.0
+) -> bool:
+    """Run the demo; return whether every fault was found and named first, with an alert delivered.
+
+    ``fault`` is one name or several with commas, taken one after the other. ``once`` ends after the last verdict,
+    otherwise the demo repairs the shop and serves until cancelled. ``record`` (one fault) writes a recording of
+    the telemetry to that folder and implies ``once``. ``rate_per_s`` is the load in journeys a second.
+    """
+    wanted = chosen(fault)
+    if record is not None and len(wanted) != 1:
+        raise SetupError("a recording holds one fault", "name one with --fault")
+    rate_per_s = rate_per_s or (RECORD_RATE_PER_S if record else 20.0)
+    async with AsyncExitStack() as opened:
+        screen = opened.enter_context(Screen())
+        receiver = await opened.enter_async_context(AlertReceiver())
+        screen.phase("starting the stack and the product")
+        product = await opened.enter_async_context(running_product(demo_settings(settings, receiver)))
+        screen.phase("opening the shop")
+        shop = await opened.enter_async_context(open_shop(product, rate_per_s))
+        door = await opened.enter_async_context(FrontDoor(product.api_url, product.api_key))
+        tape = (
+            await opened.enter_async_context(capture(product.settings, tenant_of(product), record)) if record else None
+        )
+        story = Story(door, shop, receiver, screen)
+        verdicts = await _unless_ended(product, _faults(story, wanted, tape, repair_last=not (once or record)))
+        _conclude(screen, story, verdicts)
+        if not (once or record):
+            _show_where_to_look(screen, product, shop, verdicts)
+            await _unless_ended(product, story.keep_showing())
+        return all(verdict.passed for verdict in verdicts)
+
+
+@asynccontextmanager
+async def open_shop(product: Product, rate_per_s: float) -> AsyncIterator[Shop]:
+    """Open the shop: it sends its telemetry to the product's API, with the product's key."""
+    settings = product.settings
+    target = OtlpTarget(product.api_url, {"authorization": f"Bearer {product.api_key}"})
+    dsn = settings.postgres_dsn.get_secret_value()
+    async with Shop(settings.data_dir / "shop", dsn, target, rate_per_s=rate_per_s) as shop:
+        yield shop
+
+
+def tenant_of(product: Product) -> str:
+    """Return the tenant of the key the shop uses."""
+    return tenants_by_key(product.settings)[product.api_key]
+
+
+async def _faults(story: Story, wanted: Sequence[Fault], tape: Capture | None, *, repair_last: bool) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    for number, fault in enumerate(wanted, start=1):
+        await story.warm_up()
+        if tape is not None:
+            tape.fault_begins(fault)
+        verdict = await story.tell(fault)
+        verdicts.append(verdict)
+        if tape is not None:
+            await tape.finish()
+        if repair_last or number < len(wanted):
+            await story.repair(verdict)
+    return verdicts
+
+
+async def _unless_ended(product: Product, work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what ``work`` returns; raise what ended the product, if that comes first."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task, product.ended], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            product.ended.result()
+            raise SetupError("the product ended by itself", "read incidentscope.log in the data folder")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _conclude(screen: Screen, story: Story, verdicts: list[Verdict]) -> None:
+    screen.phase("compared with the truth")
+    for verdict in verdicts:
+        for line in verdict.lines():
+            screen.say(line)
+    screen.say(f"false alarms while nothing was wrong: {len(story.false_alarms)}")
+
+
+def _show_where_to_look(screen: Screen, product: Product, shop: Shop, verdicts: list[Verdict]) -> None:
+    """Say where things are. The key itself is shown on a terminal only, never to a log."""
+    settings = product.settings
+    key = product.api_key if screen.live else f"$(cat {settings.data_dir / KEY_FILE})"
+    api = f"{product.api_url}{API}"
+    screen.phase("serving until Ctrl-C")
+    screen.say(f"the shop    {shop.url}/")
+    screen.say(f"API docs    {product.api_url}/docs")
+    for incident in (verdict.incident for verdict in verdicts if verdict.incident):
+        screen.say(f"{incident.name:<11} {api}/incidents/{incident.name}/overview")
+    screen.say(f"services    {api}/services")
+    screen.say(f"map         {api}/edges")
+    screen.say(f'ask like    curl -H "Authorization: Bearer {key}" {api}/services')
