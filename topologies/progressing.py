@@ -67,6 +67,8 @@ class Broadcast:
     def messages(self, progress: Progress) -> list[Message]:
         """Return the records that tell ``progress``, or none when it is not news."""
         told = self._told
+        if not progress.wall_ns and not progress.driven:
+            return []  # nothing is known yet
         if (
             told is not None
             and progress.wall_ns - told.wall_ns < PROGRESS_STEP_NS

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.settings import Settings
+from sinks.clickhouse.panes import PaneSink
 from sinks.kafka.producer import Message, Producer
 from sinks.stores import Stores
 from streams.windows import Loss, WindowConfig
@@ -25,6 +26,7 @@ class Wiring:
     windows: WindowConfig
     stores: Stores
     closed: ClosedTable
+    panes: PaneSink
 
     @property
     def producer(self) -> Producer:

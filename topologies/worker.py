@@ -25,6 +25,7 @@ from schemas.errors import IncidentScopeError
 from schemas.settings import Settings
 from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.landing import RawSink
+from sinks.clickhouse.panes import PaneSink
 from sinks.stores import Stores, open_stores
 from streams.windows import WindowConfig
 from topologies.alerting import Alerting
@@ -121,7 +122,8 @@ class Worker:
 def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) -> list[Any]:
     """Make every box of the drawing, in its order."""
     windows = WindowConfig.from_settings(settings)
-    wiring = Wiring(app, settings, windows, stores, ClosedTable(app, settings.partitions))
+    closed = ClosedTable(app, settings.partitions)
+    wiring = Wiring(app, settings, windows, stores, closed, PaneSink(stores.clickhouse))
     landing = Landing(RawSink(stores.clickhouse))
     return [
         *(Ingest(wiring, topic, landing, ticker) for topic in RAW_TOPICS),
