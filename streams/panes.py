@@ -17,7 +17,7 @@ from schemas.losses import LossReason
 from streams.lateness import Verdict, judge
 from streams.otlp.columns import LogColumns, SpanColumns
 from streams.partials import ENTRY_KINDS, OperationKey, OperationTally, PaneContents, ServicePartial
-from streams.progress import Clock, Progress, reading_of
+from streams.progress import Clock, Progress, later, reading_of
 from streams.tally import Batch, Delta, LogTable, SpanTable, tally_late, tally_logs, tally_spans
 from streams.windows import Loss, LossLedger, WindowConfig
 
@@ -56,7 +56,7 @@ class PaneFold:
         self.source = source
         self._config = config
         self._settled = closed
-        self._closed = closed
+        self._closed = closed or Progress(source, 0)
         self._tenants: dict[str, _Tenant] = {}
         self._pending = 0
         self._tallies = 0
@@ -136,9 +136,9 @@ class PaneFold:
             offsets += tenant.spans.offsets[:1] + tenant.logs.offsets[:1]
         return min(offsets, default=None)
 
-    def closed(self) -> Progress | None:
+    def closed(self) -> Progress:
         """Return the clock at which panes were last closed: to be committed with the floor."""
-        return self._closed
+        return later(self._closed, self._settled)
 
     def drain_losses(self) -> list[Loss]:
         """Return what did not make it into a pane since the last drain."""

@@ -67,6 +67,14 @@ def reading_of(progress: Progress | None, tenant: str, driven: bool) -> int:
     return progress.driven.get(tenant, 0 if driven else progress.wall_ns)
 
 
+def later(progress: Progress, other: Progress | None) -> Progress:
+    """Return the further of two readings of the same source, tenant by tenant."""
+    if other is None:
+        return progress
+    driven = {t: max(progress.driven.get(t, 0), other.driven.get(t, 0)) for t in {*progress.driven, *other.driven}}
+    return Progress(progress.source, max(progress.wall_ns, other.wall_ns), driven)
+
+
 class SourceClock:
     """The clock of one source partition, moved by the arrival times of its records. Never goes back."""
 

@@ -98,6 +98,11 @@ class LossLedger:
             key = (tenant, reason)
             self._counts[key] = self._counts.get(key, 0) + int(count)
 
+    def absorb(self, other: LossLedger) -> None:
+        """Take over what another ledger has noted."""
+        for loss in other.drain():
+            self.add(loss.tenant, loss.reason, loss.count)
+
     def drain(self) -> list[Loss]:
         """Return what was noted since the last drain."""
         losses = [Loss(tenant, reason, count) for (tenant, reason), count in self._counts.items()]

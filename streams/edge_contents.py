@@ -1,0 +1,167 @@
+"""Tally what a join found: pane contents of each service and virtual node."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import ConnectionType, NodeKind
+from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
+from schemas.losses import LossReason
+from streams.grouping import Ints, pack, runs_of
+from streams.joins import Family, Requests
+from streams.latency import Bins, bin_of
+from streams.otlp.columns import PeerKind
+from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents
+from streams.registry import Registry
+from streams.windows import LossLedger, WindowConfig
+
+_BINS = 1 << 13
+_KINDS = 6
+_PEER_NODES = {
+    PeerKind.DATABASE: NodeKind.DATABASE,
+    PeerKind.MESSAGING: NodeKind.MESSAGING,
+    PeerKind.EXTERNAL: NodeKind.EXTERNAL,
+}
+
+
+class NodeKey(NamedTuple):
+    """A service or virtual node of a tenant."""
+
+    tenant: str
+    name: str
+    kind: str
+
+
+Contents = dict[NodeKey, PaneContents]
+
+
+def contents_of(family: Family, registry: Registry, config: WindowConfig, losses: LossLedger) -> Contents:
+    """Return the self times and incoming edges of every node that the pane's spans tell of."""
+    contents: Contents = {}
+    _add_self_times(contents, family, registry)
+    _add_edges(contents, family.requests(), registry)
+    for service in family.twins.tolist():
+        losses.add(registry.services.names[service][0], LossReason.DUPLICATE)
+    return _capped(contents, config, losses)
+
+
+def _add_self_times(contents: Contents, family: Family, registry: Registry) -> None:
+    rows, self_ns = family.self_times()
+    spans, texts = family.spans, len(registry.texts.names)
+    keys = pack(
+        (spans.service[rows], 0), (spans.operation[rows], texts), (spans.kind[rows], _KINDS), (bin_of(self_ns), _BINS)
+    )
+    cells = runs_of(keys)
+    for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
+        rest, self_bin = divmod(key, _BINS)
+        rest, kind = divmod(rest, _KINDS)
+        service, operation = divmod(rest, texts)
+        tenant, name = registry.services.names[service]
+        operations = contents.setdefault(NodeKey(tenant, name, NodeKind.SERVICE.value), PaneContents()).operations
+        operations.setdefault((registry.texts.names[operation], kind), OperationTally()).self_time[self_bin] = count
+
+
+def _add_edges(contents: Contents, requests: Requests, registry: Registry) -> None:
+    """Group requests by their edge, then fill the tallies edge by edge."""
+    services, texts = len(registry.services.names) + 1, len(registry.texts.names) + 1
+    keys = pack(
+        (requests.client + 1, 0),
+        (requests.server + 1, services),
+        (requests.peer + 1, texts),
+        (requests.peer_kind, len(PeerKind)),
+        (requests.messaging, 2),
+    )
+    edges = runs_of(keys)
+    for start, end in zip(edges.starts.tolist(), edges.ends.tolist(), strict=True):
+        rows = edges.order[start:end]
+        server, edge = _ends_of(requests, int(rows[0]), registry)
+        tally = contents.setdefault(server, PaneContents()).edges.setdefault(edge, EdgeTally())
+        tally.add(_tally(requests, rows))
+
+
+def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey, EdgeKey]:
+    """Name both ends of a request's edge."""
+    client, server, peer = int(requests.client[row]), int(requests.server[row]), int(requests.peer[row])
+    peer_kind, messaging = PeerKind(int(requests.peer_kind[row])), bool(requests.messaging[row])
+    tenant = registry.services.names[client if client >= 0 else server][0]
+    connection = ConnectionType.MESSAGING if messaging else ConnectionType.REQUEST
+    if peer_kind is PeerKind.DATABASE:
+        connection = ConnectionType.DATABASE
+    if server >= 0:
+        node = NodeKey(tenant, registry.services.names[server][1], NodeKind.SERVICE.value)
+    elif peer >= 0:
+        node = NodeKey(tenant, registry.texts.names[peer], _PEER_NODES[peer_kind].value)
+        connection = ConnectionType.VIRTUAL if peer_kind is PeerKind.EXTERNAL else connection
+    else:
+        kind = NodeKind.MESSAGING if messaging else NodeKind.EXTERNAL
+        node = NodeKey(tenant, UNKNOWN_NODE, kind.value)
+        connection = connection if messaging else ConnectionType.VIRTUAL
+    if client >= 0:
+        return node, (registry.services.names[client][1], NodeKind.SERVICE.value, connection.value)
+    if peer >= 0:
+        return node, (registry.texts.names[peer], NodeKind.MESSAGING.value, ConnectionType.MESSAGING.value)
+    return node, (CLIENT_NODE, NodeKind.CLIENT.value, ConnectionType.VIRTUAL.value)
+
+
+def _tally(requests: Requests, rows: Ints) -> EdgeTally:
+    paired, expired = requests.paired[rows], requests.expired[rows]
+    one_sided = (requests.client[rows] < 0) | (requests.server[rows] < 0)
+    return EdgeTally(
+        requests=len(rows),
+        errors=int(requests.error[rows].sum()),
+        paired=int(paired.sum()),
+        virtual=int((one_sided & ~expired).sum()),
+        expired=int(expired.sum()),
+        client=_bins(requests.client_ns[rows]),
+        server=_bins(requests.server_ns[rows]),
+        gap=_bins(requests.gap_ns[rows]),
+    )
+
+
+def _bins(duration_ns: NDArray[np.int64]) -> Bins:
+    found, counts = np.unique(bin_of(duration_ns[duration_ns >= 0]), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+# -- caps: the largest stay, ties by name, so the choice does not depend on order --------------------------
+
+
+def _capped(contents: Contents, config: WindowConfig, losses: LossLedger) -> Contents:
+    for node, found in contents.items():
+        for entry, limit in ((True, config.max_entry_operations), (False, config.max_other_operations)):
+            _cap_operations(node, found, entry, limit, losses)
+        _cap_edges(node, found, config.max_edges, losses)
+    by_tenant: dict[tuple[str, str], list[NodeKey]] = {}
+    for node in contents:
+        by_tenant.setdefault((node.tenant, node.kind), []).append(node)
+    for (tenant, kind), nodes in by_tenant.items():
+        nodes.sort(key=lambda node: (-sum(edge.requests for edge in contents[node].edges.values()), node.name))
+        for node in nodes[config.max_services :]:
+            surplus = contents.pop(node)
+            losses.add(tenant, LossReason.SERVICE_OVERFLOW, sum(edge.requests for edge in surplus.edges.values()))
+            contents.setdefault(NodeKey(tenant, OVERFLOW_SERVICE, kind), PaneContents()).add(surplus)
+    return contents
+
+
+def _cap_operations(node: NodeKey, found: PaneContents, entry: bool, limit: int, losses: LossLedger) -> None:
+    keys: list[OperationKey] = [key for key in found.operations if (key[1] in ENTRY_KINDS) == entry]
+    if len(keys) <= limit:
+        return
+    keys.sort(key=lambda key: (-sum(found.operations[key].self_time.values()), key))
+    for key in keys[limit:]:
+        surplus = found.operations.pop(key)
+        losses.add(node.tenant, LossReason.OPERATION_OVERFLOW, sum(surplus.self_time.values()))
+        found.operations.setdefault((OVERFLOW_OPERATION, key[1]), OperationTally()).add(surplus)
+
+
+def _cap_edges(node: NodeKey, found: PaneContents, limit: int, losses: LossLedger) -> None:
+    if len(found.edges) <= limit:
+        return
+    keys = sorted(found.edges, key=lambda key: (-found.edges[key].requests, key))
+    for key in keys[limit:]:
+        surplus = found.edges.pop(key)
+        losses.add(node.tenant, LossReason.EDGE_OVERFLOW, surplus.requests)
+        found.edges.setdefault((OVERFLOW_SERVICE, key[1], key[2]), EdgeTally()).add(surplus)
