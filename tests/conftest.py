@@ -30,8 +30,8 @@ from redis.asyncio import Redis
 
 from deploy.embedded import EmbeddedStack
 from deploy.embedded.kept import KeptServers
+from deploy.embedded.ports import any_free_port
 from deploy.embedded.servers import Child
-from deploy.embedded.stack import any_free_port
 from schemas.settings import Settings
 
 NEEDS = {"kafka": "APACHE_KAFKA_DIR", "otelcol": "OTELCOL_DIR", "recordings": "INCIDENTSCOPE_RECORDINGS"}
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """Run the embedded stack for the session; give its settings."""
     folder = tmp_path_factory.mktemp("stack")
-    async with EmbeddedStack(Settings(data_dir=folder, _env_file=None), preferred_ports=False) as settings:
+    async with EmbeddedStack(Settings(data_dir=folder, _env_file=None), throwaway=True) as settings:
         yield settings
 
 
@@ -89,7 +89,7 @@ async def settings(stack: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
 async def own_broker(settings: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
     """Give settings with an empty embedded broker of their own."""
     only_broker = settings.model_copy(update={"kafka_brokers": "", "data_dir": tmp_path / "broker"})
-    async with EmbeddedStack(only_broker, preferred_ports=False) as with_broker:
+    async with EmbeddedStack(only_broker, throwaway=True) as with_broker:
         yield settings.model_copy(update={"kafka_brokers": with_broker.kafka_brokers})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 
 from schemas.errors import SetupError
 
-TAKE_OVER_PATIENCE_S = 25.0
+TAKE_OVER_PATIENCE_S = 80.0
 """How long the servers of a killed predecessor may take to stop before we give up."""
 
 
@@ -28,11 +29,11 @@ class FolderLock:
         self.path = folder / "stack.lock"
         self.file_descriptor = -1
 
-    def __enter__(self) -> FolderLock:
+    async def __aenter__(self) -> FolderLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file_descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._take()
+            await self._take()
         except BaseException:
             os.close(self.file_descriptor)
             raise
@@ -40,7 +41,7 @@ class FolderLock:
         os.pwrite(self.file_descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self.file_descriptor)
@@ -59,7 +60,7 @@ class FolderLock:
             os.close(file_descriptor)
         return False
 
-    def _take(self) -> None:
+    async def _take(self) -> None:
         deadline_s = time.monotonic() + TAKE_OVER_PATIENCE_S
         while True:
             try:
@@ -69,7 +70,7 @@ class FolderLock:
                 owner = self._owner()
                 if owner is None or _is_alive(owner) or time.monotonic() > deadline_s:
                     raise self._in_use(owner) from None
-                time.sleep(0.1)  # the owner is dead, its keeper is still stopping the servers
+                await asyncio.sleep(0.1)  # the owner is dead, its keeper is still stopping the servers
 
     def _owner(self) -> int | None:
         text = os.pread(self.file_descriptor, 32, 0).decode().strip()

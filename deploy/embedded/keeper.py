@@ -1,9 +1,9 @@
 """Keep the servers of an embedded stack, and end them when whoever started us is gone.
 
 Run as a program with nothing but the standard library, so that it starts in milliseconds and outlives any
-trouble of its parent. It reads one JSON line (a list of `Child` fields) from standard input, starts them all,
-and from then on treats the end of standard input as the order to stop: a pipe closes however its writer
-ends, also by ``kill -9``. Each child that ends is reported as a JSON line on standard output.
+trouble of its parent. It reads one JSON line from standard input: the children to start (fields of `Child`), and
+perhaps a command to run before they are stopped. The end of standard input is the order to stop: a pipe closes
+however its writer ends, also by ``kill -9``. Each child that ends is reported as a JSON line on standard output.
 
 ::
 
@@ -11,6 +11,8 @@ ends, also by ``kill -9``. Each child that ends is reported as a JSON line on st
                   ◀═ stdout {"started"|"ended"} ══
 
 On Linux the children are tied to the keeper as well (``PR_SET_PDEATHSIG``), so killing the keeper leaves none.
+
+``keeper.py as UID GID COMMAND ...`` becomes that user and runs the command in place of itself.
 """
 
 from __future__ import annotations
@@ -21,28 +23,45 @@ import json
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+CAP_DAC_READ_SEARCH = 2
+CAPABILITY_VERSION_3 = 0x20080522
+LINUX = sys.platform.startswith("linux")
+BEFORE_STOP_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 15.0
 WATCH_INTERVAL_S = 0.2
 
 
 def main() -> None:
     """Start what the first line of standard input lists; stop it all when standard input ends."""
+    if sys.argv[1:2] == ["as"]:
+        become(int(sys.argv[2]), int(sys.argv[3]))
+        os.execv(sys.argv[4], sys.argv[4:])  # noqa: S606 - the command comes from our own stack
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.close(0))
     children: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
+    order = json.loads(read_line())
     try:
-        for spec in json.loads(read_line()):
+        for spec in order["children"]:
             children[spec["name"]] = (start(spec), signal.Signals[spec["stop_signal"]])
         say({"started": {name: process.pid for name, (process, _) in children.items()}})
         watch(children)
+        if order["before_stop"] is not None:
+            finish(order["before_stop"])
     finally:
         stop_all(children)
+
+
+def finish(spec: dict[str, Any]) -> None:
+    """Run the last command while the children still serve, for a limited time."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        start(spec).wait(BEFORE_STOP_PATIENCE_S)
 
 
 def read_line() -> bytes:
@@ -58,8 +77,6 @@ def read_line() -> bytes:
 
 def start(spec: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start one child in its own session, logging to its file, as another user when one is named."""
-    user = spec.get("uid")
-    as_user: dict[str, Any] = {} if user is None else {"user": user, "group": spec["gid"], "extra_groups": []}
     with open(spec["log"], "ab") as log:
         return subprocess.Popen(  # noqa: S603 - the command comes from our own stack
             spec["argv"],
@@ -69,21 +86,34 @@ def start(spec: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(spec["stop_signal"]),  # safe: one thread
-            **as_user,
+            preexec_fn=lambda: prepare(spec),  # safe: this process has one thread
         )
 
 
-def die_with_parent(stop_signal: str) -> Any:
-    """Return what a child runs before exec so that it ends when the keeper dies (Linux; elsewhere None)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc, number = ctypes.CDLL(None), int(signal.Signals[stop_signal])
+def prepare(spec: dict[str, Any]) -> None:
+    """Make ready, in the child and before exec: the right user, and an end when the keeper ends."""
+    if spec["uid"] is not None:
+        become(spec["uid"], spec["gid"])
+    if LINUX:  # after the change of user, which forgets it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.Signals[spec["stop_signal"]]), 0, 0, 0)
 
-    def ask() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
 
-    return ask
+def become(uid: int, gid: int) -> None:
+    """Change from root to another user who, on Linux, may still pass every folder.
+
+    The data folder and the installation may lie below a folder of root that is closed to others (/root, say), and
+    opening such a folder is not for us. One capability, CAP_DAC_READ_SEARCH, is kept for that.
+    """
+    libc = ctypes.CDLL(None)
+    if LINUX:
+        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    if LINUX:
+        only = 1 << CAP_DAC_READ_SEARCH
+        libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), struct.pack("6I", only, only, only, 0, 0, 0))
+        libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0)
 
 
 def watch(children: dict[str, tuple[subprocess.Popen[bytes], int]]) -> None:

@@ -13,23 +13,32 @@ from typing import Self
 from deploy.embedded import keeper
 from deploy.embedded.servers import Child
 
-STOP_PATIENCE_S = keeper.STOP_PATIENCE_S + 5.0
+STOP_PATIENCE_S = keeper.BEFORE_STOP_PATIENCE_S + keeper.STOP_PATIENCE_S + 5.0
 
 
 class KeptServers:
     """Child processes under a keeper: started on entering, ended on leaving or when this process is gone.
 
-    ``pids`` names the started ones, ``ended`` those that ended by themselves, with their exit status.
-    ``hold_open`` are file descriptors (a lock, say) that the keeper holds until all servers are gone.
+    ``before_stop`` runs to its end while they still serve. ``hold_open`` are file descriptors (a lock, say) that
+    the keeper holds until all of them are gone. ``pids`` names the started ones, ``ended`` those that ended by
+    themselves, with their exit status.
     """
 
-    def __init__(self, children: list[Child], hold_open: list[int] | None = None) -> None:
+    def __init__(
+        self, children: list[Child], *, before_stop: Child | None = None, hold_open: list[int] | None = None
+    ) -> None:
         self.children = children
+        self.before_stop = before_stop
         self.pids: dict[str, int] = {}
         self.ended: dict[str, int] = {}
         self._hold_open = hold_open or []
         self._keeper: asyncio.subprocess.Process | None = None
         self._reports: asyncio.Task[None] | None = None
+
+    @property
+    def keeper_pid(self) -> int:
+        """The process id of the keeper; 0 before entering."""
+        return self._keeper.pid if self._keeper is not None else 0
 
     async def __aenter__(self) -> Self:
         self._keeper = await asyncio.create_subprocess_exec(
@@ -38,7 +47,9 @@ class KeptServers:
             start_new_session=True, pass_fds=self._hold_open,
         )  # fmt: skip
         assert self._keeper.stdin is not None
-        self._keeper.stdin.write(json.dumps([child.as_json() for child in self.children]).encode() + b"\n")
+        last = self.before_stop.as_json() if self.before_stop is not None else None
+        order = {"children": [child.as_json() for child in self.children], "before_stop": last}
+        self._keeper.stdin.write(json.dumps(order).encode() + b"\n")
         self._reports = asyncio.create_task(self._read_reports(self._keeper))
         return self
 

@@ -8,10 +8,12 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.embedded import keeper
 from schemas.errors import SetupError
 
 UNPRIVILEGED_USER = "nobody"
@@ -97,9 +99,8 @@ def postgres(folder: Path, port: int, password: str) -> Child:
     binaries = _postgres_binaries()
     user = _unprivileged_user() if os.geteuid() == 0 else None
     if user is not None:
-        _let_traverse(binaries)
         folder.mkdir(parents=True, exist_ok=True)
-        _let_traverse(folder / "data")
+        _let_pass(binaries, folder / "data")
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _create_cluster(binaries, data, password, user)
@@ -131,12 +132,21 @@ def _unprivileged_user() -> pwd.struct_passwd:
         ) from error
 
 
-def _let_traverse(path: Path) -> None:
-    """Let other users pass (not read) the folders above ``path``; only needed, and only done, as root."""
-    for folder in path.resolve().parents:
+def _let_pass(*paths: Path) -> None:
+    """Let other users pass (not read) the folders above, where our keeper cannot give PostgreSQL that right."""
+    if keeper.LINUX and _may_pass_on(keeper.CAP_DAC_READ_SEARCH):
+        return
+    for folder in {folder for path in paths for folder in path.resolve().parents}:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _may_pass_on(capability: int) -> bool:
+    """Tell whether this process holds a Linux capability."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
+    return bool(held >> capability & 1)
 
 
 def _create_cluster(binaries: Path, data: Path, password: str, user: pwd.struct_passwd | None) -> None:
@@ -147,16 +157,17 @@ def _create_cluster(binaries: Path, data: Path, password: str, user: pwd.struct_
     secret = draft.with_name("initial-password")
     secret.touch(mode=0o600)
     secret.write_text(password)
-    as_user: dict[str, Any] = {}
+    as_user: list[str] = []
     if user is not None:
         os.chown(draft, user.pw_uid, user.pw_gid)
         os.chown(secret, user.pw_uid, user.pw_gid)
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        as_user = [sys.executable, "-I", "-S", str(keeper.__file__), "as", str(user.pw_uid), str(user.pw_gid)]
     argv = [
-        str(binaries / "initdb"), "-D", str(draft), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={secret}",
-        "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--no-sync", "--no-instructions",
+        *as_user, str(binaries / "initdb"), "-D", str(draft), "-U", "postgres",
+        "--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C.UTF-8",
+        "--locale-provider=builtin", "--no-sync", "--no-instructions",
     ]  # fmt: skip
-    done = subprocess.run(argv, cwd=draft, capture_output=True, text=True, check=False, **as_user)  # noqa: S603
+    done = subprocess.run(argv, cwd=draft, capture_output=True, text=True, check=False)  # noqa: S603
     secret.unlink()
     if done.returncode != 0:
         raise SetupError(

@@ -10,41 +10,56 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import asyncpg
+import structlog
 from pydantic import SecretStr
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from deploy.embedded import servers
+from deploy.embedded import ready, servers
+from deploy.embedded.broker_log import BrokerLog
 from deploy.embedded.folder import FolderLock, Memory
 from deploy.embedded.kept import KeptServers
+from deploy.embedded.ports import any_free_port, is_free
 from schemas.errors import SetupError
 from schemas.settings import Settings
 
-DATABASE = "incidentscope"
 START_PATIENCE_S = 60.0
-PREFERRED_PORTS = {"broker": 9092}
+KAFKA_PORT = 9092
+"""Where the embedded broker listens when it can, because that is where people look for Kafka."""
+
+log = structlog.get_logger()
+
+Probe = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be run, the settings it fills, and how to tell that each server is ready."""
+
+    children: list[servers.Child] = field(default_factory=list)
+    filled: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
 
 
 class EmbeddedStack:
     """Embedded servers under ``settings.data_dir``, as long as the context is open.
 
     Only what the settings leave empty is started. Entering returns a copy of the settings with the addresses
-    filled in. Raises `SetupError` when the folder is in use, a server does not start, or a port is taken.
+    filled in. Raises `SetupError` when the folder is in use, or a server does not start.
+
+    A ``throwaway`` stack, for tests, takes any free ports and saves no broker log.
     """
 
-    def __init__(self, settings: Settings, *, preferred_ports: bool = True) -> None:
+    def __init__(self, settings: Settings, *, throwaway: bool = False) -> None:
         self.settings = settings
+        self.throwaway = throwaway
         self.folder = settings.data_dir.absolute()
         self.kept: KeptServers | None = None
-        self._preferred_ports = preferred_ports
         self._cleanup = AsyncExitStack()
 
     async def __aenter__(self) -> Settings:
@@ -60,83 +75,95 @@ class EmbeddedStack:
         await self._cleanup.aclose()
 
     async def _start(self) -> Settings:
-        lock = await asyncio.to_thread(FolderLock(self.folder).__enter__)
-        self._cleanup.push(lock)
+        lock = await self._cleanup.enter_async_context(FolderLock(self.folder))
         memory = Memory(self.folder)
-        children, filled, probes = await asyncio.to_thread(self._plan, memory)
+        plan = await asyncio.to_thread(self._plan, memory)
+        filled = self.settings.model_copy(update=plan.filled)
+        broker_log = self._broker_log(filled)
+        if broker_log is not None and broker_log.begin():
+            memory.facts["broker_generation"] = memory.facts.get("broker_generation", 0) + 1
+            log.warning("broker_log_lost", generation=memory.facts["broker_generation"])
         memory.save()
-        if children:
-            self.kept = await self._cleanup.enter_async_context(KeptServers(children, [lock.file_descriptor]))
-        for name, probe in probes.items():  # they start side by side, so waiting in turn costs nothing
+        if plan.children:
+            saver = broker_log.saver() if broker_log is not None else None
+            kept = KeptServers(plan.children, before_stop=saver, hold_open=[lock.file_descriptor])
+            self.kept = await self._cleanup.enter_async_context(kept)
+        for name, probe in plan.probes.items():  # they start side by side, so waiting in turn costs nothing
             await self._until_ready(name, probe)
-        return self.settings.model_copy(update=filled)
+        if broker_log is not None:
+            await broker_log.restore(memory.facts.get("broker_generation", 0))
+        return filled
 
-    def _plan(
-        self, memory: Memory
-    ) -> tuple[list[servers.Child], dict[str, Any], dict[str, Callable[[], Awaitable[None]]]]:
-        """Decide which servers to run; return them, the settings they fill, and how to tell that each is ready."""
-        children: list[servers.Child] = []
-        filled: dict[str, Any] = {}
-        probes: dict[str, Callable[[], Awaitable[None]]] = {}
+    def _broker_log(self, filled: Settings) -> BrokerLog | None:
+        """Return the log of the embedded broker, or None when there is no such broker or log to keep."""
+        if self.settings.kafka_brokers or self.throwaway:
+            return None
+        return BrokerLog(self.folder / "broker", filled)
+
+    def _plan(self, memory: Memory) -> _Plan:
+        plan = _Plan()
         if not self.settings.kafka_brokers:
-            port = self._port(memory, "broker")
-            children.append(servers.broker(self.folder / "broker", port))
-            filled["kafka_brokers"] = f"127.0.0.1:{port}"
-            probes["broker"] = lambda: _probe_port(port)
+            self._plan_broker(plan, memory)
         if not self.settings.postgres_dsn.get_secret_value():
-            children.append(self._plan_postgres(memory, filled, probes))
+            self._plan_postgres(plan, memory)
         if not self.settings.redis_url.get_secret_value():
-            children.append(self._plan_valkey(memory, filled, probes))
+            self._plan_valkey(plan, memory)
         if not self.settings.clickhouse_dsn.get_secret_value():
             path = self.folder / "clickhouse"
             path.mkdir(exist_ok=True)
-            filled["clickhouse_dsn"] = SecretStr(f"chdb://{path}")
-        return children, filled, probes
+            plan.filled["clickhouse_dsn"] = SecretStr(f"chdb://{path}")
+        return plan
 
-    def _plan_postgres(self, memory: Memory, filled: dict[str, Any], probes: dict[str, Any]) -> servers.Child:
+    def _plan_broker(self, plan: _Plan, memory: Memory) -> None:
+        port = self._port(memory, "broker", KAFKA_PORT)
+        plan.children.append(servers.broker(self.folder / "broker", port))
+        plan.filled["kafka_brokers"] = f"127.0.0.1:{port}"
+        plan.probes["broker"] = lambda: ready.broker_answers(port)
+
+    def _plan_postgres(self, plan: _Plan, memory: Memory) -> None:
         port, password = self._port(memory, "postgres"), memory.password("postgres")
         memory.save()  # the cluster is made with this password: remember it first
         address = _postgres_address(memory)
-        filled["postgres_dsn"] = SecretStr(f"{address}/{DATABASE}")
-        probes["postgres"] = lambda: _probe_postgres(f"{address}/postgres")
-        return servers.postgres(self.folder / "postgres", port, password)
+        plan.children.append(servers.postgres(self.folder / "postgres", port, password))
+        plan.filled["postgres_dsn"] = SecretStr(f"{address}/{ready.DATABASE}")
+        plan.probes["postgres"] = lambda: ready.postgres_has_our_database(address)
 
-    def _plan_valkey(self, memory: Memory, filled: dict[str, Any], probes: dict[str, Any]) -> servers.Child:
+    def _plan_valkey(self, plan: _Plan, memory: Memory) -> None:
         port, password = self._port(memory, "valkey"), memory.password("valkey")
         url = _valkey_url(memory)
-        filled["redis_url"] = SecretStr(url)
-        probes["valkey"] = lambda: _probe_valkey(url)
-        return servers.valkey(self.folder / "valkey", port, password)
+        plan.children.append(servers.valkey(self.folder / "valkey", port, password))
+        plan.filled["redis_url"] = SecretStr(url)
+        plan.probes["valkey"] = lambda: ready.valkey_answers(url)
 
-    def _port(self, memory: Memory, name: str) -> int:
-        """Choose a port: the one of the last start when it is free, a well-known one, or any free one."""
-        wishes = [memory.facts.get(f"{name}_port", 0)]
-        if self._preferred_ports:
-            wishes.append(PREFERRED_PORTS.get(name, 0))
+    def _port(self, memory: Memory, name: str, usual_port: int = 0) -> int:
+        """Choose a port: the one of the last start when it is free, the usual one, or any free one."""
+        wishes = [memory.facts.get(f"{name}_port", 0), 0 if self.throwaway else usual_port]
         port = next((wish for wish in wishes if wish and is_free(wish)), 0) or any_free_port()
+        if wishes[0] and port != wishes[0]:
+            log.warning("port_taken", server=name, usual_port=wishes[0], port=port)
         memory.facts[f"{name}_port"] = port
         return port
 
-    async def _until_ready(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+    async def _until_ready(self, name: str, probe: Probe) -> None:
         """Probe a server until it answers. Raises `SetupError` with the end of its log when it does not."""
-        ended = self.kept.ended if self.kept is not None else {}
+        assert self.kept is not None
         deadline_s = time.monotonic() + START_PATIENCE_S
         while True:
             try:
                 return await asyncio.wait_for(probe(), 5.0)
-            except (OSError, TimeoutError, asyncpg.PostgresError, RedisError) as error:
-                if name in ended or time.monotonic() > deadline_s:
-                    raise self._did_not_start(name, ended.get(name), error) from error
+            except ready.NOT_YET as error:
+                if name in self.kept.ended or time.monotonic() > deadline_s:
+                    raise self._did_not_start(name, self.kept.ended.get(name), error) from error
             await asyncio.sleep(0.05)
 
     def _did_not_start(self, name: str, status: int | None, error: BaseException) -> SetupError:
-        log = self.folder / name / f"{name}.log"
-        lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+        path = self.folder / name / f"{name}.log"
+        lines = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
         ended = f" (it ended with status {status})" if status is not None else ""
         setting = {"broker": "KAFKA_BROKERS", "postgres": "POSTGRES_DSN", "valkey": "REDIS_URL"}[name]
         return SetupError(
-            f"the embedded {name} did not start{ended}: {error}\n" + "\n".join(lines),
-            f"read {log}; or set INCIDENTSCOPE_{setting} to use a server of yours",
+            "\n".join([f"the embedded {name} did not start{ended}: {error}", *lines]),
+            f"read {path}; or set INCIDENTSCOPE_{setting} to use a server of yours",
         )
 
 
@@ -153,7 +180,7 @@ def attached(settings: Settings) -> Settings | None:
     if not settings.kafka_brokers and "broker_port" in memory.facts:
         filled["kafka_brokers"] = f"127.0.0.1:{memory.facts['broker_port']}"
     if not settings.postgres_dsn.get_secret_value() and "postgres_port" in memory.facts:
-        filled["postgres_dsn"] = SecretStr(f"{_postgres_address(memory)}/{DATABASE}")
+        filled["postgres_dsn"] = SecretStr(f"{_postgres_address(memory)}/{ready.DATABASE}")
     if not settings.redis_url.get_secret_value() and "valkey_port" in memory.facts:
         filled["redis_url"] = SecretStr(_valkey_url(memory))
     return settings.model_copy(update=filled)
@@ -165,42 +192,3 @@ def _postgres_address(memory: Memory) -> str:
 
 def _valkey_url(memory: Memory) -> str:
     return f"redis://:{memory.password('valkey')}@127.0.0.1:{memory.facts['valkey_port']}/0"
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a loopback TCP port can be listened on."""
-    with socket.socket() as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def any_free_port() -> int:
-    """Return a loopback TCP port that is free at this moment."""
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        return int(candidate.getsockname()[1])
-
-
-async def _probe_port(port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-    await writer.wait_closed()
-
-
-async def _probe_postgres(dsn: str) -> None:
-    """Connect and make sure that our database exists."""
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-            await connection.execute(f'CREATE DATABASE "{DATABASE}"')
-    finally:
-        await connection.close()
-
-
-async def _probe_valkey(url: str) -> None:
-    async with Redis.from_url(url) as client:
-        await client.ping()
