@@ -1,31 +1,31 @@
-"""Merge partial windows into the health of services, and decide when a pane may be told.
+"""Merge the latest partials into closed pictures of services and virtual nodes, pane by pane.
 
 ::
 
-    ServicePartial ─▶ node ─▶ pane ─▶ latest partial per source ─┐
-    Progress ───────▶ clock ─────────────────────────────────────┴─▶ publish ─▶ ServiceHealth (pane + sliding window)
+    pane ends      + settle: revision 0      changes: revision 1, 2, ..      + lateness: final
+       |----------------|------------------------------------------------------|
 
-A pane is published when the clock has passed its end by the settling time, for every node seen in the last hour:
-one that fell silent gets an explicit empty pane. It is published again, as a higher revision, when a source
-replaces what it said of the pane or of another one in its window, until it closes.
+A pane is the merge of the latest partial of each source; a window is the merge of its panes. Nothing is added
+to anything stored, so records read again change nothing. A node that falls silent gets explicit empty panes
+for an hour, since a stop of traffic is a finding too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.events import NodeKind, ServiceHealth
 from schemas.losses import LossReason
-from streams.health_view import NodePanes, view
 from streams.partials import PaneContents, ServicePartial, merge_contents
-from streams.progress import Progress, ProgressClock, reading_of
+from streams.pictures import Standing, picture_of
+from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.windows import Loss, LossLedger, WindowConfig
 
 
 class KnownNode(NamedTuple):
-    """A service or virtual node and the end of the last pane in which anything was seen of it (ns)."""
+    """A node that gets explicit empty panes until an hour after ``last_seen_ns`` (start of its last busy pane)."""
 
     tenant: str
     service: str
@@ -35,41 +35,35 @@ class KnownNode(NamedTuple):
 
 @dataclass(slots=True)
 class _Pane:
-    """What the sources say of one pane of one node."""
+    """The latest partial of each source, with its offset in ``telemetry.rollups``, and what was published."""
 
     partials: dict[str, tuple[ServicePartial, int]] = field(default_factory=dict)
-    changed: bool = True
     revision: int = -1
-    merged: PaneContents | None = None
+    changed: bool = True
+    final: bool = False
+    contents: PaneContents | None = None
 
-    def contents(self) -> PaneContents:
-        if self.merged is None:
-            self.merged = merge_contents(partial.contents for partial, _ in self.partials.values())
-        return self.merged
+    def merged(self) -> PaneContents:
+        if self.contents is None:
+            self.contents = merge_contents(partial.contents for partial, _ in self.partials.values())
+        return self.contents
 
 
 @dataclass(slots=True)
 class _Node:
     kind: NodeKind
-    first_pane_ns: int
-    last_seen_ns: int
+    last_seen_ns: int | None = None
+    next_pane_ns: int | None = None
+    """The first pane that has not been published; ``None``: the first that there is."""
+    driven: bool = False
     panes: dict[int, _Pane] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Tenant:
-    """The nodes of one tenant; the first pane that is told in this run, and the first not told yet."""
-
-    first_pane_ns: int
-    next_pane_ns: int
-    driven: bool
-    nodes: dict[str, _Node] = field(default_factory=dict)
-
-
 class HealthFold:
-    """The health of the services of one partition of ``telemetry.rollups``.
+    """Folds one partition of ``telemetry.rollups`` (``source`` names it) into `ServiceHealth`.
 
-    ``closed`` is the checkpoint of an earlier run (`HealthFold.closed`): what had been closed is not told again.
+    ``expected_sources`` are all that send partials here. ``closed`` is what `closed` returned when the floor
+    this fold starts from was committed: panes final by then are read again only for the windows of later ones.
     """
 
     def __init__(
@@ -78,59 +72,107 @@ class HealthFold:
         self.source = source
         self._config = config
         self._clock = ProgressClock(expected_sources)
-        self._closed = closed
+        self._settled = closed
         self._published = Progress(source, 0)
-        self._tenants: dict[str, _Tenant] = {}
-        self._node_count = 0
-        self._last_offset = -1
+        self._position = -1
+        self._nodes: dict[tuple[str, str], _Node] = {}
         self._losses = LossLedger()
 
+    # -- in ------------------------------------------------------------------------------------------------
+
     def step_partial(self, partial: ServicePartial, offset: int) -> None:
-        """Take a partial; ``offset`` is that of its record in ``telemetry.rollups``, ascending."""
-        self._last_offset = offset
+        """Take a partial; ``offset`` is the record's own. An older or incomplete version is ignored."""
+        self._position = max(self._position, offset)
         if partial.driven:
             self._clock.mark_driven(partial.tenant)
-        if self._is_over(partial):
+        if self._is_closed(partial):
+            self._losses.add(partial.tenant, LossReason.CLOSED_PANE)
             return
-        node = self._node(partial)
+        node = self._node(partial.tenant, partial.service, partial.node_kind)
         if node is None:
-            self._losses.add(partial.tenant, LossReason.NODE_OVERFLOW)
             return
-        if self._replace(node, partial, offset):
+        pane = node.panes.setdefault(partial.pane_start_ns, _Pane())
+        held = pane.partials.get(partial.source)
+        if held is not None and not partial.replaces(held[0]):
+            incomplete = partial.last_offset > held[0].last_offset
+            self._losses.add(partial.tenant, LossReason.INCOMPLETE_PARTIAL, int(incomplete))
+            return
+        pane.partials[partial.source] = (partial, offset)
+        if held is None or held[0].contents != partial.contents:
             self._touch(node, partial)
 
     def step_progress(self, progress: Progress, offset: int) -> None:
-        """Take the progress of a source."""
-        self._last_offset = offset
+        """Take a progress record of the rollups topic."""
+        self._position = max(self._position, offset)
         self._clock.step(progress)
 
+    def remember(self, known: KnownNode) -> None:
+        """Take up a node of before a restart, so that its silence is seen."""
+        node = self._node(known.tenant, known.service, known.node_kind)
+        if node is not None:
+            node.last_seen_ns = max(known.last_seen_ns, node.last_seen_ns or 0)
+            settled_ns = reading_of(self._settled, known.tenant, self._clock.is_driven(known.tenant))
+            if settled_ns:
+                node.next_pane_ns = self._oldest_open_ns(settled_ns)
+
+    def _is_closed(self, partial: ServicePartial) -> bool:
+        reached_ns = reading_of(self._published, partial.tenant, self._clock.is_driven(partial.tenant))
+        return self._config.closes_ns(partial.pane_start_ns) <= reached_ns
+
+    def _node(self, tenant: str, service: str, kind: NodeKind) -> _Node | None:
+        node = self._nodes.get((tenant, service))
+        if node is None:
+            if len(self._nodes) >= self._config.max_nodes:
+                self._losses.add(tenant, LossReason.NODE_OVERFLOW)
+                return None
+            node = self._nodes[tenant, service] = _Node(kind)
+        if kind is NodeKind.SERVICE:
+            node.kind = kind
+        return node
+
+    def _touch(self, node: _Node, partial: ServicePartial) -> None:
+        """Mark a pane, and those whose windows it is in, as changed."""
+        start_ns = partial.pane_start_ns
+        node.panes[start_ns].contents = None
+        for pane_ns, pane in node.panes.items():
+            if start_ns <= pane_ns < start_ns + self._config.window_ns:
+                pane.changed = True
+        contents = partial.contents
+        if contents.operations or contents.edges or contents.log_severities:
+            node.last_seen_ns = max(start_ns, node.last_seen_ns or start_ns)
+
+    # -- out -----------------------------------------------------------------------------------------------
+
     def publish(self) -> list[ServiceHealth]:
-        """Return the panes that are due or changed, ascending by pane; then forget what no open window needs."""
-        told: list[ServiceHealth] = []
-        for name, tenant in self._tenants.items():
-            clock_ns = self._clock.at(name)
-            if clock_ns:
-                told.extend(self._publish_tenant(name, tenant, clock_ns))
-                self._forget(tenant, clock_ns)
-        self._tenants = {name: tenant for name, tenant in self._tenants.items() if tenant.nodes}
+        """Return the pictures that are new, changed or final by the clock, in the order of their panes."""
+        pictures: list[ServiceHealth] = []
+        for (tenant, service), node in list(self._nodes.items()):
+            reached_ns = self._clock.at(tenant)
+            if reached_ns <= 0:
+                continue
+            node.driven |= self._clock.is_driven(tenant)
+            if not self._has_run_out(tenant, node):
+                self._open_due_panes(tenant, node, reached_ns)
+            pictures += self._publish_node(tenant, service, node, reached_ns)
+            self._forget(tenant, service, node, reached_ns)
         self._published = self._clock.progress(self.source)
-        return sorted(told, key=lambda health: health.pane_start_ns)
+        pictures.sort(key=lambda picture: (picture.pane_start_ns, picture.tenant, picture.service))
+        return pictures
 
     def progress(self) -> Progress:
-        """Return what to tell the next stage after the panes of the last `publish`."""
+        """Return what to send after the pictures of the last `publish`, to the same partition of ``health``."""
         return self._published
 
     def closed(self) -> Progress:
-        """Return the checkpoint to hand to the next run as ``closed``."""
-        return self._published
+        """Return the clock at which panes were last made final: to be committed with the floor."""
+        return later(self._published, self._settled)
 
     def lowest_needed_offset(self) -> int | None:
-        """Return the smallest offset of ``telemetry.rollups`` that a window still to be published rests on."""
+        """Return the smallest offset that an open pane or its window needs; ``None`` if none does."""
         return min(
             (
                 offset
-                for tenant in self._tenants.values()
-                for node in tenant.nodes.values()
+                for node in self._nodes.values()
                 for pane in node.panes.values()
                 for _, offset in pane.partials.values()
             ),
@@ -138,147 +180,78 @@ class HealthFold:
         )
 
     def known(self) -> list[KnownNode]:
-        """Return the nodes that get explicit empty panes when they fall silent."""
+        """Return the nodes to `remember` after a restart."""
         return [
-            KnownNode(name, service, node.kind, node.last_seen_ns)
-            for name, tenant in self._tenants.items()
-            for service, node in tenant.nodes.items()
+            KnownNode(tenant, service, node.kind, node.last_seen_ns)
+            for (tenant, service), node in self._nodes.items()
+            if node.last_seen_ns is not None
         ]
 
-    def remember(self, known: KnownNode) -> None:
-        """Take back a node of an earlier run; its empty panes go on where that run had closed."""
-        driven = self._closed is not None and known.tenant in self._closed.driven
-        tenant = self._tenant(known.tenant, driven, known.last_seen_ns)
-        if known.service not in tenant.nodes and self._node_count < self._config.max_nodes:
-            self._node_count += 1
-            tenant.nodes[known.service] = _Node(known.node_kind, known.last_seen_ns, known.last_seen_ns)
-
     def drain_losses(self) -> list[Loss]:
-        """Return what did not get into a window since the last drain."""
+        """Return what was refused since the last drain."""
         return self._losses.drain()
 
-    # -- taking -------------------------------------------------------------------------------------------
+    def _oldest_open_ns(self, reached_ns: int) -> int:
+        """Return the start of the oldest pane that is not closed at a clock."""
+        return self._config.pane_of(reached_ns - self._config.lateness_ns - self._config.pane_ns) + self._config.pane_ns
 
-    def _is_over(self, partial: ServicePartial) -> bool:
-        """Tell whether no pane that is still open has this one in its window."""
+    def _settled_ns(self, tenant: str) -> int:
+        return reading_of(self._settled, tenant, self._clock.is_driven(tenant))
+
+    def _has_run_out(self, tenant: str, node: _Node) -> bool:
+        """Tell whether a node was part of a replay that is over: its silence means nothing."""
+        return node.driven and not self._clock.is_driven(tenant)
+
+    def _open_due_panes(self, tenant: str, node: _Node, reached_ns: int) -> None:
+        """Make the panes, also empty ones, up to the last that is due; at most an hour after the last traffic."""
         config = self._config
-        reading_ns = reading_of(self._closed, partial.tenant, partial.driven)
-        if config.closes_ns(partial.pane_start_ns) + config.window_ns - config.pane_ns <= reading_ns:
-            return True  # a record that was in full in an earlier run; here it may be incomplete
-        if config.closes_ns(partial.pane_start_ns) <= self._clock.at(partial.tenant):
-            self._losses.add(partial.tenant, LossReason.CLOSED_PANE)
-            return True
-        return False
+        if node.next_pane_ns is None:
+            settled_ns = self._settled_ns(tenant)
+            fresh = [p for p in node.panes if config.closes_ns(p) > settled_ns]
+            node.next_pane_ns = min(fresh, default=self._oldest_open_ns(reached_ns))
+        last_due_ns = config.pane_of(reached_ns - config.settle_ns) - config.pane_ns
+        if node.last_seen_ns is not None:
+            last_due_ns = min(last_due_ns, node.last_seen_ns + config.zero_panes_ns)
+        for start_ns in range(node.next_pane_ns, last_due_ns + 1, config.pane_ns):
+            node.panes.setdefault(start_ns, _Pane())
+            node.next_pane_ns = start_ns + config.pane_ns
 
-    def _tenant(self, name: str, driven: bool, pane_start_ns: int) -> _Tenant:
-        tenant = self._tenants.get(name)
-        if tenant is None:
-            first_open_ns = self._first_open(reading_of(self._closed, name, driven))
-            next_pane_ns = max(self._config.pane_of(pane_start_ns), first_open_ns)
-            tenant = self._tenants[name] = _Tenant(first_open_ns, next_pane_ns, driven)
-        return tenant
+    def _publish_node(self, tenant: str, service: str, node: _Node, reached_ns: int) -> list[ServiceHealth]:
+        settled_ns = self._settled_ns(tenant)
+        pictures = []
+        for start_ns in sorted(node.panes):
+            pane = node.panes[start_ns]
+            closes_ns = self._config.closes_ns(start_ns)
+            if closes_ns <= settled_ns:
+                pane.final, pane.changed = True, False
+            due, closing = self._config.published_ns(start_ns) <= reached_ns, closes_ns <= reached_ns
+            if due and not pane.final and (pane.changed or closing):
+                pane.revision, pane.changed, pane.final = pane.revision + 1, False, closing
+                pictures.append(self._picture(tenant, service, node, start_ns, pane))
+        return pictures
 
-    def _first_open(self, reading_ns: int) -> int:
-        """Return the first pane that was not closed when a clock read this."""
-        config = self._config
-        return config.pane_of(max(0, reading_ns - config.lateness_ns))
-
-    def _node(self, partial: ServicePartial) -> _Node | None:
-        tenant = self._tenant(partial.tenant, partial.driven, partial.pane_start_ns)
-        node = tenant.nodes.get(partial.service)
-        if node is None:
-            if self._node_count >= self._config.max_nodes:
-                return None
-            self._node_count += 1
-            node = tenant.nodes[partial.service] = _Node(partial.node_kind, partial.pane_start_ns, 0)
-        if partial.node_kind is NodeKind.SERVICE:
-            node.kind = NodeKind.SERVICE  # its own telemetry knows better than a client's guess
-        return node
-
-    def _replace(self, node: _Node, partial: ServicePartial, offset: int) -> bool:
-        """Put the partial in the place of its source's older one; tell whether it was newer."""
-        pane = node.panes.setdefault(partial.pane_start_ns, _Pane())
-        held = pane.partials.get(partial.source)
-        if held is not None and not partial.replaces(held[0]):
-            if partial.last_offset > held[0].last_offset:
-                self._losses.add(partial.tenant, LossReason.INCOMPLETE_PARTIAL)
-            return False
-        pane.partials[partial.source] = (partial, offset)
-        return True
-
-    def _touch(self, node: _Node, partial: ServicePartial) -> None:
-        """Mark the pane, and the later ones that have it in their window, as changed."""
-        config, start_ns = self._config, partial.pane_start_ns
-        node.first_pane_ns = min(node.first_pane_ns, start_ns)
-        node.panes[start_ns].merged = None
-        for later_ns in range(start_ns, start_ns + config.window_ns, config.pane_ns):
-            if later_ns in node.panes:
-                node.panes[later_ns].changed = True
-        contents = partial.contents
-        if contents.operations or contents.edges or contents.log_severities:
-            node.last_seen_ns = max(node.last_seen_ns, start_ns + config.pane_ns)
-        self._tenants[partial.tenant].driven |= partial.driven
-
-    # -- publishing ---------------------------------------------------------------------------------------
-
-    def _publish_tenant(self, name: str, tenant: _Tenant, clock_ns: int) -> Iterator[ServiceHealth]:
-        config = self._config
-        new: list[int] = []
-        while config.published_ns(tenant.next_pane_ns) <= clock_ns:
-            if not any(self._is_known(node, tenant.next_pane_ns) for node in tenant.nodes.values()):
-                tenant.next_pane_ns = self._next_with_data(tenant, clock_ns)
-                continue
-            new.append(tenant.next_pane_ns)
-            tenant.next_pane_ns += config.pane_ns
-        for service, node in tenant.nodes.items():
-            for pane_start_ns in self._due(node, new, tenant):
-                pane = node.panes.setdefault(pane_start_ns, _Pane())
-                pane.revision += 1
-                pane.changed = False
-                yield view(
-                    self._node_panes(name, service, node, pane_start_ns, tenant.driven),
-                    revision=pane.revision,
-                    version=self._last_offset,
-                    final=config.closes_ns(pane_start_ns) <= clock_ns,
-                )
-
-    def _is_known(self, node: _Node, pane_start_ns: int) -> bool:
-        silent_until_ns = node.last_seen_ns + self._config.zero_panes_ns
-        return node.first_pane_ns <= pane_start_ns < silent_until_ns or pane_start_ns in node.panes
-
-    def _next_with_data(self, tenant: _Tenant, clock_ns: int) -> int:
-        """Skip the panes in which no node is known, up to the first that is not due yet."""
-        config = self._config
-        ahead = [start for node in tenant.nodes.values() for start in node.panes if start > tenant.next_pane_ns]
-        ahead += [node.first_pane_ns for node in tenant.nodes.values() if node.first_pane_ns > tenant.next_pane_ns]
-        first_not_due_ns = config.pane_of(clock_ns - config.settle_ns)
-        return max(tenant.next_pane_ns + config.pane_ns, min([first_not_due_ns, *ahead]))
-
-    def _due(self, node: _Node, new: list[int], tenant: _Tenant) -> list[int]:
-        told = range(tenant.first_pane_ns, tenant.next_pane_ns)
-        changed = {start for start, pane in node.panes.items() if pane.changed and start in told}
-        return sorted(changed.union(start for start in new if self._is_known(node, start)))
-
-    def _node_panes(self, tenant: str, service: str, node: _Node, pane_start_ns: int, driven: bool) -> NodePanes:
-        config = self._config
-        empty = PaneContents()
-        in_window = range(pane_start_ns - config.window_ns + config.pane_ns, pane_start_ns + 1, config.pane_ns)
-        return NodePanes(
-            tenant,
-            service,
-            node.kind,
-            pane_start_ns,
-            config,
-            node.panes[pane_start_ns].contents() if pane_start_ns in node.panes else empty,
-            merge_contents(node.panes[start].contents() for start in in_window if start in node.panes),
-            driven,
+    def _picture(self, tenant: str, service: str, node: _Node, start_ns: int, pane: _Pane) -> ServiceHealth:
+        standing = Standing(
+            tenant=tenant,
+            service=service,
+            node_kind=node.kind,
+            pane_start_ns=start_ns,
+            revision=pane.revision,
+            version=self._position,
+            driven=self._clock.is_driven(tenant),
+            final=pane.final,
         )
+        first_ns = start_ns + self._config.pane_ns - self._config.window_ns
+        in_window = [p for p in node.panes if first_ns <= p <= start_ns]
+        window = merge_contents(node.panes[p].merged() for p in in_window)
+        return picture_of(standing, pane.merged(), window, self._config)
 
-    def _forget(self, tenant: _Tenant, clock_ns: int) -> None:
+    def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
+        """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""
         config = self._config
-        for service, node in list(tenant.nodes.items()):
-            for start in [s for s in node.panes if config.closes_ns(s) + config.window_ns - config.pane_ns <= clock_ns]:
-                del node.panes[start]
-            if not node.panes and node.last_seen_ns + config.zero_panes_ns <= tenant.next_pane_ns:
-                del tenant.nodes[service]
-                self._node_count -= 1
+        oldest_open_ns = self._oldest_open_ns(reached_ns)
+        for start_ns in [p for p in node.panes if p + config.window_ns <= oldest_open_ns]:
+            del node.panes[start_ns]
+        silent = node.last_seen_ns is None or reached_ns - node.last_seen_ns > config.zero_panes_ns + config.pane_ns
+        if (silent or self._has_run_out(tenant, node)) and not node.panes:
+            del self._nodes[tenant, service]

@@ -1,0 +1,163 @@
+"""Turn pane contents into the numbers people read: rates, quantiles, one `ServiceHealth` a pane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.events import (
+    ConnectionType,
+    EdgeHealth,
+    EdgeStats,
+    Exemplars,
+    NodeKind,
+    OperationHealth,
+    RedStats,
+    ServiceHealth,
+)
+from streams.latency import Bins, quantiles_ns
+from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, SpanKind
+from streams.windows import SECOND_NS, WindowConfig
+
+KindName = Literal["server", "consumer", "internal", "client", "producer", "unspecified"]
+
+_KIND_NAMES: Final[dict[int, KindName]] = {
+    SpanKind.UNSPECIFIED: "unspecified",
+    SpanKind.INTERNAL: "internal",
+    SpanKind.SERVER: "server",
+    SpanKind.CLIENT: "client",
+    SpanKind.PRODUCER: "producer",
+    SpanKind.CONSUMER: "consumer",
+}
+
+MAX_OPERATIONS = 60
+"""Operations a ServiceHealth lists: those with most requests in the window."""
+
+MAX_EDGES_IN = 200
+"""Incoming edges a ServiceHealth lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which picture this is: whose, of which pane, and how settled."""
+
+    tenant: str
+    service: str
+    node_kind: NodeKind
+    pane_start_ns: int
+    revision: int
+    version: int
+    driven: bool
+    final: bool
+
+
+def picture_of(standing: Standing, pane: PaneContents, window: PaneContents, config: WindowConfig) -> ServiceHealth:
+    """Return the picture of one node: its pane, and the sliding window that ends with it."""
+    pane_s, window_s = config.pane_ns // SECOND_NS, config.window_ns // SECOND_NS
+    by_edges = standing.node_kind is not NodeKind.SERVICE or not _entries(window)
+    return ServiceHealth(
+        tenant=standing.tenant,
+        service=standing.service,
+        node_kind=standing.node_kind,
+        pane_start_ns=standing.pane_start_ns,
+        pane_s=pane_s,
+        window_s=window_s,
+        revision=standing.revision,
+        version=standing.version,
+        driven=standing.driven,
+        final=standing.final,
+        pane=_red_of_node(pane, by_edges, pane_s),
+        window=_red_of_node(window, by_edges, window_s),
+        operations=_operations(pane, window, pane_s, window_s),
+        edges_in=_edges(pane, window),
+        log_severities=dict(pane.log_severities),
+        log_severities_window=dict(window.log_severities),
+        exemplars=Exemplars(
+            slow=[trace_id.hex() for _, trace_id in pane.samples.slow],
+            failing=[trace_id.hex() for _, trace_id in pane.samples.failing],
+            normal=[trace_id.hex() for _, trace_id in pane.samples.normal],
+        ),
+        late_items=pane.late_items,
+    )
+
+
+def _entries(contents: PaneContents) -> list[OperationTally]:
+    return [tally for (_, kind), tally in contents.operations.items() if kind in ENTRY_KINDS]
+
+
+def _red_of_node(contents: PaneContents, by_edges: bool, length_s: int) -> RedStats:
+    """Sum up a node: its entry operations, or its incoming edges as their clients saw them."""
+    total = OperationTally()
+    if by_edges:
+        for edge in contents.edges.values():
+            total.add(OperationTally(edge.requests, edge.errors, edge.client or edge.server))
+    else:
+        for tally in _entries(contents):
+            total.add(tally)
+    return _red(total, length_s)
+
+
+def _red(tally: OperationTally, length_s: int) -> RedStats:
+    p50, p95, p99 = _ms(tally.latency, (0.5, 0.95, 0.99))
+    self_p50, self_p95 = _ms(tally.self_time, (0.5, 0.95))
+    return RedStats(
+        requests=tally.requests,
+        errors=tally.errors,
+        rate_per_s=tally.requests / length_s,
+        error_rate=tally.errors / tally.requests if tally.requests else 0.0,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        self_p50_ms=self_p50,
+        self_p95_ms=self_p95,
+    )
+
+
+def _ms(bins: Bins, qs: tuple[float, ...]) -> list[float | None]:
+    return [None if value_ns is None else value_ns / 1e6 for value_ns in quantiles_ns(bins, qs)]
+
+
+def _operations(pane: PaneContents, window: PaneContents, pane_s: int, window_s: int) -> list[OperationHealth]:
+    largest = sorted(window.operations, key=lambda key: (-window.operations[key].requests, key))
+    return [
+        OperationHealth(
+            operation=operation,
+            kind=_KIND_NAMES[kind],
+            pane=_red(pane.operations.get((operation, kind), OperationTally()), pane_s),
+            window=_red(window.operations[operation, kind], window_s),
+        )
+        for operation, kind in largest[:MAX_OPERATIONS]
+    ]
+
+
+def _edges(pane: PaneContents, window: PaneContents) -> list[EdgeHealth]:
+    largest = sorted(window.edges, key=lambda key: (-window.edges[key].requests, key))
+    return [
+        EdgeHealth(
+            client=client,
+            client_kind=NodeKind(client_kind),
+            connection_type=ConnectionType(connection),
+            pane=_edge(pane.edges.get((client, client_kind, connection), EdgeTally())),
+            window=_edge(window.edges[client, client_kind, connection]),
+        )
+        for client, client_kind, connection in largest[:MAX_EDGES_IN]
+    ]
+
+
+def _edge(tally: EdgeTally) -> EdgeStats:
+    client_p50, client_p95 = _ms(tally.client, (0.5, 0.95))
+    server_p50, server_p95 = _ms(tally.server, (0.5, 0.95))
+    gap_p50, gap_p95 = _ms(tally.gap, (0.5, 0.95))
+    return EdgeStats(
+        requests=tally.requests,
+        errors=tally.errors,
+        paired=tally.paired,
+        virtual=tally.virtual,
+        expired=tally.expired,
+        client_p50_ms=client_p50,
+        client_p95_ms=client_p95,
+        server_p50_ms=server_p50,
+        server_p95_ms=server_p95,
+        gap_p50_ms=gap_p50,
+        gap_p95_ms=gap_p95,
+    )
