@@ -12,7 +12,8 @@ from topologies.demo.receiver import AlertReceiver
 
 ALERT = Alert(
     alert_id="a", tenant="demo", incident_id="i", reason=NotifyReason.FIRST, state=IncidentState.OPEN,
-    severity=Severity.HIGH, title="t", summary="s", at_ns=1, onset_ns=1, services=["payments"], path="/api/v1/incidents/i",
+    severity=Severity.HIGH, title="t", summary="s", at_ns=1, onset_ns=1, services=["payments"],
+    path="/api/v1/incidents/i",
 )  # fmt: skip
 
 

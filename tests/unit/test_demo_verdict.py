@@ -16,7 +16,8 @@ DELAY, CPU = FAULTS["delay"], FAULTS["cpu"]
 ALERT = Alert(
     alert_id="a", tenant="demo", incident_id="i", reason=NotifyReason.FIRST, state=IncidentState.OPEN,
     severity=Severity.HIGH, title="t", summary="s", at_ns=1, onset_ns=1, services=["payments"],
-    causes=[AlertCause(service="payments", title="checkout to payments is slow", confidence=0.9)], path="/api/v1/incidents/i",
+    causes=[AlertCause(service="payments", title="checkout to payments is slow", confidence=0.9)],
+    path="/api/v1/incidents/i",
 )  # fmt: skip
 
 
