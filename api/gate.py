@@ -19,7 +19,7 @@ from api.paths import OTLP
 from api.problems import Problem, Slug, retry_later
 from schemas.keys import TENANT_HEADER
 
-OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
 OPEN_PREFIX: Final = "/docs/"
 
 JSON_LIMIT_BYTES: Final = 65_536
