@@ -17,9 +17,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     RecordListTooLargeError,
     RecordTooLargeError,
+    for_code,
 )
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
@@ -33,6 +33,9 @@ Headers = Sequence[tuple[str, bytes]]
 
 RECORD_OVERHEAD_BYTES: Final = 1024
 """Room left below a topic's ``max.message.bytes`` for the batch and record framing."""
+
+_PRODUCER_ID_TRIES: Final = 50
+_PRODUCER_ID_PAUSE_S: Final = 0.2
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError, RecordListTooLargeError)
 _LIMIT_BYTES: Final = {topic.name: topic.max_message_bytes for topic in ALL_TOPICS}
@@ -51,12 +54,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Where the broker has written a record. ``timestamp_ms`` is the record's Kafka timestamp."""
+    """Where the broker has written a record."""
 
     topic: str
     partition: int
     offset: int
-    timestamp_ms: int
 
 
 class Producer:
@@ -117,12 +119,10 @@ class Producer:
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
         _check_size(topic, value, key, pairs)
         inner = await self._live()
-        delivery = asyncio.ensure_future(_deliver(inner, topic, value, key, pairs, partition))
+        delivery = _deliver(inner, topic, value, key, pairs, partition)
         try:
-            # Not cancelled on time-out: cancelling cannot take the record back, and would only hide its fate.
-            written = await asyncio.wait_for(asyncio.shield(delivery), self._delivery_timeout_s)
+            written = await asyncio.wait_for(delivery, self._delivery_timeout_s)
         except TimeoutError as error:
-            delivery.add_done_callback(_consume)
             raise StoreUnavailable(f"Kafka gave no answer for {topic} in {self._delivery_timeout_s} s") from error
         except _TOO_LARGE as error:
             await self._renew(inner)
@@ -130,7 +130,7 @@ class Producer:
         except (KafkaError, OSError) as error:
             await self._renew(inner)
             raise store_error(error, f"sending to {topic}") from error
-        return Ack(written.topic, written.partition, written.offset, written.timestamp)
+        return Ack(written.topic, written.partition, written.offset)
 
     async def send_many(self, messages: Iterable[Message]) -> list[Ack]:
         """Send all and wait for all; raises the first error only after every record's fate is known.
@@ -196,31 +196,30 @@ async def _deliver(
     return await inner.send_and_wait(topic, value, key=key, headers=headers, partition=partition)
 
 
-def _consume(delivery: asyncio.Future[Any]) -> None:
-    """Take the late outcome of a record whose sender was told already that it is in doubt."""
-    if not delivery.cancelled():
-        delivery.exception()
-
-
 async def _close(inner: AIOKafkaProducer, patience_s: float) -> None:
-    """Stop a client; aiokafka's own ``stop`` waits for an absent broker without end."""
+    """Stop a client: its own ``stop`` waits for an absent broker without end when it is idempotent."""
     with suppress(KafkaError, OSError, TimeoutError):
         if patience_s:
             await asyncio.wait_for(inner.flush(), patience_s)
-    inner._message_accumulator.fail_all(ProducerClosed())
+    inner._closed = True  # what ``stop`` does, less its second flush
     with suppress(KafkaError, OSError):
-        await inner.stop()
+        await inner._sender.close()
+    await inner.client.close()
 
 
 async def _broker_gives_producer_ids(settings: Settings) -> bool:
     """Ask for a producer id. The embedded broker answers with an error, and so may one that forbids it."""
     client = AIOKafkaClient(**client_settings(settings))
+    request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000)
     try:
         await client.bootstrap()
-        node = client.get_random_node()
-        answer = await client.send(node, InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60_000))
+        for _ in range(_PRODUCER_ID_TRIES):
+            answer = await client.send(client.get_random_node(), request)
+            if not for_code(answer.error_code).retriable:
+                return bool(answer.error_code == 0)
+            await asyncio.sleep(_PRODUCER_ID_PAUSE_S)  # a broker that has just started loads its coordinator
     except (KafkaError, OSError, TimeoutError) as error:
         raise store_error(error, "connecting") from error
     finally:
         await client.close()
-    return bool(answer.error_code == 0)
+    raise StoreUnavailable("Kafka is still loading its coordinator of producer ids")
