@@ -1,0 +1,195 @@
+-- Log records as they came. Retention counts from storing.
+
+-- let texts = Map(LowCardinality(String), String)
+-- let types = Map(LowCardinality(String), Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7))
+-- let value = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Nullable(String), kvlist_value Nullable(String), bytes_value Nullable(String))
+-- let key_values = Array(Tuple(key String, value ${value}))
+-- let body = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Nullable(String), kvlist_value Nullable(String), bytes_value Nullable(String))
+-- let record = Tuple(time_unix_nano UInt64, severity_number Int32, severity_text String, body ${body}, attributes ${key_values}, dropped_attributes_count UInt32, flags UInt32, trace_id String, span_id String, observed_time_unix_nano UInt64, event_name String)
+-- let scope = Tuple(scope Tuple(name String, version String, attributes ${key_values}), schema_url String, log_records Array(${record}))
+
+CREATE TABLE logs
+(
+    tenant LowCardinality(String),
+    service LowCardinality(String),
+    time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'its time, else when it was observed, else arrival; clamped to [arrival - 24 h, arrival + 10 min]',
+    trace_id FixedString(16) CODEC(ZSTD(1)) COMMENT 'zeros where there is none',
+    span_id FixedString(8) CODEC(ZSTD(1)),
+    severity_number Int32 CODEC(T64, ZSTD(1)) COMMENT 'as sent, also when unknown',
+    severity String ALIAS multiIf(severity_number BETWEEN 1 AND 4, 'trace', severity_number BETWEEN 5 AND 8, 'debug', severity_number BETWEEN 9 AND 12, 'info', severity_number BETWEEN 13 AND 16, 'warn', severity_number BETWEEN 17 AND 20, 'error', severity_number BETWEEN 21 AND 24, 'fatal', 'unspecified'),
+    severity_text LowCardinality(String),
+    body String CODEC(ZSTD(1)) COMMENT 'as text: see 0001_otlp_functions.sql',
+    body_type Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7),
+    event_name LowCardinality(String),
+    unix_nano UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'as sent',
+    observed_unix_nano UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'as sent',
+    flags UInt32 CODEC(T64, ZSTD(1)),
+    attributes ${texts} CODEC(ZSTD(1)),
+    attribute_types ${types} CODEC(ZSTD(1)),
+    resource_attributes ${texts} CODEC(ZSTD(1)),
+    resource_attribute_types ${types} CODEC(ZSTD(1)),
+    resource_schema_url LowCardinality(String),
+    scope_name LowCardinality(String),
+    scope_version LowCardinality(String),
+    scope_attributes ${texts} CODEC(ZSTD(1)),
+    scope_attribute_types ${types} CODEC(ZSTD(1)),
+    scope_schema_url LowCardinality(String),
+    dropped_attributes UInt32 CODEC(T64, ZSTD(1)),
+    marks UInt16 CODEC(T64, ZSTD(1)) COMMENT 'bits: 1 a time lies outside the accepted range',
+    kafka_partition Int32 CODEC(T64, ZSTD(1)),
+    kafka_offset Int64 CODEC(Delta, ZSTD(1)),
+    item UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'ordinal in its record: with partition and offset the ingest id',
+    arrival_time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    stored_at DateTime('UTC') DEFAULT now('UTC') CODEC(Delta, ZSTD(1)),
+    trace_id_hex String ALIAS lower(hex(trace_id)),
+    span_id_hex String ALIAS lower(hex(span_id)),
+    INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_severity severity_number TYPE minmax GRANULARITY 1,
+    INDEX by_word body TYPE tokenbf_v1(16384, 3, 0) GRANULARITY 1,
+    INDEX by_attribute mapValues(attributes) TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (tenant, service, time)
+TTL stored_at + INTERVAL 14 DAY
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+
+CREATE TABLE landing_logs
+(
+    tenant_id String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    arrival_unix_nano Int64,
+    request Tuple(resource_logs Array(Tuple(resource Tuple(attributes ${key_values}), schema_url String, scope_logs Array(${scope}))))
+)
+ENGINE = Null;
+
+CREATE TABLE landing_log_records
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    item UInt32,
+    arrival_unix_nano Int64,
+    earliest UInt64,
+    latest UInt64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scope Tuple(name String, version String, attributes ${key_values}),
+    scope_schema_url String,
+    own_time UInt64,
+    is_sound Bool,
+    record ${record}
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW landing_logs_to_landing_log_records TO landing_log_records AS
+SELECT
+    tenant,
+    kafka_partition,
+    kafka_offset,
+    scope_item + ordinal - 1 AS item,
+    arrival_unix_nano,
+    toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
+    toUInt64(arrival_unix_nano + 600000000000) AS latest,
+    service,
+    resource_attributes,
+    resource_attribute_types,
+    resource_schema_url,
+    scope,
+    scope_schema_url,
+    multiIf((record).time_unix_nano != 0, (record).time_unix_nano,
+            (record).observed_time_unix_nano != 0, (record).observed_time_unix_nano,
+            toUInt64(arrival_unix_nano)) AS own_time,
+    record,
+    (length((record).trace_id) = 0 OR length((record).trace_id) = 16)
+        AND (length((record).span_id) = 0 OR length((record).span_id) = 8) AS is_sound
+FROM
+(
+    SELECT
+        tenant, kafka_partition, kafka_offset, arrival_unix_nano,
+        service, resource_attributes, resource_attribute_types, resource_schema_url,
+        (scope_list).scope AS scope,
+        (scope_list).schema_url AS scope_schema_url,
+        (scope_list).log_records AS log_records,
+        resource_item + scope_end - length(log_records) AS scope_item
+    FROM
+    (
+        SELECT
+            tenant_id AS tenant, kafka_partition, kafka_offset, arrival_unix_nano,
+            incidentscope_service(((res).resource).attributes) AS service,
+            incidentscope_attributes(((res).resource).attributes) AS resource_attributes,
+            incidentscope_attribute_types(((res).resource).attributes) AS resource_attribute_types,
+            (res).schema_url AS resource_schema_url,
+            (res).scope_logs AS scopes,
+            arrayCumSum(items -> length(items), (scopes).log_records) AS scope_ends,
+            resource_end - arraySum(items -> length(items), (scopes).log_records) AS resource_item
+        FROM landing_logs
+        ARRAY JOIN
+            (request).resource_logs AS res,
+            arrayCumSum(scopes -> arraySum(items -> length(items), (scopes).log_records), ((request).resource_logs).scope_logs) AS resource_end
+    )
+    ARRAY JOIN scopes AS scope_list, scope_ends AS scope_end
+)
+ARRAY JOIN log_records AS record, arrayEnumerate(log_records) AS ordinal;
+
+CREATE MATERIALIZED VIEW landing_log_records_to_logs TO logs AS
+SELECT
+    tenant,
+    service,
+    incidentscope_stored_time(own_time, earliest, latest) AS time,
+    toFixedString((record).trace_id, 16) AS trace_id,
+    toFixedString((record).span_id, 8) AS span_id,
+    (record).severity_number AS severity_number,
+    (record).severity_text AS severity_text,
+    incidentscope_text((record).body) AS body,
+    incidentscope_type((record).body) AS body_type,
+    (record).event_name AS event_name,
+    (record).time_unix_nano AS unix_nano,
+    (record).observed_time_unix_nano AS observed_unix_nano,
+    (record).flags AS flags,
+    incidentscope_attributes((record).attributes) AS attributes,
+    incidentscope_attribute_types((record).attributes) AS attribute_types,
+    resource_attributes,
+    resource_attribute_types,
+    resource_schema_url,
+    (scope).name AS scope_name,
+    (scope).version AS scope_version,
+    incidentscope_attributes((scope).attributes) AS scope_attributes,
+    incidentscope_attribute_types((scope).attributes) AS scope_attribute_types,
+    scope_schema_url,
+    (record).dropped_attributes_count AS dropped_attributes,
+    toUInt16(own_time < earliest OR own_time > latest) AS marks,
+    kafka_partition,
+    kafka_offset,
+    item,
+    fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
+FROM landing_log_records
+WHERE is_sound;
+
+CREATE MATERIALIZED VIEW landing_log_records_to_rejected_items TO rejected_items AS
+SELECT
+    tenant,
+    'otel.logs' AS topic,
+    kafka_partition,
+    kafka_offset,
+    item,
+    'bad_id' AS reason,
+    concat('lengths of trace and span id: ', toString(length((record).trace_id)), ', ', toString(length((record).span_id))) AS detail,
+    service,
+    left((record).event_name, 256) AS name,
+    fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
+FROM landing_log_records
+WHERE NOT is_sound;
+
+CREATE MATERIALIZED VIEW landing_logs_to_landed_records TO landed_records AS
+SELECT
+    tenant_id AS tenant,
+    'otel.logs' AS topic,
+    kafka_partition,
+    kafka_offset,
+    arraySum(scopes -> arraySum(items -> length(items), (scopes).log_records), ((request).resource_logs).scope_logs) AS items,
+    fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
+FROM landing_logs;
