@@ -8,15 +8,21 @@ from pydantic import BaseModel
 
 from api.otlp.answers import JSON
 from api.parameters import rfc3339
+from api.paths import health_path
 from api.views.alerts import AlertPage, AlertView, AttemptView, DeliveryView
 from api.views.deploys import DeployPage, DeployView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import overview_of
+from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap
 from schemas.events import (
     Alert,
     AlertCause,
+    ConnectionType,
     Deploy,
+    EdgeHealth,
+    EdgeStats,
     Evidence,
+    Exemplars,
     Hypothesis,
     Impact,
     IncidentEvent,
@@ -24,13 +30,16 @@ from schemas.events import (
     IncidentState,
     NodeKind,
     NotifyReason,
+    OperationHealth,
     Place,
+    RedStats,
     RuledOut,
     ScorePart,
     SeriesKind,
     SeriesScore,
     Severity,
 )
+from schemas.queries import HealthPoint, MapEdge, ServiceSummary
 from sinks.postgres.incidents import Incident
 
 S: Final = 1_000_000_000
@@ -168,6 +177,84 @@ DEPLOY_PAGE: Final = DeployPage(items=[DEPLOY])
 ALERT: Final = _ALERT
 ALERT_PAGE: Final = AlertPage(items=[_ALERT])
 OVERVIEW: Final = overview_of(_INCIDENT, _RANKING, [_DEPLOY], [_ALERT], TIMELINE.items)
+_WINDOW: Final = RedStats(
+    requests=1_920, errors=14, rate_per_s=32.0, error_rate=0.0073, p50_ms=18.0, p95_ms=451.0, p99_ms=612.0,
+    self_p50_ms=6.0, self_p95_ms=11.0,
+)  # fmt: skip
+_EDGE: Final = EdgeStats(
+    requests=318, errors=0, paired=0, virtual=318, expired=0, client_p50_ms=410.0, client_p95_ms=414.0,
+    server_p50_ms=1.0, server_p95_ms=2.0, gap_p50_ms=409.0, gap_p95_ms=412.0,
+)  # fmt: skip
+_SUMMARY: Final = ServiceSummary(
+    service="checkout",
+    node_kind=NodeKind.SERVICE,
+    pane_start_ns=ONSET_NS,
+    window_s=60,
+    window=_WINDOW,
+    slow_traces=[TRACE_ID],
+)
+SERVICE_LIST: Final = ServiceList(as_of_ns=ONSET_NS + 12 * S, items=[_SUMMARY])
+SERVICE: Final = ServiceDetail(
+    service="checkout",
+    node_kind=NodeKind.SERVICE,
+    pane_start_ns=ONSET_NS,
+    window_s=60,
+    window=_WINDOW,
+    operations=[OperationHealth(operation="POST /checkout", kind="server", pane=_WINDOW, window=_WINDOW)],
+    edges_in=[
+        EdgeHealth(
+            client="web",
+            client_kind=NodeKind.SERVICE,
+            connection_type=ConnectionType.REQUEST,
+            pane=_EDGE,
+            window=_EDGE,
+        )
+    ],
+    log_severities={"info": 1_901, "error": 14},
+    exemplars=Exemplars(slow=[TRACE_ID]),
+    incidents=[
+        IncidentBrief(
+            incident_id="inc-7d1f0c52",
+            name="INC-7",
+            state=IncidentState.OPEN,
+            severity=Severity.HIGH,
+            title=_EVENT.title,
+            onset_ns=ONSET_NS,
+        )
+    ],
+    deploys=[DEPLOY],
+    links={"health": health_path("checkout", ONSET_NS - 3600 * S, ONSET_NS + 1)},
+)
+HEALTH_SERIES: Final = HealthSeries(
+    service="checkout",
+    start_ns=ONSET_NS,
+    end_ns=ONSET_NS + 3600 * S,
+    items=[
+        HealthPoint(
+            pane_start_ns=ONSET_NS,
+            revision=0,
+            final=True,
+            pane=_WINDOW,
+            window=_WINDOW,
+            log_severities={"info": 311},
+            slow_traces=[TRACE_ID],
+        )
+    ],
+)
+MAP: Final = ServiceMap.of(
+    ONSET_NS,
+    [
+        MapEdge(
+            client="checkout",
+            client_kind=NodeKind.SERVICE,
+            server="postgresql:orders",
+            server_kind=NodeKind.DATABASE,
+            connection_type=ConnectionType.DATABASE,
+            pane_start_ns=ONSET_NS,
+            window=_EDGE,
+        )
+    ],
+)
 DEPLOY_REQUESTS: Final[dict[str, Any]] = {
     "shortest": {"summary": "The shortest one", "value": {"service": "checkout"}},
     "full": {

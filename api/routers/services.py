@@ -1,0 +1,139 @@
+"""Services: what there is, how each is doing, and its health as a series."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from api import examples
+from api.auth import Tenant
+from api.parameters import CLEAN_TEXT, Instant, ServiceName, check_span
+from api.paths import API, health_path
+from api.problems import FieldError, Problem, Slug, documented
+from api.resources import OpenStores, WallNs
+from api.views.deploys import DeployView
+from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, summary_of
+from schemas.errors import NotFound, StoreUnavailable
+from schemas.events import Exemplars, IncidentState, ServiceHealth
+from schemas.queries import ServiceSummary
+from sinks import redis
+from sinks.clickhouse import pane_reads
+from sinks.postgres import deploys, incidents
+from sinks.stores import Stores
+
+router = APIRouter(prefix=f"{API}/services", tags=["services"])
+
+HOUR_NS: Final = 3600 * 1_000_000_000
+LONGEST_SERIES_NS: Final = 24 * HOUR_NS
+UNRESOLVED: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
+
+
+@router.get(
+    "",
+    summary="List services",
+    response_description="Services and virtual nodes with their newest window.",
+    responses=examples.answer(examples.SERVICE_LIST),
+)
+async def list_services(
+    tenant: Tenant,
+    stores: OpenStores,
+    wall_ns: WallNs,
+    at: Annotated[Instant | None, Query(description="As of this instant; as of now if not given.")] = None,
+) -> ServiceList:
+    """Return every service and virtual node that was measured in the hour before, with its newest window."""
+    if at is None:
+        picture = await _current_picture(stores, tenant)
+        if picture is not None:
+            return ServiceList(as_of_ns=wall_ns, items=[summary_of(health) for health in picture])
+    as_of_ns = wall_ns if at is None else at
+    return ServiceList(as_of_ns=as_of_ns, items=await pane_reads.services(stores.clickhouse, tenant, as_of_ns))
+
+
+async def _current_picture(stores: Stores, tenant: str) -> list[ServiceHealth] | None:
+    """Return the current picture, or None where only ClickHouse can tell."""
+    try:
+        return await redis.picture(stores.redis, tenant) or None
+    except StoreUnavailable:
+        return None
+
+
+# Names may hold slashes, so this route comes before the one that takes the rest of the path for a name.
+@router.get(
+    "/{service:path}/health",
+    summary="Get the health of a service as a series",
+    response_description="Panes of 10 s, each with the sliding window that ends with it.",
+    responses=examples.answer(examples.HEALTH_SERIES),
+)
+async def get_health(
+    tenant: Tenant,
+    stores: OpenStores,
+    wall_ns: WallNs,
+    service: ServiceName,
+    start: Annotated[Instant | None, Query(description="First pane; an hour before the end if not given.")] = None,
+    end: Annotated[Instant | None, Query(description="Panes before this instant; now if not given.")] = None,
+    operation: Annotated[
+        str | None, Query(min_length=1, max_length=512, description="Only this operation (span name)."), CLEAN_TEXT
+    ] = None,
+) -> HealthSeries:
+    """Return rate, errors and duration of a service, or of one of its operations; at most 24 hours at once."""
+    end_ns = end if end is not None else (wall_ns if start is None else start + HOUR_NS)
+    start_ns = start if start is not None else max(0, end_ns - HOUR_NS)
+    check_span(start_ns, end_ns, "start", "end")
+    if end_ns - start_ns > LONGEST_SERIES_NS:
+        detail = "At most 24 hours at once."
+        raise Problem(Slug.INVALID, detail, errors=[FieldError(where="query.start", detail=detail)])
+    items = await pane_reads.health_series(stores.clickhouse, tenant, service, start_ns, end_ns, operation)
+    return HealthSeries(service=service, operation=operation, start_ns=start_ns, end_ns=end_ns, items=items)
+
+
+@router.get(
+    "/{service:path}",
+    summary="Get a service",
+    response_description="Its newest window, operations, callers, incidents and deploys.",
+    responses=examples.answer(examples.SERVICE) | documented(Slug.NOT_FOUND),
+)
+async def get_service(tenant: Tenant, stores: OpenStores, wall_ns: WallNs, service: ServiceName) -> ServiceDetail:
+    """Return one service or virtual node as it is now, with what concerns it."""
+    health = await _current(stores, tenant, service, wall_ns)
+    open_now = await incidents.page(
+        stores.postgres, tenant, incidents.IncidentFilter(states=UNRESOLVED, service=service), limit=10
+    )
+    latest = await deploys.page(stores.postgres, tenant, service=service, limit=5)
+    return ServiceDetail(
+        service=health.service,
+        node_kind=health.node_kind,
+        pane_start_ns=health.pane_start_ns,
+        window_s=health.window_s,
+        window=health.window,
+        **_details(health),
+        incidents=[IncidentBrief.of(incident) for incident in open_now],
+        deploys=[DeployView.of(deploy) for deploy in latest],
+        links={"health": health_path(service, max(0, health.pane_start_ns - HOUR_NS), health.pane_start_ns + 1)},
+    )
+
+
+def _details(health: ServiceHealth | ServiceSummary) -> dict[str, Any]:
+    """Return what the current picture has and a stored summary has not."""
+    if isinstance(health, ServiceSummary):
+        return {"exemplars": Exemplars(slow=health.slow_traces, failing=health.failing_traces)}
+    return {
+        "operations": health.operations,
+        "edges_in": health.edges_in,
+        "log_severities": health.log_severities_window,
+        "exemplars": health.exemplars,
+    }
+
+
+async def _current(stores: Stores, tenant: str, service: str, wall_ns: int) -> ServiceHealth | ServiceSummary:
+    """Return the current picture of a service, from ClickHouse where Redis has none. Raises `NotFound`."""
+    try:
+        found = await redis.service_health(stores.redis, tenant, service)
+    except StoreUnavailable:
+        found = None
+    if found is not None:
+        return found
+    stored = await pane_reads.services(stores.clickhouse, tenant, wall_ns, service=service)
+    if not stored:
+        raise NotFound("No such service in the last hour.")
+    return stored[0]

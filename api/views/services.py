@@ -1,0 +1,138 @@
+"""Services, their health as series, and the map of edges between them, as readers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, Field
+
+from api.parameters import rfc3339
+from api.views.deploys import DeployView
+from schemas.events import (
+    EdgeHealth,
+    Exemplars,
+    IncidentState,
+    NodeKind,
+    OperationHealth,
+    RedStats,
+    ServiceHealth,
+    Severity,
+)
+from schemas.queries import HealthPoint, MapEdge, ServiceSummary
+from sinks.postgres.incidents import Incident
+
+
+class ServiceList(BaseModel):
+    """Every service and virtual node of the last hour, by name."""
+
+    as_of_ns: int
+    items: list[ServiceSummary]
+
+
+class IncidentBrief(BaseModel):
+    """An unresolved incident of a service."""
+
+    incident_id: str
+    name: str
+    state: IncidentState
+    severity: Severity
+    title: str
+    onset_ns: int
+
+    @classmethod
+    def of(cls, incident: Incident) -> IncidentBrief:
+        """Return the brief of a stored incident."""
+        now = incident.current
+        return cls(
+            incident_id=now.incident_id,
+            name=incident.name,
+            state=now.state,
+            severity=now.severity,
+            title=now.title,
+            onset_ns=now.onset_ns,
+        )
+
+
+class ServiceDetail(BaseModel):
+    """One service or virtual node as it is now."""
+
+    service: str
+    node_kind: NodeKind
+    pane_start_ns: int
+    window_s: int
+    window: RedStats
+    operations: list[OperationHealth] = Field([], description="Empty when the current picture is not at hand.")
+    edges_in: list[EdgeHealth] = Field([], description="Who calls it, and how that goes from both sides.")
+    log_severities: dict[str, int] = Field({}, description="Log records of the window by severity.")
+    exemplars: Exemplars
+    incidents: list[IncidentBrief] = Field(description="Unresolved incidents that it is part of.")
+    deploys: list[DeployView] = Field(description="Its latest deploys.")
+    links: dict[str, str]
+
+
+class HealthSeries(BaseModel):
+    """The panes of a service or one of its operations, oldest first."""
+
+    service: str
+    operation: str | None = None
+    start_ns: int
+    end_ns: int
+    items: list[HealthPoint]
+
+
+class MapNode(BaseModel):
+    """A node of the service map."""
+
+    service: str
+    node_kind: NodeKind
+
+
+class ServiceMap(BaseModel):
+    """The service map at an instant: nodes by name, and every edge with both its sides and their gap."""
+
+    at_ns: int
+    at: str
+    nodes: list[MapNode]
+    edges: list[MapEdge]
+
+    @classmethod
+    def of(cls, at_ns: int, edges: Sequence[MapEdge], services: Iterable[MapNode] = ()) -> ServiceMap:
+        """Return the map of these edges; ``services`` are nodes that may have no edge."""
+        nodes = {node.service: node for node in services}
+        for edge in edges:
+            nodes.setdefault(edge.client, MapNode(service=edge.client, node_kind=edge.client_kind))
+            nodes.setdefault(edge.server, MapNode(service=edge.server, node_kind=edge.server_kind))
+        return cls(at_ns=at_ns, at=rfc3339(at_ns), nodes=[nodes[name] for name in sorted(nodes)], edges=list(edges))
+
+
+def summary_of(health: ServiceHealth) -> ServiceSummary:
+    """Return what a list tells of a current picture."""
+    return ServiceSummary(
+        service=health.service,
+        node_kind=health.node_kind,
+        pane_start_ns=health.pane_start_ns,
+        window_s=health.window_s,
+        window=health.window,
+        failing_traces=health.exemplars.failing,
+        slow_traces=health.exemplars.slow,
+    )
+
+
+def current_map(picture: Iterable[ServiceHealth], at_ns: int) -> ServiceMap:
+    """Return the map that the current pictures of all services make."""
+    found = list(picture)
+    edges = [
+        MapEdge(
+            client=edge.client,
+            client_kind=edge.client_kind,
+            server=health.service,
+            server_kind=health.node_kind,
+            connection_type=edge.connection_type,
+            pane_start_ns=health.pane_start_ns,
+            window=edge.window,
+        )
+        for health in found
+        for edge in health.edges_in
+    ]
+    nodes = [MapNode(service=health.service, node_kind=health.node_kind) for health in found]
+    return ServiceMap.of(at_ns, edges, nodes)
