@@ -48,6 +48,9 @@ def merge(sketches: Iterable[Mapping[int, int]]) -> Bins:
 
 def add_into(total: Bins, sketch: Mapping[int, int]) -> None:
     """Add ``sketch`` to ``total`` in place."""
+    if not total:
+        total.update(sketch)
+        return
     for bin_index, count in sketch.items():
         total[bin_index] = total.get(bin_index, 0) + count
 

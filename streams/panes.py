@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from schemas.events import NodeKind
 from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
 from schemas.losses import LossReason
+from streams.batch import Batch
 from streams.lateness import Verdict, judge
 from streams.otlp.columns import LogColumns, SpanColumns
 from streams.partials import ENTRY_KINDS, OperationKey, OperationTally, PaneContents, ServicePartial
 from streams.progress import Clock, Progress, later, reading_of
-from streams.tally import Batch, Delta, LogTable, SpanTable, tally_late, tally_logs, tally_spans
+from streams.tally import Delta, LogTable, SpanTable, tally_late, tally_logs, tally_spans
 from streams.windows import Loss, LossLedger, WindowConfig
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import BadPayload, RejectReason
-from streams.grouping import Ints, runs_in, spread
+from streams.batch import Batch
+from streams.grouping import Ints, runs_in
 from streams.mixing import Hashes, span_keys, trace_keys
 from streams.otlp.columns import SpanColumns, SpanFlag
+from streams.vocabulary import Vocabulary
 
 FORMAT = 1
 
@@ -121,27 +124,37 @@ def _check(columns: StubColumns, names: int) -> None:
             raise ValueError("an index beyond the names")
 
 
-def stubs_of(tenant: str, columns: SpanColumns, arrival_ns: int, offset: int) -> StubColumns:
-    """Make stubs of the spans of one record; those without a usable time are left out, end < start becomes 0 long."""
-    trace = trace_keys(tenant, columns.trace_hi, columns.trace_lo)
-    count = len(columns)
+def stubs_of(tenant: str, batch: Batch[SpanColumns]) -> tuple[StubColumns, list[str]]:
+    """Make stubs of the spans of some messages, and one list of names for them.
+
+    Spans without a usable time are left out; one that ends before it starts becomes 0 long.
+    """
+    parts = batch.columns
+    vocabulary = Vocabulary([part.names for part in parts])
+    sizes = [len(part) for part in parts]
+
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    trace = trace_keys(tenant, joined("trace_hi"), joined("trace_lo"))
+    parent_id, end_ns = joined("parent_id"), joined("end_ns")
     stubs = StubColumns(
         trace=trace,
-        span=span_keys(trace, columns.span_id),
-        parent=np.where(columns.parent_id == 0, np.uint64(0), span_keys(trace, columns.parent_id)),
-        start_ns=np.minimum(columns.start_ns, columns.end_ns),
-        end_ns=columns.end_ns,
-        arrival_ns=spread([arrival_ns], [count]),
-        offset=spread([offset], [count]),
-        service=columns.service,
-        operation=columns.operation,
-        peer=columns.peer,
-        peer_kind=columns.peer_kind,
-        kind=columns.kind,
-        error=columns.error.astype(np.uint8),
+        span=span_keys(trace, joined("span_id")),
+        parent=np.where(parent_id == 0, np.uint64(0), span_keys(trace, parent_id)),
+        start_ns=np.minimum(joined("start_ns"), end_ns),
+        end_ns=end_ns,
+        arrival_ns=batch.each(batch.arrivals_ns),
+        offset=batch.each(batch.offsets),
+        service=vocabulary.look_up(joined("service"), sizes),
+        operation=vocabulary.look_up(joined("operation"), sizes),
+        peer=vocabulary.look_up(joined("peer"), sizes),
+        peer_kind=joined("peer_kind"),
+        kind=joined("kind"),
+        error=joined("error").astype(np.uint8),
     )
-    clamped = (columns.flags & SpanFlag.CLAMPED) != 0
-    return stubs.take(~clamped) if clamped.any() else stubs
+    clamped = (joined("flags") & SpanFlag.CLAMPED) != 0
+    return (stubs.take(~clamped) if clamped.any() else stubs), vocabulary.texts
 
 
 class Coverage:

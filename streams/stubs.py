@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from schemas.losses import LossReason
+from streams.batch import Batch
 from streams.grouping import runs_in, runs_of
 from streams.mixing import mix
 from streams.otlp.columns import SpanColumns
 from streams.stub_blocks import Coverage, StubBlock, StubColumns, decode_stubs, stubs_of
-from streams.vocabulary import Vocabulary, used_names
+from streams.vocabulary import used_names
 from streams.windows import Loss, LossLedger, WindowConfig
 
 __all__ = ["Coverage", "StubBlock", "StubColumns", "StubFold", "StubRecord", "decode_stubs", "stubs_of"]
@@ -42,11 +43,10 @@ class StubRecord(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    """Stubs of one tenant that wait for the flush."""
+    """Spans of one tenant that wait for the flush."""
 
-    driven: bool
-    stubs: list[StubColumns]
-    names: list[list[str]]
+    driven: bool = False
+    batch: Batch[SpanColumns] = field(default_factory=Batch)
 
 
 class StubFold:
@@ -72,10 +72,9 @@ class StubFold:
         if tenant not in self._waiting and len(self._waiting) >= self._config.max_tenants:
             self._losses.add(tenant, LossReason.TENANT_OVERFLOW, len(columns))
             return
-        waiting = self._waiting.setdefault(tenant, _Waiting(driven, [], []))
+        waiting = self._waiting.setdefault(tenant, _Waiting())
         waiting.driven |= driven
-        waiting.stubs.append(stubs_of(tenant, columns, arrival_ns, offset))
-        waiting.names.append(columns.names)
+        waiting.batch.add(columns, arrival_ns, offset)
         self.pending_spans += len(columns)
         if self._first_offset is None:
             self._first_offset = offset
@@ -100,7 +99,7 @@ class StubFold:
         return self._losses.drain()
 
     def _blocks(self, tenant: str, waiting: _Waiting) -> Iterator[tuple[int, StubBlock]]:
-        stubs, names = _merge(waiting)
+        stubs, names = stubs_of(tenant, waiting.batch)
         partition_of = (mix(stubs.trace) % np.uint64(self._partitions)).astype(np.int64)
         by_partition = runs_of(partition_of)
         for start, end in zip(by_partition.starts.tolist(), by_partition.ends.tolist(), strict=True):
@@ -126,17 +125,6 @@ class StubFold:
         if len(self._claimed) > _MAX_CLAIMS:
             self._claimed.popitem(last=False)
         return claimed + 1
-
-
-def _merge(waiting: _Waiting) -> tuple[StubColumns, list[str]]:
-    """Join the stubs of several records, with one list of names."""
-    vocabulary = Vocabulary(waiting.names)
-    stubs = StubColumns.joined(waiting.stubs)
-    counts = [len(part) for part in waiting.stubs]
-    stubs.service = vocabulary.look_up(stubs.service, counts)
-    stubs.operation = vocabulary.look_up(stubs.operation, counts)
-    stubs.peer = vocabulary.look_up(stubs.peer, counts)
-    return stubs, vocabulary.texts
 
 
 class _Piece(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.grouping import Ints, pack, runs_in, runs_of, spread
+from streams.batch import Batch
+from streams.grouping import Ints, pack, runs_in, runs_of
 from streams.latency import bin_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
@@ -29,27 +29,6 @@ _NO_BIN = (1 << 13) - 1
 
 _KINDS = 6
 _SAMPLED = 2
-
-Columns = TypeVar("Columns", SpanColumns, LogColumns)
-
-
-@dataclass(slots=True)
-class Batch(Generic[Columns]):
-    """Messages of one tenant that wait to be tallied, in the order of their offsets."""
-
-    columns: list[Columns] = field(default_factory=list)
-    arrivals_ns: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-
-    def add(self, columns: Columns, arrival_ns: int, offset: int) -> None:
-        """Append a message."""
-        self.columns.append(columns)
-        self.arrivals_ns.append(arrival_ns)
-        self.offsets.append(offset)
-
-    def each(self, values: list[int]) -> Ints:
-        """Repeat a value per message for each of its items."""
-        return spread(values, [len(columns) for columns in self.columns])
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ PEER_KEYS = frozenset(
 
 def peer_of(attributes: dict[str, str]) -> tuple[PeerKind, str]:
     """Return the peer's kind and node name (``postgresql:shop``, ``kafka:orders``, ``payments:8080``), or NONE."""
+    if not attributes:
+        return PeerKind.NONE, ""
     system = _first(attributes, _DB_SYSTEM)
     if system:
         place = _first(attributes, _DB_NAME) or attributes.get("peer.service", "") or _address(attributes)
@@ -51,6 +53,8 @@ def _address(attributes: dict[str, str]) -> str:
 
 def _host_of(url: str) -> str:
     """Return host[:port] of a URL without its user and password; empty if it is no URL."""
+    if not url:
+        return ""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", str(parts.port or "")
