@@ -1,0 +1,62 @@
+"""What was seen of a tenant lately: the deviations of the last half hour, pane by pane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from schemas.events import ServiceDeviations
+
+Pane = dict[str, ServiceDeviations]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureConfig:
+    """How much is remembered."""
+
+    keep_s: float = 1800.0
+    max_services: int = 2000
+    """Services remembered in one pane."""
+
+
+@dataclass(slots=True)
+class TenantPicture:
+    """Deviations by pane and service. Feed it everything; it forgets by itself. Order does not matter."""
+
+    tenant: str
+    config: PictureConfig = field(default_factory=PictureConfig)
+    _panes: dict[int, Pane] = field(default_factory=dict)
+    _newest_ns: int = -1
+
+    def step(self, deviation: ServiceDeviations) -> None:
+        """Remember one record; of several about one service in one pane their series are merged, newest last."""
+        start_ns = deviation.pane_start_ns
+        if start_ns <= self._newest_ns - int(self.config.keep_s * 1e9):
+            return
+        pane = self._panes.setdefault(start_ns, {})
+        known = pane.get(deviation.service)
+        if known is None and len(pane) >= self.config.max_services:
+            return
+        pane[deviation.service] = deviation if known is None else merged(known, deviation)
+        if start_ns > self._newest_ns:
+            self._newest_ns = start_ns
+            self._forget()
+
+    def _forget(self) -> None:
+        oldest_ns = self._newest_ns - int(self.config.keep_s * 1e9)
+        for start_ns in [start for start in self._panes if start <= oldest_ns]:
+            del self._panes[start_ns]
+
+    def between(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Pane]]:
+        """Yield (start, pane) of the panes that begin in [start_ns, end_ns), in order."""
+        for pane_ns in sorted(self._panes):
+            if start_ns <= pane_ns < end_ns:
+                yield pane_ns, self._panes[pane_ns]
+
+
+def merged(known: ServiceDeviations, other: ServiceDeviations) -> ServiceDeviations:
+    """Return one record with the series of both; of the same series the one of the higher revision."""
+    older, newer = sorted((known, other), key=lambda d: (d.revision, len(d.edges_in), len(d.series)))
+    series = {(s.kind, s.operation, s.edge_client): s for s in [*older.series, *newer.series]}
+    wider = newer if len(newer.edges_in) >= len(older.edges_in) else older
+    return wider.model_copy(update={"series": list(series.values())})

@@ -1,0 +1,95 @@
+"""The evidence of a hypothesis: numbers, the query that shows them again, and traces to look at."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from schemas.events import Evidence, SeriesKind
+from streams.hypotheses.findings import SeriesFinding
+from streams.hypotheses.suspects import OWN_KINDS, Suspect
+from streams.incidents.words import series_in_words
+
+_MOST_SERIES = 3
+_MOST_TRACES = 5
+_EDGE_KINDS = (SeriesKind.GAP, SeriesKind.EDGE_LATENCY, SeriesKind.EDGE_ERROR_RATE)
+_TITLES = {
+    "self_time": "{service} itself is slow",
+    "dependency": "{service} answers slowly",
+    "own_errors": "{service} fails requests by itself",
+    "log_errors": "{service} logs errors it did not log before",
+    "stopped": "{service} gets no requests any more",
+    "load": "more requests than usual reach {service}",
+    "first": "{service} deviated first",
+    "deploy": "{service} was deployed just before",
+}
+
+
+def title_of(suspect: Suspect) -> str:
+    """Return the suspicion in one line."""
+    lead = suspect.leading()
+    if lead is None:
+        return suspect.service
+    if lead.name == "gap" and suspect.blame.as_callee >= suspect.blame.as_caller:
+        title = f"the connection to {suspect.service} is slow"
+    elif lead.name == "gap":
+        title = f"{suspect.service} is slow at calling others"
+    else:
+        title = _TITLES[lead.name].format(service=suspect.service)
+    if suspect.deploy is not None and lead.name != "deploy":
+        version = f" {suspect.deploy.version}" if suspect.deploy.version else ""
+        title += f" since {suspect.deploy.kind}{version}"
+    return title
+
+
+def evidence_of(suspect: Suspect, start_ns: int, end_ns: int) -> list[Evidence]:
+    """Return what speaks against the suspect, strongest first, with an API path that returns it again."""
+    series = [f for f in suspect.findings.series.values() if f.kind in OWN_KINDS and f.strength > 0]
+    series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
+    evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
+    if suspect.findings.stop is not None:
+        evidence.append(_stop(suspect, start_ns, end_ns))
+    if suspect.deploy is not None:
+        evidence.append(_deploy(suspect))
+    return evidence + _traces(suspect)
+
+
+def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int) -> Evidence:
+    summary = series_in_words(suspect.service, finding.peak) if finding.peak else suspect.service
+    is_edge = finding.kind in _EDGE_KINDS
+    kind = "edge" if is_edge else "log_errors" if finding.kind is SeriesKind.LOG_ERRORS else "series"
+    query = f"/api/v1/edges?at={end_ns}" if is_edge else _health(suspect.service, start_ns, end_ns)
+    return Evidence(kind=kind, summary=summary, query=query, series=finding.peak)
+
+
+def _stop(suspect: Suspect, start_ns: int, end_ns: int) -> Evidence:
+    stop = suspect.findings.stop
+    summary = series_in_words(suspect.service, stop) if stop else ""
+    return Evidence(
+        kind="series", summary=summary, query=_health(suspect.service, start_ns, end_ns), series=stop
+    )  # fmt: skip
+
+
+def _deploy(suspect: Suspect) -> Evidence:
+    deploy = suspect.deploy
+    part = next((part for part in suspect.parts if part.name == "deploy"), None)
+    query = f"/api/v1/deploys?service={quote(suspect.service, safe='')}"
+    return Evidence(
+        kind="deploy", summary=f"{deploy.service if deploy else ''}: {part.why if part else ''}", query=query
+    )
+
+
+def _traces(suspect: Suspect) -> list[Evidence]:
+    exemplars = suspect.findings.exemplars
+    found = [("failing", exemplars.failing), ("slow", exemplars.slow)]
+    return [
+        Evidence(
+            kind="trace", summary=f"{name} requests of {suspect.service}", query=f"/api/v1/traces/{ids[0]}",
+            trace_ids=ids[:_MOST_TRACES],
+        )
+        for name, ids in found
+        if ids
+    ]  # fmt: skip
+
+
+def _health(service: str, start_ns: int, end_ns: int) -> str:
+    return f"/api/v1/services/{quote(service, safe='')}/health?start={start_ns}&end={end_ns}"
