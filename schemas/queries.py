@@ -6,6 +6,7 @@ Latencies are milliseconds (``None`` where nothing was measured), instants Unix 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from schemas.events import ConnectionType, EdgeStats, NodeKind, RedStats
 
@@ -53,3 +54,84 @@ class MapEdge(Answer):
     connection_type: ConnectionType
     pane_start_ns: int
     window: EdgeStats
+
+
+AttributeValue = TypeAliasType(
+    "AttributeValue", "str | bool | int | float | list[AttributeValue] | dict[str, AttributeValue] | None"
+)
+"""What an OTLP AnyValue is in JSON: bytes are base64; numbers that JSON lacks are ``"NaN"`` and ``"[-]Infinity"``."""
+
+Attributes = dict[str, AttributeValue]
+
+
+class SpanEvent(Answer):
+    """Something that happened during a span, such as an exception."""
+
+    time_ns: int
+    name: str
+    attributes: Attributes = {}
+
+
+class SpanLink(Answer):
+    """A span that a span points at, in this or another trace."""
+
+    trace_id: str
+    span_id: str
+    attributes: Attributes = {}
+
+
+class TraceSpan(Answer):
+    """A span as it was sent. Ids are lower case hex."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None = Field(description="None for a root.")
+    service: str
+    name: str
+    kind: str
+    status: str = Field(description="unset, ok or error.")
+    status_message: str = ""
+    start_ns: int
+    end_ns: int
+    duration_ns: int = Field(description="0 when the span ends before it starts.")
+    attributes: Attributes = {}
+    resource_attributes: Attributes = {}
+    scope_name: str = ""
+    scope_version: str = ""
+    events: list[SpanEvent] = []
+    links: list[SpanLink] = []
+
+
+class Trace(Answer):
+    """The spans of one trace, by start."""
+
+    trace_id: str
+    spans: list[TraceSpan]
+    truncated: bool = Field(description="There are more spans than were asked for.")
+
+
+class LogLine(Answer):
+    """A log record as it was sent."""
+
+    time_ns: int
+    service: str
+    severity: str = Field(description="trace, debug, info, warn, error, fatal or unspecified.")
+    severity_text: str = ""
+    body: AttributeValue
+    event_name: str = ""
+    trace_id: str | None
+    span_id: str | None
+    attributes: Attributes = {}
+    resource_attributes: Attributes = {}
+
+
+class StoredCount(Answer):
+    """What is stored of one partition of a raw topic."""
+
+    topic: str
+    partition: int
+    records: int
+    items: int = Field(description="Items in those records, rejected ones too.")
+    first_offset: int
+    last_offset: int
+    doubled: int = Field(description="Records that are stored more than once; anything but 0 is a fault of ours.")

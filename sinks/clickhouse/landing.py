@@ -26,7 +26,9 @@ __all__ = ["RawRow", "RawSink"]
 SIGNALS: Final = {TRACES.name: "traces", METRICS.name: "metrics", LOGS.name: "logs"}
 
 # What the data can cause (src/Common/ErrorCodes.cpp): parsing, conversion and size errors.
-DATA_CODES: Final = frozenset({6, 9, 11, 19, 23, 27, 32, 33, 36, 69, 70, 72, 117, 128, 131, 190, 321, 407, 436, 437, 444})
+DATA_CODES: Final = frozenset(
+    {6, 9, 11, 19, 23, 27, 32, 33, 36, 69, 70, 72, 117, 128, 131, 190, 321, 407, 436, 437, 444}
+)
 
 _SETTINGS: Final[dict[str, Any]] = {
     "format_schema_source": "string",

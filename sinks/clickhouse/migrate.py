@@ -94,6 +94,7 @@ async def pending(clickhouse: ClickHouse) -> list[str]:
 async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
     """Set each table's TTL to what the settings say, where it differs."""
     raw = f"{settings.raw_retention_days} DAY"
+    panes = f"{settings.pane_retention_hours} HOUR"
     wanted = {
         "spans": raw,
         "trace_times": raw,
@@ -101,11 +102,14 @@ async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
         "metric_points": raw,
         "rejected_items": raw,
         "landed_records": raw,
-        "service_panes": f"{settings.pane_retention_hours} HOUR",
+        "service_panes": panes,
+        "operation_panes": panes,
+        "edge_panes": panes,
         "service_minutes": f"{settings.minute_retention_days} DAY",
     }
     tables = await clickhouse.query(
-        "SELECT name, create_table_query AS ddl FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+        "SELECT name, create_table_query AS ddl FROM system.tables "
+        "WHERE database = currentDatabase() AND name IN {names:Array(String)}",
         {"names": list(wanted)},
     )
     for table in tables:

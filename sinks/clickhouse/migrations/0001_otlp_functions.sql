@@ -33,9 +33,9 @@ CREATE OR REPLACE FUNCTION incidentscope_attribute_types AS (pairs) ->
         CAST(arrayFilter((key, text) -> isNull(text), (pairs).key, (pairs).value.string_value), 'Array(LowCardinality(String))'),
         arrayMap((any) -> incidentscope_type(any), arrayFilter((any) -> isNull((any).string_value), (pairs).value)));
 
--- The first service.name, or unknown_service.
+-- The last service.name, or unknown_service.
 CREATE OR REPLACE FUNCTION incidentscope_service AS (pairs) ->
-    coalesce(nullIf(arrayFirst((text, key) -> key = 'service.name', (pairs).value.string_value, (pairs).key), ''), 'unknown_service');
+    coalesce(nullIf(arrayLast((text, key) -> key = 'service.name', (pairs).value.string_value, (pairs).key), ''), 'unknown_service');
 
 -- Event time for partitions and sort order: never more than 24 h before or 10 min after the arrival, so no producer
 -- can spread one insert over a hundred days. The time as it was sent stands beside it.

@@ -104,8 +104,7 @@ SELECT
             (record).observed_time_unix_nano != 0, (record).observed_time_unix_nano,
             toUInt64(arrival_unix_nano)) AS own_time,
     record,
-    (length((record).trace_id) = 0 OR length((record).trace_id) = 16)
-        AND (length((record).span_id) = 0 OR length((record).span_id) = 8) AS is_sound
+    length((record).trace_id) IN (0, 16) AS is_sound
 FROM
 (
     SELECT
@@ -141,7 +140,7 @@ SELECT
     service,
     incidentscope_stored_time(own_time, earliest, latest) AS time,
     toFixedString((record).trace_id, 16) AS trace_id,
-    toFixedString((record).span_id, 8) AS span_id,
+    toFixedString(if(length((record).span_id) = 8, (record).span_id, ''), 8) AS span_id,
     (record).severity_number AS severity_number,
     (record).severity_text AS severity_text,
     incidentscope_text((record).body) AS body,
@@ -177,7 +176,7 @@ SELECT
     kafka_offset,
     item,
     'bad_id' AS reason,
-    concat('lengths of trace and span id: ', toString(length((record).trace_id)), ', ', toString(length((record).span_id))) AS detail,
+    concat('length of trace id: ', toString(length((record).trace_id))) AS detail,
     service,
     left((record).event_name, 256) AS name,
     fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time

@@ -1,0 +1,128 @@
+"""Reads raw telemetry. Every question names a tenant, and every value is bound by ClickHouse.
+
+A trace is found by `trace_times`, which says when it ran, so one day and a few granules are opened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.queries import LogLine, SpanEvent, SpanLink, StoredCount, Trace, TraceSpan
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.values import open_attributes, open_value
+
+MAX_SPANS = 10_000
+MAX_LOGS = 5_000
+
+TRACE = """
+WITH (
+    SELECT (min(first_time), max(last_time)) FROM trace_times
+    WHERE tenant = {tenant:String} AND trace_id = unhex({trace_id:String})
+) AS bounds
+SELECT
+    trace_id_hex, span_id_hex, parent_span_id_hex, service, name, kind, status, status_message,
+    start_unix_nano, end_unix_nano, duration_ns, attributes, attribute_types,
+    resource_attributes, resource_attribute_types, scope_name, scope_version, events, links
+FROM spans
+WHERE tenant = {tenant:String} AND start_time BETWEEN bounds.1 AND bounds.2 AND trace_id = unhex({trace_id:String})
+ORDER BY start_unix_nano, end_unix_nano DESC, span_id_hex
+LIMIT 1 BY span_id_hex, kind_code
+LIMIT {limit:UInt32}
+"""
+
+TRACE_LOGS = """
+WITH (
+    SELECT (min(first_time) - INTERVAL 1 HOUR, max(last_time) + INTERVAL 1 HOUR, count() > 0) FROM trace_times
+    WHERE tenant = {tenant:String} AND trace_id = unhex({trace_id:String})
+) AS bounds
+SELECT
+    toUnixTimestamp64Nano(time) AS time_ns, service, severity, severity_text, body, body_type, event_name,
+    trace_id_hex, span_id_hex, attributes, attribute_types, resource_attributes, resource_attribute_types
+FROM logs
+WHERE tenant = {tenant:String} AND (NOT bounds.3 OR time BETWEEN bounds.1 AND bounds.2)
+  AND trace_id = unhex({trace_id:String})
+ORDER BY time, kafka_partition, kafka_offset, item
+LIMIT {limit:UInt32}
+"""
+
+STORED = """
+SELECT topic, kafka_partition AS partition, count() AS records, sum(items) AS items,
+       min(kafka_offset) AS first_offset, max(kafka_offset) AS last_offset,
+       count() - uniqExact(kafka_offset) AS doubled
+FROM landed_records
+WHERE {tenant:String} = '' OR tenant = {tenant:String}
+GROUP BY topic, partition
+ORDER BY topic, partition
+"""
+
+NO_SPAN = "0" * 16
+NO_TRACE = "0" * 32
+
+
+async def trace(clickhouse: ClickHouse, tenant: str, trace_id: str, limit: int = MAX_SPANS) -> Trace | None:
+    """Return the spans of a trace (32 hex digits) by start, the first ``limit`` of them, or None when there is none.
+
+    A span that came twice is there once.
+    """
+    parameters = {"tenant": tenant, "trace_id": trace_id, "limit": limit + 1}
+    rows = await clickhouse.query(TRACE, parameters)
+    if not rows:
+        return None
+    return Trace(trace_id=trace_id.lower(), spans=[_span(row) for row in rows[:limit]], truncated=len(rows) > limit)
+
+
+async def trace_logs(clickhouse: ClickHouse, tenant: str, trace_id: str, limit: int = MAX_LOGS) -> list[LogLine]:
+    """Return the log records that name a trace (32 hex digits), oldest first, the first ``limit`` of them."""
+    rows = await clickhouse.query(TRACE_LOGS, {"tenant": tenant, "trace_id": trace_id, "limit": limit})
+    return [_log_line(row) for row in rows]
+
+
+async def stored_counts(clickhouse: ClickHouse, tenant: str = "") -> list[StoredCount]:
+    """Return what is stored of each partition of the raw topics, of one tenant or of all."""
+    return [StoredCount(**row) for row in await clickhouse.query(STORED, {"tenant": tenant})]
+
+
+def _span(row: dict[str, Any]) -> TraceSpan:
+    parent = row["parent_span_id_hex"]
+    return TraceSpan(
+        trace_id=row["trace_id_hex"],
+        span_id=row["span_id_hex"],
+        parent_span_id=None if parent == NO_SPAN else parent,
+        start_ns=row["start_unix_nano"],
+        end_ns=row["end_unix_nano"],
+        attributes=open_attributes(row["attributes"], row["attribute_types"]),
+        resource_attributes=open_attributes(row["resource_attributes"], row["resource_attribute_types"]),
+        events=[_event(event) for event in row["events"]],
+        links=[_link(link) for link in row["links"]],
+        **{
+            name: row[name]
+            for name in (
+                "service", "name", "kind", "status", "status_message", "duration_ns", "scope_name", "scope_version",
+            )
+        },
+    )  # fmt: skip
+
+
+def _event(event: dict[str, Any]) -> SpanEvent:
+    attributes = open_attributes(event["attributes"], event["attribute_types"])
+    return SpanEvent(time_ns=event["unix_nano"], name=event["name"], attributes=attributes)
+
+
+def _link(link: dict[str, Any]) -> SpanLink:
+    attributes = open_attributes(link["attributes"], link["attribute_types"])
+    return SpanLink(trace_id=link["trace_id"], span_id=link["span_id"], attributes=attributes)
+
+
+def _log_line(row: dict[str, Any]) -> LogLine:
+    return LogLine(
+        time_ns=row["time_ns"],
+        service=row["service"],
+        severity=row["severity"],
+        severity_text=row["severity_text"],
+        body=open_value(row["body"], row["body_type"]),
+        event_name=row["event_name"],
+        trace_id=None if row["trace_id_hex"] == NO_TRACE else row["trace_id_hex"],
+        span_id=None if row["span_id_hex"] == NO_SPAN else row["span_id_hex"],
+        attributes=open_attributes(row["attributes"], row["attribute_types"]),
+        resource_attributes=open_attributes(row["resource_attributes"], row["resource_attribute_types"]),
+    )

@@ -1,0 +1,72 @@
+"""Opens attribute values that ClickHouse holds as text (migrations/0001_otlp_functions.sql) into JSON values."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
+from schemas.queries import Attributes, AttributeValue
+
+MAX_DEPTH = 8
+"""Nesting beyond this is shown as ``...``."""
+
+
+def open_attributes(texts: Mapping[str, str], types: Mapping[str, str]) -> Attributes:
+    """Return the attributes with the types they were sent with."""
+    return {key: open_value(text, types.get(key, "string")) for key, text in texts.items()}
+
+
+def open_value(text: str, kind: str) -> AttributeValue:
+    """Return one value of the type ``kind`` as a JSON value; one that cannot be opened stays its text."""
+    try:
+        return _opened(text, kind)
+    except (ValueError, DecodeError):
+        return text
+
+
+def _opened(text: str, kind: str) -> AttributeValue:
+    match kind:
+        case "int":
+            return int(text)
+        case "double":
+            return _finite(float(text))
+        case "bool":
+            return text == "true"
+        case "array":
+            return [_plain(value, 1) for value in ArrayValue.FromString(base64.b64decode(text)).values]
+        case "map":
+            pairs = KeyValueList.FromString(base64.b64decode(text)).values
+            return {pair.key: _plain(pair.value, 1) for pair in pairs}
+        case "empty":
+            return None
+    return text
+
+
+def _plain(value: AnyValue, depth: int) -> AttributeValue:
+    """Return a protobuf value as a JSON value. The recursion is bounded by `MAX_DEPTH`."""
+    kind = value.WhichOneof("value")
+    if depth >= MAX_DEPTH and kind in ("array_value", "kvlist_value"):
+        return "..."
+    match kind:
+        case "array_value":
+            return [_plain(inner, depth + 1) for inner in value.array_value.values]
+        case "kvlist_value":
+            return {pair.key: _plain(pair.value, depth + 1) for pair in value.kvlist_value.values}
+        case "bytes_value":
+            return base64.b64encode(value.bytes_value).decode()
+        case "double_value":
+            return _finite(value.double_value)
+        case None:
+            return None
+    scalar: str | bool | int = getattr(value, kind)
+    return scalar
+
+
+def _finite(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
