@@ -59,7 +59,7 @@ GAP: Final = SeriesScore(
     deviating=True,
     since_ns=ONSET_NS,
 )
-_EVENT: Final = IncidentEvent(
+EVENT: Final = IncidentEvent(
     event_id="evt-7d1f0c52-3",
     incident_id="inc-7d1f0c52",
     tenant="shop",
@@ -87,7 +87,7 @@ _EVENT: Final = IncidentEvent(
     ],
     impact=Impact(requests=5_120, failed_requests=417, slow_requests=2_204, share=0.51, services=2),
 )
-_HYPOTHESIS: Final = Hypothesis(
+HYPOTHESIS: Final = Hypothesis(
     rank=1,
     suspect_kind="edge",
     service="postgresql:orders",
@@ -116,11 +116,11 @@ _RANKING: Final = Ranking(
     as_of_ns=ONSET_NS + 90 * S,
     as_of=rfc3339(ONSET_NS + 90 * S),
     weights_version="2026-11",
-    hypotheses=[_HYPOTHESIS],
+    hypotheses=[HYPOTHESIS],
     ruled_out=[RuledOut(service="cart", reason="its own time stayed at the baseline")],
 )
 _INCIDENT: Final = IncidentView.of(
-    Incident(number=7, opened_ns=ONSET_NS + 70 * S, updated_ns=ONSET_NS + 90 * S, resolved_ns=None, current=_EVENT)
+    Incident(number=7, opened_ns=ONSET_NS + 70 * S, updated_ns=ONSET_NS + 90 * S, resolved_ns=None, current=EVENT)
 )
 _DEPLOY: Final = Deploy(
     deploy_id="checkout-512",
@@ -140,12 +140,12 @@ _ALERT: Final = AlertView(
         reason=NotifyReason.FIRST,
         state=IncidentState.OPEN,
         severity=Severity.HIGH,
-        title=_EVENT.title,
+        title=EVENT.title,
         summary="Most likely root cause: checkout → postgresql:orders (82 %).",
         at_ns=ONSET_NS + 100 * S,
         onset_ns=ONSET_NS,
         services=["postgresql:orders", "checkout"],
-        causes=[AlertCause(service="postgresql:orders", title=_HYPOTHESIS.title, confidence=0.82)],
+        causes=[AlertCause(service="postgresql:orders", title=HYPOTHESIS.title, confidence=0.82)],
         path="/api/v1/incidents/inc-7d1f0c52",
     ),
     deliveries=[
@@ -170,7 +170,7 @@ _ALERT: Final = AlertView(
 
 INCIDENT: Final = _INCIDENT
 INCIDENT_PAGE: Final = IncidentPage(items=[_INCIDENT], next_cursor=_CURSOR)
-TIMELINE: Final = Timeline(incident_id="inc-7d1f0c52", items=[TimelineEntry.of(_EVENT)])
+TIMELINE: Final = Timeline(incident_id="inc-7d1f0c52", items=[TimelineEntry.of(EVENT)])
 RANKING: Final = _RANKING
 DEPLOY: Final = DeployView.of(_DEPLOY)
 DEPLOY_PAGE: Final = DeployPage(items=[DEPLOY])
@@ -218,7 +218,7 @@ SERVICE: Final = ServiceDetail(
             name="INC-7",
             state=IncidentState.OPEN,
             severity=Severity.HIGH,
-            title=_EVENT.title,
+            title=EVENT.title,
             onset_ns=ONSET_NS,
         )
     ],

@@ -1,0 +1,114 @@
+"""Services, health series and the map over HTTP: the current picture, any instant of the past, and one store less."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from api_caller import Caller
+
+from api.examples import ONSET_NS, SERVICE
+from schemas.events import ConnectionType, NodeKind, OperationHealth, RedStats, ServiceHealth
+from sinks import redis
+from sinks.clickhouse.panes import PaneSink
+
+PANE_NS = 10_000_000_000
+(EDGE,) = SERVICE.edges_in
+
+
+def pane(caller: Caller, service: str = "checkout", pane_start_ns: int = ONSET_NS, **other: Any) -> ServiceHealth:
+    """Make a pane of a service that web calls."""
+    stats = RedStats(requests=10, errors=1, rate_per_s=1.0, error_rate=0.1, p95_ms=40.0)
+    given: dict[str, Any] = {
+        "tenant": caller.tenant,
+        "service": service,
+        "node_kind": NodeKind.SERVICE,
+        "pane_start_ns": pane_start_ns,
+        "pane_s": 10,
+        "window_s": 60,
+        "revision": 0,
+        "version": 1,
+        "final": True,
+        "pane": stats,
+        "window": stats,
+        "operations": [OperationHealth(operation="POST /pay", kind="server", pane=stats, window=stats)],
+        "edges_in": [EDGE],
+    }
+    return ServiceHealth(**(given | other))
+
+
+async def test_an_instant_of_the_past_is_answered_from_stored_panes(acme: Caller, other: Caller) -> None:
+    """Services and map as they were then; nothing of another tenant."""
+    await PaneSink(acme.stores.clickhouse).write_panes(
+        [pane(acme), pane(acme, pane_start_ns=ONSET_NS + 30 * PANE_NS), pane(other, "secret")]
+    )
+    at = ONSET_NS + 2 * PANE_NS
+    (item,) = (await acme.get("/services", at=at)).json()["items"]
+    assert (item["service"], item["pane_start_ns"], item["window"]["requests"]) == ("checkout", ONSET_NS, 10)
+    found = (await acme.get("/edges", at=at)).json()
+    assert [(edge["client"], edge["server"], edge["window"]["gap_p95_ms"]) for edge in found["edges"]] == [
+        ("web", "checkout", 412.0)
+    ]
+    assert [node["service"] for node in found["nodes"]] == ["checkout", "web"]
+    assert (await acme.get("/services", at=ONSET_NS - PANE_NS)).json()["items"] == []
+    assert (await acme.get("/edges", at=ONSET_NS + 6000 * PANE_NS)).json()["edges"] == []
+
+
+async def test_a_health_series_has_every_pane_of_its_time_for_service_and_operation(acme: Caller) -> None:
+    """Half-open: the end is not in it."""
+    await PaneSink(acme.stores.clickhouse).write_panes(
+        [pane(acme, pane_start_ns=ONSET_NS + number * PANE_NS) for number in range(5)]
+    )
+    span = {"start": ONSET_NS + PANE_NS, "end": ONSET_NS + 4 * PANE_NS}
+    series = (await acme.get("/services/checkout/health", **span)).json()
+    expected = [ONSET_NS + number * PANE_NS for number in (1, 2, 3)]
+    assert [point["pane_start_ns"] for point in series["items"]] == expected
+    assert series["items"][0]["pane"]["p95_ms"] == 40.0
+    operation = (await acme.get("/services/checkout/health", operation="POST /pay", **span)).json()
+    assert [point["pane_start_ns"] for point in operation["items"]] == expected
+    assert (await acme.get("/services/checkout/health", operation="none", **span)).json()["items"] == []
+    assert (await acme.get("/services/nobody/health", **span)).json()["items"] == []
+
+
+async def test_a_series_has_a_bound_and_sensible_defaults(acme: Caller) -> None:
+    """The last hour; at most a day; ends after it starts."""
+    series = (await acme.get("/services/checkout/health")).json()
+    assert series["end_ns"] - series["start_ns"] == 3600 * 1_000_000_000
+    assert abs(series["end_ns"] - time.time_ns()) < 60_000_000_000
+    assert (await acme.get("/services/checkout/health", start=0, end=25 * 3600 * 10**9)).status_code == 422
+    assert (await acme.get("/services/checkout/health", start=5, end=5)).status_code == 422
+    assert (await acme.get("/services/checkout/health", start=0, end=1)).status_code == 200
+
+
+async def test_the_current_picture_has_operations_and_callers(acme: Caller, other: Caller) -> None:
+    """As the newest pane tells, also of names with slashes; 404 for what is not there or another's."""
+    names = ["checkout", "queue/orders éß", "a/health"]
+    for name in names:
+        await redis.set_health(acme.stores.redis, pane(acme, name))
+    assert [item["service"] for item in (await acme.get("/services")).json()["items"]] == sorted(names)
+    for name in names[:2]:
+        detail = (await acme.get(f"/services/{name}")).json()
+        assert (detail["service"], detail["edges_in"][0]["client"]) == (name, "web")
+        assert (await acme.http.get(detail["links"]["health"])).json()["service"] == name
+    edges = (await acme.get("/edges")).json()["edges"]
+    assert sorted(edge["server"] for edge in edges) == sorted(names)
+    assert (await other.get("/services/checkout")).status_code == 404
+    assert (await other.get("/services")).json()["items"] == []
+    assert (await other.get("/edges")).json()["edges"] == []
+
+
+async def test_what_redis_has_forgotten_is_answered_from_stored_panes(acme: Caller) -> None:
+    """Redis may lose everything."""
+    recent_ns = time.time_ns() // PANE_NS * PANE_NS - 6 * PANE_NS
+    edge = EdgeHealth(
+        client="web",
+        client_kind=NodeKind.CLIENT,
+        connection_type=ConnectionType.VIRTUAL,
+        pane=EDGE.pane,
+        window=EDGE.pane,
+    )
+    await PaneSink(acme.stores.clickhouse).write_panes([pane(acme, pane_start_ns=recent_ns, edges_in=[edge])])
+    assert [item["service"] for item in (await acme.get("/services")).json()["items"]] == ["checkout"]
+    detail = (await acme.get("/services/checkout")).json()
+    assert (detail["window"]["requests"], detail["operations"]) == (10, [])
+    assert (await acme.get("/edges")).json()["edges"][0]["connection_type"] == "virtual"
