@@ -231,12 +231,12 @@ class EdgeFold:
     def _close(self, timeline: _Timeline, reached_ns: int) -> None:
         """Drop the panes whose time is over; keep of them what open panes, or spans yet to come, may need."""
         closing = [start_ns for start_ns in timeline.panes if self._config.closes_ns(start_ns) <= reached_ns]
-        if not closing:
+        horizon_ns = self._config.oldest_open_ns(reached_ns) - self._config.reach_ns
+        if not closing and (not len(timeline.context) or timeline.context.end_ns.min() >= horizon_ns):
             return
         for start_ns in closing:
             self._losses.absorb(timeline.panes[start_ns].losses)
         closed = StubColumns.joined([timeline.context, *(timeline.panes.pop(start_ns).spans() for start_ns in closing)])
-        horizon_ns = reached_ns - self._config.lateness_ns - self._config.pane_ns - self._config.reach_ns
         near = closed.end_ns >= horizon_ns
         waiting = np.zeros(0, dtype=np.uint64)
         for pane in timeline.panes.values():

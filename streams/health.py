@@ -113,7 +113,7 @@ class HealthFold:
             node.last_seen_ns = max(known.last_seen_ns, node.last_seen_ns or 0)
             settled_ns = reading_of(self._settled, known.tenant, self._clock.is_driven(known.tenant))
             if settled_ns:
-                node.next_pane_ns = self._oldest_open_ns(settled_ns)
+                node.next_pane_ns = self._config.oldest_open_ns(settled_ns)
 
     def _is_closed(self, partial: ServicePartial) -> bool:
         reached_ns = reading_of(self._published, partial.tenant, self._clock.is_driven(partial.tenant))
@@ -191,10 +191,6 @@ class HealthFold:
         """Return what was refused since the last drain."""
         return self._losses.drain()
 
-    def _oldest_open_ns(self, reached_ns: int) -> int:
-        """Return the start of the oldest pane that is not closed at a clock."""
-        return self._config.pane_of(reached_ns - self._config.lateness_ns - self._config.pane_ns) + self._config.pane_ns
-
     def _settled_ns(self, tenant: str) -> int:
         return reading_of(self._settled, tenant, self._clock.is_driven(tenant))
 
@@ -208,7 +204,7 @@ class HealthFold:
         if node.next_pane_ns is None:
             settled_ns = self._settled_ns(tenant)
             fresh = [p for p in node.panes if config.closes_ns(p) > settled_ns]
-            node.next_pane_ns = min(fresh, default=self._oldest_open_ns(reached_ns))
+            node.next_pane_ns = min(fresh, default=self._config.oldest_open_ns(reached_ns))
         last_due_ns = config.pane_of(reached_ns - config.settle_ns) - config.pane_ns
         if node.last_seen_ns is not None:
             last_due_ns = min(last_due_ns, node.last_seen_ns + config.zero_panes_ns)
@@ -249,7 +245,7 @@ class HealthFold:
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""
         config = self._config
-        oldest_open_ns = self._oldest_open_ns(reached_ns)
+        oldest_open_ns = self._config.oldest_open_ns(reached_ns)
         for start_ns in [p for p in node.panes if p + config.window_ns <= oldest_open_ns]:
             del node.panes[start_ns]
         silent = node.last_seen_ns is None or reached_ns - node.last_seen_ns > config.zero_panes_ns + config.pane_ns

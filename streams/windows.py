@@ -72,6 +72,10 @@ class WindowConfig:
         """Return when a pane stops taking items: its end plus lateness."""
         return pane_start_ns + self.pane_ns + self.lateness_ns
 
+    def oldest_open_ns(self, reached_ns: int) -> int:
+        """Return the start of the oldest pane that still takes items when the clock reads ``reached_ns``."""
+        return self.pane_of(reached_ns - self.lateness_ns - self.pane_ns) + self.pane_ns
+
     def published_ns(self, pane_start_ns: int) -> int:
         """Return when a pane is first published: its end plus the settling time."""
         return pane_start_ns + self.pane_ns + self.settle_ns

@@ -1,0 +1,230 @@
+"""What the windows must hold, told from all spans at once with dictionaries and loops.
+
+Slow, simple, and written from the rules rather than from the folds. It knows every span and its arrival.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+
+from made_spans import Arrival
+
+from streams.partials import EdgeTally, OperationTally, PaneContents
+from streams.windows import WindowConfig
+
+ENTRY, OUT = (2, 5), (3, 4)
+Node = tuple[str, str]
+Pictures = dict[tuple[str, str, int], PaneContents]
+"""(node, its kind, pane start) -> contents, without samples."""
+
+
+def bin_of_one(duration_ns: int) -> int:
+    """Return the latency bin of one duration, by way of its float32 encoding."""
+    bits: int = struct.unpack("<I", struct.pack("<f", float(duration_ns)))[0]
+    return bits >> 18
+
+
+def is_late(arrival: Arrival, config: WindowConfig) -> bool:
+    """Tell whether a span's pane had closed when its record arrived."""
+    return config.closes_ns(config.pane_of(arrival.span.end_ns)) <= arrival.at_ns
+
+
+def late_by_pane(arrivals: Iterable[Arrival], config: WindowConfig) -> Counter[tuple[str, int]]:
+    """Count the late spans of each service by the pane in which they arrived."""
+    return Counter((a.span.service, config.pane_of(a.at_ns)) for a in arrivals if is_late(a, config))
+
+
+def operations_of(arrivals: Iterable[Arrival], config: WindowConfig) -> Pictures:
+    """Count the requests, errors and durations of every operation in every pane."""
+    pictures: Pictures = defaultdict(PaneContents)
+    for arrival in arrivals:
+        span = arrival.span
+        if is_late(arrival, config):
+            continue
+        contents = pictures[span.service, "service", config.pane_of(span.end_ns)]
+        tally = contents.operations.setdefault((span.name, span.kind), OperationTally())
+        tally.requests += 1
+        tally.errors += span.error
+        count(tally.latency, span.end_ns - span.start_ns)
+    return dict(pictures)
+
+
+def count(bins: dict[int, int], duration_ns: int) -> None:
+    """Count one duration in a sketch."""
+    place = bin_of_one(duration_ns)
+    bins[place] = bins.get(place, 0) + 1
+
+
+def edges_of(arrivals: Iterable[Arrival], config: WindowConfig) -> Pictures:
+    """Pair the requests and measure the self times of every pane."""
+    inside = [arrival for arrival in arrivals if not is_late(arrival, config)]
+    pictures: Pictures = defaultdict(PaneContents)
+    for pane_start_ns in {config.pane_of(arrival.span.end_ns) for arrival in inside}:
+        View(inside, pane_start_ns, config).draw(pictures)
+    return dict(pictures)
+
+
+class View:
+    """The spans that one pane can see, and what it says of them."""
+
+    def __init__(self, arrivals: list[Arrival], pane_start_ns: int, config: WindowConfig) -> None:
+        self.config = config
+        self.pane_start_ns = pane_start_ns
+        self.seen = {
+            (a.span.trace, a.span.span): a
+            for a in arrivals
+            if abs(config.pane_of(a.span.end_ns) - pane_start_ns) <= config.reach_ns
+            and a.at_ns < self.final_ns(pane_start_ns)
+        }
+        self.own = [a for a in self.seen.values() if config.pane_of(a.span.end_ns) == pane_start_ns]
+
+    def final_ns(self, pane_start_ns: int) -> int:
+        """When nothing more is paired in a pane."""
+        return self.config.closes_ns(pane_start_ns) + self.config.pair_wait_ns
+
+    def parent(self, arrival: Arrival) -> Arrival | None:
+        """The parent, if it can be seen."""
+        return self.seen.get((arrival.span.trace, arrival.span.parent))
+
+    def known_parent(self, arrival: Arrival) -> Arrival | None:
+        """The parent, if both had arrived whenever one of their panes was final."""
+        parent = self.parent(arrival)
+        if parent is None:
+            return None
+        own_ns, parent_ns = (self.config.pane_of(a.span.end_ns) for a in (arrival, parent))
+        in_time = arrival.at_ns < self.final_ns(parent_ns) and parent.at_ns < self.final_ns(own_ns)
+        return parent if in_time and abs(own_ns - parent_ns) <= self.config.reach_ns else None
+
+    def children(self, arrival: Arrival) -> list[Arrival]:
+        """The spans that can be seen and name this one as their parent."""
+        return [a for a in self.seen.values() if self.parent(a) is arrival]
+
+    def serves(self, arrival: Arrival) -> bool:
+        """Whether a span is the server side of a request."""
+        parent = self.known_parent(arrival)
+        return arrival.span.kind in ENTRY or (parent is not None and parent.span.service != arrival.span.service)
+
+    def servers(self, client: Arrival) -> list[Arrival]:
+        """The server sides of a client span, in the order they started."""
+        served = [a for a in self.children(client) if self.serves(a) and self.known_parent(a) is client]
+        return sorted(served, key=lambda a: a.span.start_ns)
+
+    def draw(self, pictures: Pictures) -> None:
+        """Add what this pane says."""
+        for arrival in self.own:
+            span = arrival.span
+            if span.kind not in OUT:
+                contents = pictures[span.service, "service", self.pane_start_ns]
+                tally = contents.operations.setdefault((span.name, span.kind), OperationTally())
+                count(tally.self_time, self.self_ns(arrival))
+            if span.kind in OUT:
+                self.draw_client(arrival, pictures)
+            if self.serves(arrival):
+                self.draw_server(arrival, pictures)
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def draw_client(self, client: Arrival, pictures: Pictures) -> None:
+        """Add the requests of a client span: one a server side, or one to a virtual node."""
+        span, servers = client.span, self.servers(client)
+        served_ns = sum(a.span.end_ns - a.span.start_ns for a in servers)
+        for place, server in enumerate(servers):
+            messaging = span.kind == 4 or server.span.kind == 5
+            node, kind = peer_node(span.peer)
+            connection = "database" if kind == "database" else "messaging" if messaging else "request"
+            edge = self.edge(pictures, (server.span.service, "service"), (span.service, "service", connection))
+            edge.requests += 1
+            edge.paired += 1
+            edge.errors += span.error or server.span.error
+            count(edge.server, server.span.end_ns - server.span.start_ns)
+            if place == 0:
+                count(edge.client, span.end_ns - span.start_ns)
+            if messaging:
+                count(edge.gap, max(0, server.span.start_ns - span.end_ns))
+            elif place == 0:
+                count(edge.gap, max(0, span.end_ns - span.start_ns - served_ns))
+        if not servers and not self.is_told_by_another(client):
+            node, kind = peer_node(span.peer)
+            messaging = span.kind == 4
+            connection = {"database": "database", "messaging": "request"}.get(kind, "virtual")
+            connection = "messaging" if messaging and kind not in ("database", "external") else connection
+            kind = kind or ("messaging" if messaging else "external")
+            edge = self.edge(pictures, (node or "unknown", kind), (span.service, "service", connection))
+            edge.requests += 1
+            edge.errors += span.error
+            edge.virtual += bool(node)
+            edge.expired += not node
+            count(edge.client, span.end_ns - span.start_ns)
+
+    def is_told_by_another(self, client: Arrival) -> bool:
+        """Whether a nested client span of the same service tells of this call."""
+        inner = [a for a in self.children(client) if a.span.kind in OUT and a.span.service == client.span.service]
+        if any(self.servers(a) for a in inner) or (inner and not client.span.peer):
+            return True
+        outer = self.parent(client)
+        if outer is None or outer.span.kind not in OUT or outer.span.service != client.span.service:
+            return False
+        inner = [a for a in self.children(outer) if a.span.kind in OUT and a.span.service == outer.span.service]
+        return bool(outer.span.peer) and not self.servers(outer) and not any(self.servers(a) for a in inner)
+
+    def draw_server(self, server: Arrival, pictures: Pictures) -> None:
+        """Add the request of a server side that no client span told of."""
+        span, parent = server.span, self.known_parent(server)
+        if parent is not None and (parent.span.kind in OUT or parent.span.service == span.service):
+            return
+        node, kind = peer_node(span.peer)
+        if parent is not None:
+            client = (parent.span.service, "service", "messaging" if span.kind == 5 else "request")
+        elif span.kind == 5 and kind == "messaging":
+            client = (node, "messaging", "messaging")
+        else:
+            client = ("client", "client", "virtual")
+        edge = self.edge(pictures, (span.service, "service"), client)
+        edge.requests += 1
+        edge.errors += span.error
+        edge.virtual += parent is None and span.parent == 0
+        edge.expired += parent is None and span.parent != 0
+        count(edge.server, span.end_ns - span.start_ns)
+
+    def edge(self, pictures: Pictures, server: Node, client: tuple[str, str, str]) -> EdgeTally:
+        """Return the tally of an edge of this pane."""
+        return pictures[*server, self.pane_start_ns].edges.setdefault(client, EdgeTally())
+
+    # -- self time -----------------------------------------------------------------------------------------
+
+    def self_ns(self, arrival: Arrival) -> int:
+        """Return a span's duration without what it waited for."""
+        span = arrival.span
+        waits = self.calls_below(arrival) if span.kind in ENTRY else self.children(arrival)
+        instants = sorted({span.start_ns, span.end_ns, *(i for a in waits for i in (a.span.start_ns, a.span.end_ns))})
+        covered_ns = 0
+        for begin_ns, end_ns in pairwise(instants):
+            inside = span.start_ns <= begin_ns and end_ns <= span.end_ns
+            if inside and any(a.span.start_ns <= begin_ns and end_ns <= a.span.end_ns for a in waits):
+                covered_ns += end_ns - begin_ns
+        return span.end_ns - span.start_ns - covered_ns
+
+    def calls_below(self, arrival: Arrival) -> list[Arrival]:
+        """Return what the service called while it worked below an entry span."""
+        found: list[Arrival] = []
+        for child in self.children(arrival):
+            if child.span.service != arrival.span.service:
+                found.append(child)
+            elif child.span.kind not in ENTRY:
+                found += [child] * (child.span.kind in OUT) + self.calls_below(child)
+        return found
+
+
+def peer_node(peer: tuple[tuple[str, str], ...]) -> Node:
+    """Return the virtual node that the attributes of `made_spans.PEERS` name, and its kind."""
+    values = dict(peer)
+    if "db.system.name" in values:
+        return f"{values['db.system.name']}:{values['db.namespace']}", "database"
+    if "messaging.system" in values:
+        return f"{values['messaging.system']}:{values['messaging.destination.name']}", "messaging"
+    if "server.address" in values:
+        return f"{values['server.address']}:{values['server.port']}", "external"
+    return "", ""
