@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 import structlog
 from faust.types import TP
 from pydantic import ValidationError
-from streams.hypotheses import TenantPicture, rank
 
 from schemas.errors import BadPayload
 from schemas.events import Deploy, Event, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations
@@ -31,6 +30,7 @@ from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
 from sinks.kafka.producer import Message
 from sinks.postgres import deploys as deploy_store
 from sinks.postgres.incidents import put_hypotheses
+from streams.hypotheses import TenantPicture, rank
 from streams.progress import Progress, ProgressClock
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents, metrics

@@ -63,7 +63,7 @@ class Watchdog:
             ready=bool(assigned) and not app.rebalancing and app.recovered(),
             generation=app.generation(),
             partitions={topic: topics.count(topic) for topic in sorted(set(topics))},
-            lag_records=sum(lag for lag in map(app.lag, assigned) if lag is not None),
+            lag_records=sum(app.lag(tp) or 0 for tp in assigned if app.floors.reads(tp.topic)),
             seconds_since_commit=self.elapsed_s() - app.commit_health.last_commit_s,
         )
 
