@@ -14,6 +14,7 @@ from api.views.deploys import DeployPage, DeployView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import overview_of
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap
+from api.views.traces import TraceLogs, TraceView
 from schemas.events import (
     Alert,
     AlertCause,
@@ -39,7 +40,7 @@ from schemas.events import (
     SeriesScore,
     Severity,
 )
-from schemas.queries import HealthPoint, MapEdge, ServiceSummary
+from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, Trace, TraceSpan
 from sinks.postgres.incidents import Incident
 
 S: Final = 1_000_000_000
@@ -254,6 +255,42 @@ MAP: Final = ServiceMap.of(
             window=_EDGE,
         )
     ],
+)
+TRACE: Final = TraceView.of(
+    Trace(
+        trace_id=TRACE_ID,
+        spans=[
+            TraceSpan(
+                trace_id=TRACE_ID,
+                span_id="b7ad6b7169203331",
+                parent_span_id=None,
+                service="checkout",
+                name="POST /checkout",
+                kind="server",
+                status="unset",
+                start_ns=ONSET_NS,
+                end_ns=ONSET_NS + 420_000_000,
+                duration_ns=420_000_000,
+                attributes={"http.response.status_code": 200},
+            )
+        ],
+        truncated=False,
+    )
+)
+TRACE_LOGS: Final = TraceLogs(
+    trace_id=TRACE_ID,
+    items=[
+        LogLine(
+            time_ns=ONSET_NS + 1_000_000,
+            service="checkout",
+            severity="warn",
+            severity_text="WARNING",
+            body="slow query",
+            trace_id=TRACE_ID,
+            span_id="b7ad6b7169203331",
+        )
+    ],
+    truncated=False,
 )
 DEPLOY_REQUESTS: Final[dict[str, Any]] = {
     "shortest": {"summary": "The shortest one", "value": {"service": "checkout"}},

@@ -100,13 +100,7 @@ async def test_the_current_picture_has_operations_and_callers(acme: Caller, othe
 async def test_what_redis_has_forgotten_is_answered_from_stored_panes(acme: Caller) -> None:
     """Redis may lose everything."""
     recent_ns = time.time_ns() // PANE_NS * PANE_NS - 6 * PANE_NS
-    edge = EdgeHealth(
-        client="web",
-        client_kind=NodeKind.CLIENT,
-        connection_type=ConnectionType.VIRTUAL,
-        pane=EDGE.pane,
-        window=EDGE.pane,
-    )
+    edge = EDGE.model_copy(update={"client_kind": NodeKind.CLIENT, "connection_type": ConnectionType.VIRTUAL})
     await PaneSink(acme.stores.clickhouse).write_panes([pane(acme, pane_start_ns=recent_ns, edges_in=[edge])])
     assert [item["service"] for item in (await acme.get("/services")).json()["items"]] == ["checkout"]
     detail = (await acme.get("/services/checkout")).json()
