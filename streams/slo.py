@@ -139,7 +139,8 @@ class BurnRateFold:
         budget.since_ns = (budget.since_ns or health.pane_start_ns) if deviating else 0
         return SeriesScore(
             kind=SeriesKind.BURN_RATE, value=round(burn, 3), median=1.0, scale=1.0, score=round(burn - 1.0, 3),
-            unit="x", requests=requests, evidence=round(evidence, 4), deviating=deviating, since_ns=budget.since_ns or None,
+            unit="x", requests=requests, evidence=round(evidence, 4), deviating=deviating,
+            since_ns=budget.since_ns or None,
         )  # fmt: skip
 
     def _burn(self, budget: _Budget, rule: BurnRule, end_s: int) -> tuple[float, float, int]:

@@ -49,7 +49,11 @@ class BaselineConfig:
     release: float = 0.3
     """An alarm ends when evidence falls below this share of `alarm` (hysteresis)."""
     mask: float = 0.5
-    """Panes with evidence above this share of `alarm` are not learned."""
+    """Panes with evidence of this share of `alarm` are not learned; when it becomes one, those before are unlearned."""
+    freeze_s: float = 600.0
+    """While evidence grows a series is judged by what was before it began; by panes up to this old at least ..."""
+    freeze_panes: int = 8
+    """... provided that these are at least so many with data."""
     stale_s: float = 140.0
     """Evidence of a series that was not measured for this long is void: unmeasured time proves nothing."""
     better_panes: int = 5

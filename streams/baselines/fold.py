@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events import EdgeSummary, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
 from streams.baselines import evidence
@@ -14,6 +15,7 @@ from streams.baselines.levels import judge_levels
 from streams.baselines.measures import Measures, Ratio, SeriesKey, measures_of
 from streams.baselines.state import BaselineState, Snapshot
 
+Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
 Badge = Literal["learning", "reliable", "quiet"]
 _LOGS = SeriesKey(SeriesKind.LOG_ERRORS)
@@ -70,10 +72,7 @@ class _Judgement:
         self.pane_ns = health.pane_start_ns
         self.width = memory.columns_before(self.pane_ns)
         self.past = self._fresh(memory.before(self.pane_ns))
-        self.now = Snapshot(
-            self.pane_ns, health.revision, dict(self.past.levels), dict(self.past.ratios), self.past.drop,
-            dict(self.past.since_ns), set(self.past.active), dict(self.past.heard_ns),
-        )  # fmt: skip
+        self.now = self.past.copied(self.pane_ns, health.revision)
 
     def _fresh(self, past: Snapshot) -> Snapshot:
         """Void the evidence of series that were not measured for long: a hole proves nothing, either way."""
@@ -101,6 +100,7 @@ class _Judgement:
         if self.measures.requests or self.health.window.requests or ratios:
             requests = float("nan") if self._is_suspect(_RATE) else float(self.measures.requests)
             self.memory.learn(self.pane_ns, requests, levels, ratios, self.config)
+        self._unlearn()
         for key in levels:
             forget_worse_levels(self.memory.levels[key.packed()], self.memory.requests, self.config)
         for key in ratios:
@@ -110,28 +110,49 @@ class _Judgement:
 
     def _is_suspect(self, key: SeriesKey) -> bool:
         packed = key.packed()
-        sums = [max(track) for track in self.now.levels.get(packed, ())] + list(self.now.ratios.get(packed, ()))
-        if key == _RATE:
-            sums.append(self.now.drop)
-        return max(sums, default=0.0) >= self.config.mask * self.config.alarm
+        return packed in self.now.active or self.now.totals.get(packed, 0.0) >= self.config.mask * self.config.alarm
+
+    def _unlearn(self) -> None:
+        """Take what was learned since the beginning of an episode back, once it turns out to be one."""
+        for packed in self.now.active - self.past.active:
+            first = self.memory.columns_before(self.now.since_ns(packed) or self.pane_ns)
+            self.memory.blank(packed, first)
+
+    def _past_of(self, table: dict[str, Floats], keys: list[SeriesKey], nothing: float) -> Floats:
+        """Return what judges these series (series x 2 x panes): the panes before this one, and before their episodes.
+
+        While evidence grows, normal is what was before it began; for ten minutes at most, lest a drift freezes it,
+        and not on the word of a few panes.
+        """
+        past = np.full((len(keys), 2, self.width), nothing)
+        longest_ns = self.pane_ns - int(self.config.freeze_s * 1e9)
+        for row, key in enumerate(keys):
+            known = table.get(key.packed())
+            if known is None:
+                continue
+            since = self.past.since_ns(key.packed())
+            end = self.width if since is None else self.memory.columns_before(max(since, longest_ns))
+            seen = np.count_nonzero(~np.isnan(known[1, :end]) & (known[1, :end] != 0))
+            end = end if seen >= self.config.freeze_panes else self.width
+            past[row, :, :end] = known[:, :end]
+        return past
 
     def _accept_new_normals(self) -> None:
         span_ns = int(self.config.rebaseline_s * 1e9)
-        for key in [k for k in self.now.active if self.pane_ns - self.now.since_ns.get(k, self.pane_ns) > span_ns]:
+        for key in [k for k in self.now.active if self.pane_ns - (self.now.since_ns(k) or self.pane_ns) > span_ns]:
             self.memory.clear_series(key)
             self.now = self.now.without(key)
 
     def _levels(self) -> list[SeriesScore]:
-        verdicts = judge_levels(
-            self.measures.levels, self.memory.levels, self.width, self.past.levels, self.past.active, self.config
-        )
+        keys = sorted(self.measures.levels, key=SeriesKey.packed)
+        past = self._past_of(self.memory.levels, keys, np.nan)
+        verdicts = judge_levels(self.measures.levels, past, self.past.levels, self.past.active, self.config)
         scores = []
         for one in verdicts:
             self.now.levels[one.key.packed()] = one.sums
+            sums = [total for track in one.sums for total in track]
             scores.append(
-                self._score(
-                    one.key, one.value_ms, one.median_ms, one.scale_ms, one.score, "ms", one.requests, one.evidence
-                )
+                self._score(one.key, one.value_ms, one.median_ms, one.scale_ms, one.score, "ms", one.requests, sums)
             )
         return scores
 
@@ -139,9 +160,7 @@ class _Judgement:
         keys = sorted(self.measures.ratios, key=SeriesKey.packed)
         if not keys or self.width < self.config.min_panes:
             return []
-        nothing = np.zeros((2, 1))
-        rows = [self.memory.ratios.get(key.packed(), nothing)[:, : self.width] for key in keys]
-        past = np.stack([row.sum(axis=1) for row in rows])
+        past = self._past_of(self.memory.ratios, keys, 0.0).sum(axis=2)
         weight = past[:, 1] + self.config.ratio_prior_trials
         mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
         normal = mean + np.sqrt(mean * (1 - mean) / weight)
@@ -156,13 +175,13 @@ class _Judgement:
         for row, key in enumerate(keys):
             self.now.ratios[key.packed()] = tuple(after[row].tolist())
             if trials[row]:
-                scores.append(self._ratio_score(key, ratios[row], float(mean[row]), float(after[row].max())))
+                scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist()))
         return scores
 
-    def _ratio_score(self, key: SeriesKey, ratio: Ratio, mean: float, total: float) -> SeriesScore:
+    def _ratio_score(self, key: SeriesKey, ratio: Ratio, mean: float, sums: list[float]) -> SeriesScore:
         scale = max(float(np.sqrt(mean * (1 - mean) / ratio.trials)), 0.01)
         value = ratio.hits / ratio.trials
-        return self._score(key, value, mean, scale, (value - mean) / scale, "ratio", ratio.trials, total)
+        return self._score(key, value, mean, scale, (value - mean) / scale, "ratio", ratio.trials, sums)
 
     def _traffic(self) -> SeriesScore | None:
         counts = self.memory.requests[: self.width]
@@ -175,28 +194,33 @@ class _Judgement:
         self.now.drop, score = evidence.gather_drop(self.past.drop, requests, normal, spread, self.config)
         scale = max(spread, float(np.sqrt(normal)), 1.0) / self.health.pane_s
         rate, usual = requests / self.health.pane_s, normal / self.health.pane_s
-        return self._score(_RATE, rate, usual, scale, score, "per_s", requests, self.now.drop)
+        return self._score(_RATE, rate, usual, scale, score, "per_s", requests, [self.now.drop])
 
     def _score(
         self, key: SeriesKey, value: float, median: float, scale: float, score: float, unit: Unit, requests: int,
-        total: float,
+        sums: list[float],
     ) -> SeriesScore:  # fmt: skip
         packed = key.packed()
-        self._follow(packed, total)
+        self._follow(packed, sums)
         return SeriesScore.model_construct(
             kind=key.kind, operation=key.operation, edge_client=key.client, value=round(value, 6),
             median=round(median, 6), scale=round(scale, 6), score=round(score, 3), unit=unit, requests=requests,
-            evidence=round(total / self.config.alarm, 4), deviating=packed in self.now.active,
-            since_ns=self.now.since_ns.get(packed),
+            evidence=round(max(sums) / self.config.alarm, 4), deviating=packed in self.now.active,
+            since_ns=self.now.since_ns(packed),
         )  # fmt: skip
 
-    def _follow(self, packed: str, total: float) -> None:
-        """Start, keep or end the episode of a series (hysteresis)."""
+    def _follow(self, packed: str, sums: list[float]) -> None:
+        """Start, keep or end the episode of a series (hysteresis). It began where its largest sum left zero."""
+        total = self.now.totals[packed] = max(sums)
         if total <= 0.0:
-            self.now.since_ns.pop(packed, None)
+            self.now.starts_ns.pop(packed, None)
             self.now.heard_ns.pop(packed, None)
         else:
-            self.now.since_ns.setdefault(packed, self.pane_ns)
+            before = self.past.starts_ns.get(packed, [0] * len(sums))
+            starts = [(start or self.pane_ns) if s > 0 else 0 for s, start in zip(sums, before, strict=True)]
+            lead = starts[sums.index(total)]
+            self.now.starts_ns[packed] = starts
+            self.now.leads_ns[packed] = lead
             self.now.heard_ns[packed] = self.pane_ns
         if total >= self.config.alarm:
             self.now.active.add(packed)

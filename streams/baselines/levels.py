@@ -45,19 +45,16 @@ class LevelVerdict:
 
 
 def judge_levels(
-    levels: Mapping[SeriesKey, Level], history: Mapping[str, Floats], width: int,
-    before: Mapping[str, list[list[float]]], active: set[str], config: BaselineConfig,
+    levels: Mapping[SeriesKey, Level], past: Floats, before: Mapping[str, list[list[float]]], active: set[str],
+    config: BaselineConfig,
 ) -> list[LevelVerdict]:  # fmt: skip
-    """Judge the latencies of a pane. `history` holds 2 x panes by packed key, of which the first `width` count.
+    """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the sorted keys.
 
     Series with too little past are left out. Pools follow the series they are made of.
     """
     keys = sorted(levels, key=SeriesKey.packed)
-    if not keys or width == 0:
+    if not keys or past.shape[2] == 0:
         return []
-    nothing = np.full((2, width), np.nan)
-    rows = [history.get(key.packed()) for key in keys]
-    past = np.stack([nothing if row is None else row[:, :width] for row in rows])
     medians, deviations, panes = _median_mad(past)
     known = (panes[:, 0] >= config.min_panes) & (panes[:, 1] >= config.min_panes)
     if not known.any():

@@ -18,7 +18,7 @@ from streams.baselines.config import BaselineConfig
 from streams.baselines.measures import SeriesKey
 
 Floats = NDArray[np.float64]
-_VERSION = 1
+_VERSION = 2
 RATE_KEY = SeriesKey(SeriesKind.REQUEST_RATE).packed()
 
 
@@ -31,23 +31,49 @@ class Snapshot:
     levels: dict[str, list[list[float]]] = field(default_factory=dict)
     ratios: dict[str, tuple[float, ...]] = field(default_factory=dict)
     drop: float = 0.0
-    since_ns: dict[str, int] = field(default_factory=dict)
-    active: set[str] = field(default_factory=set)
+    starts_ns: dict[str, list[int]] = field(default_factory=dict)
+    """The pane in which each sum of a series left zero; 0 where it is zero."""
+    leads_ns: dict[str, int] = field(default_factory=dict)
+    """The start of the largest sum."""
     heard_ns: dict[str, int] = field(default_factory=dict)
     """Last pane that measured the series, of series with evidence."""
+    active: set[str] = field(default_factory=set)
+    totals: dict[str, float] = field(default_factory=dict)
+    """The largest sum of each series judged in this pane; not kept."""
+
+    def since_ns(self, key: str) -> int | None:
+        """Return when the episode of a series began; None when there is none."""
+        return self.leads_ns.get(key) if key in self.starts_ns else None
+
+    def copied(self, pane_ns: int, revision: int) -> Snapshot:
+        """Return a copy to go on with in another pane."""
+        return Snapshot(
+            pane_ns, revision, dict(self.levels), dict(self.ratios), self.drop, dict(self.starts_ns),
+            dict(self.leads_ns), dict(self.heard_ns), set(self.active),
+        )  # fmt: skip
 
     def without(self, key: str) -> Snapshot:
         """Return the snapshot without what it says of one series."""
-        return Snapshot(
-            self.pane_ns,
-            self.revision,
-            {k: v for k, v in self.levels.items() if k != key},
-            {k: v for k, v in self.ratios.items() if k != key},
-            0.0 if key == RATE_KEY else self.drop,
-            {k: v for k, v in self.since_ns.items() if k != key},
-            self.active - {key},
-            {k: v for k, v in self.heard_ns.items() if k != key},
-        )
+        rest = self.copied(self.pane_ns, self.revision)
+        for table in (rest.levels, rest.ratios, rest.starts_ns, rest.leads_ns, rest.heard_ns):
+            table.pop(key, None)
+        rest.active.discard(key)
+        rest.drop = 0.0 if key == RATE_KEY else self.drop
+        return rest
+
+    def packed(self) -> list[Any]:
+        """As kept in the state: sums that are zero are not written."""
+        return [
+            self.pane_ns, self.revision, {k: v for k, v in self.levels.items() if k in self.starts_ns},
+            {k: v for k, v in self.ratios.items() if k in self.starts_ns}, self.drop, self.starts_ns,
+            {k: v for k, v in self.leads_ns.items() if k in self.starts_ns}, self.heard_ns, sorted(self.active),
+        ]  # fmt: skip
+
+    @staticmethod
+    def unpacked(body: list[Any]) -> Snapshot:
+        """Read `packed` back."""
+        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active = body
+        return Snapshot(pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active))
 
 
 @dataclass(slots=True)
@@ -73,10 +99,7 @@ class BaselineState:
             "n": _packed(self.requests),
             "l": {key: _packed(rows) for key, rows in self.levels.items()},
             "r": {key: _packed(rows) for key, rows in self.ratios.items()},
-            "s": [
-                [s.pane_ns, s.revision, s.levels, s.ratios, s.drop, s.since_ns, sorted(s.active), s.heard_ns]
-                for s in self.snapshots
-            ],
+            "s": [snapshot.packed() for snapshot in self.snapshots],
         }
         return bytes(msgpack.packb(body))
 
@@ -94,13 +117,7 @@ class BaselineState:
             requests=_unpacked(body["n"]),
             levels={key: _unpacked(rows).reshape(2, width) for key, rows in body["l"].items()},
             ratios={key: _unpacked(rows).reshape(2, width) for key, rows in body["r"].items()},
-            snapshots=[
-                Snapshot(
-                    s[0], s[1], dict(s[2]), {k: tuple(v) for k, v in s[3].items()},
-                    s[4], dict(s[5]), set(s[6]), dict(s[7]),
-                )
-                for s in body["s"]
-            ],
+            snapshots=[Snapshot.unpacked(one) for one in body["s"]],
             talkative=bool(body["t"]),
         )  # fmt: skip
 
@@ -121,6 +138,20 @@ class BaselineState:
         """Forget what was normal for one series."""
         self.levels.pop(key, None)
         self.ratios.pop(key, None)
+
+    def blank(self, key: str, first: int) -> None:
+        """Forget the columns of one series, or of the series of a pool, from `first` on."""
+        kind, client, operation = key.split("\x1f")
+        pool = kind + "\x1f"
+        names = [
+            name for name in self.levels if name == key or (not client and not operation and name.startswith(pool))
+        ]
+        for name in names:
+            self.levels[name][:, first:] = np.nan
+        if key in self.ratios:
+            self.ratios[key][:, first:] = 0.0
+        if key == RATE_KEY:
+            self.requests[first:] = np.nan
 
     def learn(
         self, pane_ns: int, requests: float, levels: dict[SeriesKey, tuple[float, float]],

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 
 from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations
 from streams.hypotheses.picture import Pane
+from streams.incidents.config import IncidentConfig
+from streams.incidents.triggers import is_stop, stoppable_in
 
 _RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS)
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
+_STOPS = IncidentConfig()
 
 SeriesName = tuple[SeriesKind, str | None]
 """Kind, and the client of an edge."""
@@ -87,14 +90,14 @@ class ServiceFindings:
         starts = [f.since_ns for f in self.series.values() if f.kind in set(kinds) and f.since_ns is not None]
         return min(starts, default=None)
 
-    def see(self, one: ServiceDeviations) -> None:
-        """Take one pane of the service."""
+    def see(self, one: ServiceDeviations, stoppable: bool) -> None:
+        """Take one pane of the service. `stoppable`: silence would mean something in this pane."""
         self.requests += one.requests
         self.errors += one.errors
         for edge in one.edges_in:
             self._see_edge(edge)
         for score in one.series:
-            self._see_series(score)
+            self._see_series(score, one.pane_start_ns, stoppable)
         if one.exemplars.slow or one.exemplars.failing:
             self.exemplars = one.exemplars
 
@@ -106,11 +109,11 @@ class ServiceFindings:
         counts[0] += edge.requests
         counts[1] += edge.errors
 
-    def _see_series(self, score: SeriesScore) -> None:
+    def _see_series(self, score: SeriesScore, pane_start_ns: int, stoppable: bool) -> None:
         if score.kind is SeriesKind.REQUEST_RATE:
             self._rates += 1
             self.surge += (score.score - self.surge) / self._rates
-            if score.deviating and score.value == 0:
+            if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score
         elif score.operation is None:
             name = (score.kind, score.edge_client)
@@ -121,6 +124,8 @@ def findings_of(panes: Iterable[tuple[int, Pane]]) -> dict[str, ServiceFindings]
     """Return the findings of every service seen in these panes."""
     found: dict[str, ServiceFindings] = {}
     for _, pane in panes:
+        entries = {name for name, finding in found.items() if finding.is_entry}
+        stoppable = stoppable_in(pane, entries)
         for service, one in pane.items():
-            found.setdefault(service, ServiceFindings(service, one.node_kind)).see(one)
+            found.setdefault(service, ServiceFindings(service, one.node_kind)).see(one, service in stoppable)
     return found

@@ -24,6 +24,8 @@ class IncidentConfig:
     """A stop of traffic is believed when at least this many expected requests are missing ..."""
     stop_s: float = 40.0
     """... over at least this long."""
+    stop_rate_per_s: float = 0.5
+    """Services that are called less often fall silent by chance."""
     update_panes: int = 6
     """An open incident reports its state at least every so many panes."""
     max_open: int = 50

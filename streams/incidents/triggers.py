@@ -55,7 +55,7 @@ class Alarm:
 def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig) -> dict[str, Alarm]:
     """Return the alarms of one pane by service."""
     failing = {service for service, one in pane.items() if any(s.deviating and s.kind in _FAILURES for s in one.series)}
-    stoppable = _stoppable(pane, graph)
+    stoppable = stoppable_in(pane, set(graph.entries))
     alarms = {}
     for service, one in sorted(pane.items()):
         alarm = Alarm(one)
@@ -92,7 +92,7 @@ def _is_own(series: SeriesScore, one: ServiceDeviations, failing: set[str], grap
 
 def is_stop(series: SeriesScore, pane_start_ns: int, config: IncidentConfig) -> bool:
     """Tell whether a rate that deviates means that traffic has stopped: none now, and enough of it missing."""
-    if series.value > 0 or series.since_ns is None:
+    if series.value > 0 or series.since_ns is None or series.median < config.stop_rate_per_s:
         return False
     missing_s = (pane_start_ns - series.since_ns) / 1e9 + config.pane_s
     return missing_s >= config.stop_s and series.median * missing_s >= config.stop_missing_requests
@@ -103,14 +103,14 @@ def is_silent(pane: Mapping[str, ServiceDeviations]) -> bool:
     return not any(one.requests for one in pane.values())
 
 
-def _stoppable(pane: Mapping[str, ServiceDeviations], graph: LiveGraph) -> set[str]:
+def stoppable_in(pane: Mapping[str, ServiceDeviations], entries: set[str]) -> set[str]:
     """Return the services whose silence in this pane would mean something.
 
     While the others work, that is any of them. When everything is silent it is the door: where the users come in. A
     recording (driven clock) has holes, so there silence of everything means nothing; nor does a half-filled pane.
     """
     if is_silent(pane):
-        return set() if any(one.driven for one in pane.values()) else {s for s in graph.entries if s in pane}
+        return set() if any(one.driven for one in pane.values()) else entries & set(pane)
     rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE]
     live = [min(s.value / s.median, 1.0) for s in rates if s.median > 0]
     return set(pane) if live and sum(live) / len(live) >= _WORKING else set()
