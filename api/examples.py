@@ -193,6 +193,7 @@ _SUMMARY: Final = ServiceSummary(
     window_s=60,
     window=_WINDOW,
     slow_traces=[TRACE_ID],
+    baseline="reliable",
 )
 SERVICE_LIST: Final = ServiceList(as_of_ns=ONSET_NS + 12 * S, items=[_SUMMARY])
 SERVICE: Final = ServiceDetail(
@@ -263,7 +264,7 @@ TRACE: Final = TraceView.of(
             TraceSpan(
                 trace_id=TRACE_ID,
                 span_id="b7ad6b7169203331",
-                parent_span_id=None,
+                parent_span_id="00f067aa0ba902b7",
                 service="checkout",
                 name="POST /checkout",
                 kind="server",

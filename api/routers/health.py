@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import REGISTRY
 from pydantic import BaseModel
@@ -75,7 +75,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
     response_description="All metrics of this process, in the Prometheus or OpenMetrics text format.",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}}},
 )
-async def metrics(accept: str = Header("", include_in_schema=False)) -> Response:
+async def metrics(request: Request) -> Response:
     """Return the metrics of the API, and of the worker when it runs in the same process."""
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(REGISTRY), media_type=content_type)

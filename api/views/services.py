@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final, get_args
 
 from pydantic import BaseModel, Field
 
 from api.parameters import rfc3339
 from api.views.deploys import DeployView
 from schemas.events import (
+    Badge,
     EdgeHealth,
     Exemplars,
     IncidentState,
@@ -20,6 +22,8 @@ from schemas.events import (
 )
 from schemas.queries import HealthPoint, MapEdge, ServiceSummary
 from sinks.postgres.incidents import Incident
+
+BADGES: Final[dict[str, Badge]] = {badge: badge for badge in get_args(Badge)}
 
 
 class ServiceList(BaseModel):
@@ -105,8 +109,8 @@ class ServiceMap(BaseModel):
         return cls(at_ns=at_ns, at=rfc3339(at_ns), nodes=[nodes[name] for name in sorted(nodes)], edges=list(edges))
 
 
-def summary_of(health: ServiceHealth) -> ServiceSummary:
-    """Return what a list tells of a current picture."""
+def summary_of(health: ServiceHealth, badge: str | None = None) -> ServiceSummary:
+    """Return what a list tells of a current picture; a badge that is none of ours is not told."""
     return ServiceSummary(
         service=health.service,
         node_kind=health.node_kind,
@@ -115,6 +119,7 @@ def summary_of(health: ServiceHealth) -> ServiceSummary:
         window=health.window,
         failing_traces=health.exemplars.failing,
         slow_traces=health.exemplars.slow,
+        baseline=BADGES.get(badge or ""),
     )
 
 
