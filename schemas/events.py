@@ -129,6 +129,10 @@ class ServiceHealth(Event):
 # -- deviations --------------------------------------------------------------------------------------------
 
 
+Badge = Literal["learning", "reliable", "quiet"]
+"""How far the baseline of a service is; ``quiet``: it has no traffic to be judged by."""
+
+
 class SeriesKind(StrEnum):
     """What a series measures."""
 
@@ -188,7 +192,7 @@ class ServiceDeviations(Event):
     pane_start_ns: int
     revision: int
     driven: bool = Field(False, description="As in ServiceHealth.")
-    state: Literal["learning", "reliable", "quiet"]
+    state: Badge
     requests: int
     errors: int
     p95_ms: float | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from schemas.events import ConnectionType, EdgeStats, NodeKind, RedStats
+from schemas.events import Badge, ConnectionType, EdgeStats, NodeKind, RedStats
 
 
 class Answer(BaseModel):
@@ -27,6 +27,9 @@ class ServiceSummary(Answer):
     window: RedStats
     failing_traces: list[str] = []
     slow_traces: list[str] = []
+    baseline: Badge | None = Field(
+        None, description="How far its baseline is now: whether a quiet board could be loud. Not told of the past."
+    )
 
 
 class HealthPoint(Answer):

@@ -85,7 +85,9 @@ async def test_the_current_picture_has_operations_and_callers(acme: Caller, othe
     names = ["checkout", "queue/orders éß", "a/health"]
     for name in names:
         await redis.set_health(acme.stores.redis, pane(acme, name))
-    assert [item["service"] for item in (await acme.get("/services")).json()["items"]] == sorted(names)
+    await redis.set_badges(acme.stores.redis, acme.tenant, {"checkout": "learning", "a/health": "of a later version"})
+    listed = {item["service"]: item["baseline"] for item in (await acme.get("/services")).json()["items"]}
+    assert listed == {"checkout": "learning", "queue/orders éß": None, "a/health": None}
     for name in names[:2]:
         detail = (await acme.get(f"/services/{name}")).json()
         assert (detail["service"], detail["edges_in"][0]["client"]) == (name, "web")
