@@ -107,7 +107,7 @@ async def _insert(connection: Connection, alert: Alert) -> bool:
 _CLAIM = """
 WITH due AS (
     SELECT tenant, alert_id, receiver FROM alert_deliveries
-    WHERE status = 'pending' AND next_attempt_ns <= $1 AND attempts < $5
+    WHERE status = 'pending' AND next_attempt_ns <= $1
     ORDER BY next_attempt_ns LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
@@ -141,9 +141,7 @@ async def claim(
     with translated("claiming deliveries"):
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(_BURY, wall_ns, retries.attempts)
-            rows = await connection.fetch(
-                _CLAIM, wall_ns, limit, lease, wall_ns + round(lease_s * 1e9), retries.attempts
-            )
+            rows = await connection.fetch(_CLAIM, wall_ns, limit, lease, wall_ns + round(lease_s * 1e9))
     return [Claim(Alert.model_validate_json(row["document"]), row["receiver"], row["attempts"], lease) for row in rows]
 
 

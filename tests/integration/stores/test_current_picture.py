@@ -34,7 +34,7 @@ def away(settings: Settings) -> Client:
 async def test_the_newest_pane_is_the_picture_in_any_order(client: Client) -> None:
     """Pane, then version, then revision decide; instants one nanosecond apart are told apart."""
     panes = [
-        health(pane_start_ns=ONSET_NS, version=9, revision=5),
+        health(pane_start_ns=ONSET_NS, version=99, revision=5),
         health(pane_start_ns=ONSET_NS + 1, version=1, revision=7),
         health(pane_start_ns=ONSET_NS + 1, version=10, revision=0),
         health(pane_start_ns=ONSET_NS + 1, version=10, revision=2),
@@ -70,6 +70,7 @@ async def test_a_service_that_nobody_reports_on_leaves(client: Client) -> None:
     """What has expired is not shown and not remembered, and may come back, also with an older pane."""
     await current.set_health(client, health("stays"))
     await current.set_health(client, health("goes"), ttl_s=1)
+    assert await client.pttl("is:{acme}:services") > 60_000, "the index lives as long as the longest of them"
     await client.pexpire("is:{acme}:picture:goes", 0)
     assert [found.service for found in await current.picture(client, "acme")] == ["stays"]
     assert await client.scard("is:{acme}:services") == 1
@@ -101,6 +102,7 @@ async def test_a_bucket_gives_its_capacity_and_then_its_rate(client: Client) -> 
     assert not (await take(WALL_S + 0.5)).allowed
     assert not (await take(WALL_S - 3600)).allowed, "a clock that goes back gives nothing"
     assert (await take(WALL_S + 1.0)).allowed, "and takes nothing"
+    assert not (await take(WALL_S + 1.0)).allowed
     assert not (await take(WALL_S + 100, cost=6)).allowed, "more than the capacity is never there"
     assert (await take(WALL_S + 100, cost=5)).allowed
 
