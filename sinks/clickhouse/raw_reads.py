@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.queries import LogLine, SpanEvent, SpanLink, StoredCount, Trace, TraceSpan
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.values import open_attributes, open_value
+from sinks.clickhouse.values import open_attributes, open_body
 
 MAX_SPANS = 10_000
 MAX_LOGS = 5_000
@@ -119,7 +119,7 @@ def _log_line(row: dict[str, Any]) -> LogLine:
         service=row["service"],
         severity=row["severity"],
         severity_text=row["severity_text"],
-        body=open_value(row["body"], row["body_type"]),
+        body=open_body(row["body"], row["body_type"]),
         event_name=row["event_name"],
         trace_id=None if row["trace_id_hex"] == NO_TRACE else row["trace_id_hex"],
         span_id=None if row["span_id_hex"] == NO_SPAN else row["span_id_hex"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping
 
@@ -28,7 +29,26 @@ def open_value(text: str, kind: str) -> AttributeValue:
         return text
 
 
-def _opened(text: str, kind: str) -> AttributeValue:
+def open_body(text: str, kind: str) -> AttributeValue:
+    """Return a log body as a JSON value: its arrays and maps are JSON already, two levels deep."""
+    if kind not in ("array", "map"):
+        return open_value(text, kind)
+    try:
+        body: AttributeValue = json.loads(text, object_hook=_unfolded)
+    except (ValueError, RecursionError, DecodeError):
+        return text
+    return body
+
+
+def _unfolded(found: dict[str, AttributeValue]) -> AttributeValue:
+    """Return what a mark of the third level stands for, or the map itself."""
+    for mark, kind in (("@array", "array"), ("@map", "map")):
+        if found.keys() == {mark} and isinstance(found[mark], str):
+            return _opened(str(found[mark]), kind, depth=2)
+    return found
+
+
+def _opened(text: str, kind: str, depth: int = 0) -> AttributeValue:
     match kind:
         case "int":
             return int(text)
@@ -37,10 +57,10 @@ def _opened(text: str, kind: str) -> AttributeValue:
         case "bool":
             return text == "true"
         case "array":
-            return [_plain(value, 1) for value in ArrayValue.FromString(base64.b64decode(text)).values]
+            return [_plain(value, depth + 1) for value in ArrayValue.FromString(base64.b64decode(text)).values]
         case "map":
             pairs = KeyValueList.FromString(base64.b64decode(text)).values
-            return {pair.key: _plain(pair.value, 1) for pair in pairs}
+            return {pair.key: _plain(pair.value, depth + 1) for pair in pairs}
         case "empty":
             return None
     return text

@@ -4,7 +4,8 @@
 -- let types = Map(LowCardinality(String), Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7))
 -- let value = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Nullable(String), kvlist_value Nullable(String), bytes_value Nullable(String))
 -- let key_values = Array(Tuple(key String, value ${value}))
--- let body = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Nullable(String), kvlist_value Nullable(String), bytes_value Nullable(String))
+-- let inner = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Tuple(values Array(${value})), kvlist_value Tuple(values ${key_values}), bytes_value Nullable(String))
+-- let body = Tuple(string_value Nullable(String), bool_value Nullable(Bool), int_value Nullable(Int64), double_value Nullable(Float64), array_value Tuple(values Array(${inner})), kvlist_value Tuple(values Array(Tuple(key String, value ${inner}))), bytes_value Nullable(String))
 -- let record = Tuple(time_unix_nano UInt64, severity_number Int32, severity_text String, body ${body}, attributes ${key_values}, dropped_attributes_count UInt32, flags UInt32, trace_id String, span_id String, observed_time_unix_nano UInt64, event_name String)
 -- let scope = Tuple(scope Tuple(name String, version String, attributes ${key_values}), schema_url String, log_records Array(${record}))
 
@@ -18,7 +19,7 @@ CREATE TABLE logs
     severity_number Int32 CODEC(T64, ZSTD(1)) COMMENT 'as sent, also when unknown',
     severity String ALIAS multiIf(severity_number BETWEEN 1 AND 4, 'trace', severity_number BETWEEN 5 AND 8, 'debug', severity_number BETWEEN 9 AND 12, 'info', severity_number BETWEEN 13 AND 16, 'warn', severity_number BETWEEN 17 AND 20, 'error', severity_number BETWEEN 21 AND 24, 'fatal', 'unspecified'),
     severity_text LowCardinality(String),
-    body String CODEC(ZSTD(1)) COMMENT 'as text: see 0001_otlp_functions.sql',
+    body String CODEC(ZSTD(1)) COMMENT 'text of any type; arrays and maps are JSON',
     body_type Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7),
     event_name LowCardinality(String),
     unix_nano UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'as sent',
@@ -53,6 +54,34 @@ PARTITION BY toDate(time)
 ORDER BY (tenant, service, time)
 TTL stored_at + INTERVAL 14 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+
+-- JSON of a scalar; of anything else NULL.
+CREATE OR REPLACE FUNCTION incidentscope_scalar_json AS (any) ->
+    multiIf(
+        isNotNull((any).string_value), toJSONString((any).string_value),
+        isNotNull((any).int_value), toString((any).int_value),
+        isNotNull((any).double_value), if(isFinite((any).double_value), toString((any).double_value), concat('"', toString((any).double_value), '"')),
+        isNotNull((any).bool_value), if(assumeNotNull((any).bool_value), 'true', 'false'),
+        isNotNull((any).bytes_value), concat('"', base64Encode((any).bytes_value), '"'),
+        NULL);
+
+-- JSON of a value whose arrays and lists are bytes: those stay protobuf, in base64 (sinks.clickhouse.values opens them).
+CREATE OR REPLACE FUNCTION incidentscope_leaf_json AS (any) ->
+    assumeNotNull(coalesce(
+        incidentscope_scalar_json(any),
+        concat('{"@array":"', base64Encode((any).array_value), '"}'),
+        concat('{"@map":"', base64Encode((any).kvlist_value), '"}'),
+        'null'));
+
+CREATE OR REPLACE FUNCTION incidentscope_inner_json AS (any) ->
+    assumeNotNull(coalesce(
+        incidentscope_scalar_json(any),
+        multiIf(
+            notEmpty(((any).array_value).values),
+            concat('[', arrayStringConcat(arrayMap((leaf) -> incidentscope_leaf_json(leaf), ((any).array_value).values), ','), ']'),
+            notEmpty(((any).kvlist_value).values),
+            concat('{', arrayStringConcat(arrayMap((pair) -> concat(toJSONString((pair).key), ':', incidentscope_leaf_json((pair).value)), ((any).kvlist_value).values), ','), '}'),
+            'null')));
 
 CREATE TABLE landing_logs
 (
@@ -143,8 +172,26 @@ SELECT
     toFixedString(if(length((record).span_id) = 8, (record).span_id, ''), 8) AS span_id,
     (record).severity_number AS severity_number,
     (record).severity_text AS severity_text,
-    incidentscope_text((record).body) AS body,
-    incidentscope_type((record).body) AS body_type,
+    multiIf(
+        isNotNull(((record).body).string_value), assumeNotNull(((record).body).string_value),
+        isNotNull(((record).body).int_value), toString(assumeNotNull(((record).body).int_value)),
+        isNotNull(((record).body).double_value), toString(assumeNotNull(((record).body).double_value)),
+        isNotNull(((record).body).bool_value), if(assumeNotNull(((record).body).bool_value), 'true', 'false'),
+        isNotNull(((record).body).bytes_value), base64Encode(assumeNotNull(((record).body).bytes_value)),
+        notEmpty((((record).body).array_value).values),
+        concat('[', arrayStringConcat(arrayMap((inner) -> incidentscope_inner_json(inner), (((record).body).array_value).values), ','), ']'),
+        notEmpty((((record).body).kvlist_value).values),
+        concat('{', arrayStringConcat(arrayMap((pair) -> concat(toJSONString((pair).key), ':', incidentscope_inner_json((pair).value)), (((record).body).kvlist_value).values), ','), '}'),
+        '') AS body,
+    CAST(multiIf(
+        isNotNull(((record).body).string_value), 1,
+        isNotNull(((record).body).bool_value), 2,
+        isNotNull(((record).body).int_value), 3,
+        isNotNull(((record).body).double_value), 4,
+        notEmpty((((record).body).array_value).values), 5,
+        notEmpty((((record).body).kvlist_value).values), 6,
+        isNotNull(((record).body).bytes_value), 7,
+        0), 'Enum8(\'empty\' = 0, \'string\' = 1, \'bool\' = 2, \'int\' = 3, \'double\' = 4, \'array\' = 5, \'map\' = 6, \'bytes\' = 7)') AS body_type,
     (record).event_name AS event_name,
     (record).time_unix_nano AS unix_nano,
     (record).observed_time_unix_nano AS observed_unix_nano,
