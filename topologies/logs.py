@@ -26,6 +26,7 @@ def configure(level: str, *, to: Path | None = None) -> None:
     """Set logging up for this process: ``level`` debug to error, to standard error or to the end of a file."""
     stream: TextIO = sys.stderr if to is None else to.open("a", encoding="utf-8")
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_is_worth_a_line)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,6 +55,11 @@ def configure(level: str, *, to: Path | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out that each of Faust's services starts and stops, which it tells in the name of our modules."""
+    return record.levelno != logging.INFO or not str(record.msg).startswith("[^")
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

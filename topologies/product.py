@@ -26,6 +26,7 @@ from deploy.embedded import EmbeddedStack
 from schemas.errors import SetupError
 from schemas.settings import Settings
 from sinks.api_keys import tenants_by_key
+from sinks.stores import Stores, open_stores
 from topologies.preparing import prepare
 
 API = "api.app:create_app"
@@ -53,11 +54,11 @@ async def running_product(settings: Settings) -> AsyncIterator[Product]:
     from topologies.worker import run_worker
 
     with listening_socket(settings) as listener:
-        async with EmbeddedStack(settings) as filled:
+        async with EmbeddedStack(settings) as filled, open_stores(filled) as stores:
             await prepare(filled)
             stop = asyncio.Event()
-            server = api_server(filled)
-            worker = asyncio.create_task(run_worker(filled, stop=stop), name="worker")
+            server = api_server(filled, stores)
+            worker = asyncio.create_task(run_worker(filled, stores=stores, stop=stop), name="worker")
             api = asyncio.create_task(server.serve(sockets=[listener]), name="api")
             try:
                 await _until_started(server, api)
@@ -141,9 +142,9 @@ class Server(uvicorn.Server):
         yield
 
 
-def api_server(settings: Settings) -> Server:
+def api_server(settings: Settings, stores: Stores | None = None) -> Server:
     """Return a server for the API, found by its import string because the topologies never import it."""
-    application = pkgutil.resolve_name(API)(settings)
+    application = pkgutil.resolve_name(API)(settings, stores)
     options = uvicorn.Config(application, log_config=None, access_log=False, timeout_graceful_shutdown=5)
     return Server(options)
 
