@@ -1,0 +1,183 @@
+"""The operators chained in one process, without Kafka: records in, incidents and rankings out.
+
+::
+
+    traces ─▶ PaneFold ──────────────────────┐
+       └────▶ StubFold ─▶ EdgeFold ──────────┼─▶ HealthFold ─▶ BaselineFold, BurnRateFold ─▶ IncidentFold ─▶ rank
+    logs ───▶ PaneFold ──────────────────────┘
+
+One partition of everything, one tenant on a driven clock (arrival times are given). Used to evaluate recordings; the
+same operators in the same order as the topologies, so the outcome is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from schemas.errors import BadPayload
+from schemas.events import Deploy, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations, ServiceHealth
+from schemas.settings import Settings
+from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
+from streams.baselines import BaselineConfig, BaselineFold
+from streams.edges import EdgeFold
+from streams.health import HealthFold
+from streams.hypotheses import TenantPicture, rank
+from streams.incidents import IncidentConfig, IncidentFold
+from streams.otlp import Signal, decode_logs, decode_spans, open_payload
+from streams.panes import PaneFold
+from streams.partials import ServicePartial
+from streams.progress import SourceClock
+from streams.slo import BurnRateFold, SloConfig
+from streams.stub_blocks import decode_stubs
+from streams.stubs import StubFold
+from streams.windows import WindowConfig
+
+_TRACES, _LOGS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS, STUBS, ROLLUPS))
+_OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
+EAGER_PANES, LATER_EVERY = 12, 6
+"""An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """What one pane brought, with the arrival clock that decided it."""
+
+    at_ns: int
+    health: list[ServiceHealth] = field(default_factory=list)
+    deviations: list[ServiceDeviations] = field(default_factory=list)
+    events: list[IncidentEvent] = field(default_factory=list)
+    rankings: list[HypothesisSet] = field(default_factory=list)
+
+
+class LocalPipeline:
+    """Feed records in the order of their arrival; what is decided comes out as time passes."""
+
+    def __init__(self, settings: Settings, tenant: str = "local", deploys: Iterable[Deploy] = ()) -> None:
+        self.tenant = tenant
+        self.unreadable = 0
+        """Records that could not be decoded."""
+        self._windows = WindowConfig.from_settings(settings)
+        self._panes = {_TRACES: PaneFold(_TRACES, self._windows), _LOGS: PaneFold(_LOGS, self._windows)}
+        self._clocks = {_TRACES: SourceClock(_TRACES), _LOGS: SourceClock(_LOGS)}
+        self._stubs = StubFold(_TRACES, 1, self._windows)
+        self._edges = EdgeFold(_STUBS, [_TRACES], self._windows)
+        self._health = HealthFold(_ROLLUPS, [_TRACES, _LOGS, _STUBS], self._windows)
+        self._judges = _Judges(settings, self._windows, tenant, list(deploys))
+        self._offsets = {_TRACES: 0, _LOGS: 0, _STUBS: 0, _ROLLUPS: 0}
+        self._next_due_ns = 0
+
+    def feed(self, topic: str, raw: bytes, arrival_ns: int) -> Iterator[Decided]:
+        """Take one raw record of `topic`; yield what its arrival time lets be decided before it."""
+        yield from self.advance(arrival_ns)
+        source = f"{topic}/0"
+        if source not in self._panes:
+            return
+        offset = self._offset(source)
+        try:
+            self._fold(source, raw, arrival_ns, offset)
+        except BadPayload:
+            self.unreadable += 1
+
+    def advance(self, arrival_ns: int) -> Iterator[Decided]:
+        """Let time pass to `arrival_ns` without a record (a tick)."""
+        if not self._next_due_ns:
+            self._next_due_ns = self._windows.pane_of(arrival_ns) + self._delay_ns()
+        while self._next_due_ns <= arrival_ns:
+            yield from self._decide(self._next_due_ns)
+            self._next_due_ns += self._windows.pane_ns
+
+    def _delay_ns(self) -> int:
+        """Return how long after the start of a pane it is decided."""
+        return self._windows.pane_ns + self._windows.settle_ns + self._windows.pair_wait_ns
+
+    def _fold(self, source: str, raw: bytes, arrival_ns: int, offset: int) -> None:
+        if source == _LOGS:
+            columns = decode_logs(open_payload(raw, Signal.LOGS))
+            self._panes[source].step_logs(self.tenant, columns, arrival_ns, offset, True)
+            return
+        spans = decode_spans(open_payload(raw, Signal.TRACES))
+        self._panes[source].step_spans(self.tenant, spans, arrival_ns, offset, True)
+        self._stubs.step(self.tenant, spans, arrival_ns, offset, True)
+
+    def _decide(self, clock_ns: int) -> Iterator[Decided]:
+        for clock in self._clocks.values():
+            clock.observe(clock_ns, self.tenant, clock_ns)
+        for source, fold in self._panes.items():
+            self._roll_up([*fold.close_until(self._clocks[source]), *fold.flush()])
+        for record in self._stubs.flush():
+            self._edges.step(decode_stubs(record.value), self._offset(_STUBS))
+        self._edges.step_progress(self._clocks[_TRACES].progress(), self._offset(_STUBS))
+        self._roll_up(self._edges.flush())
+        for progress in (*(clock.progress() for clock in self._clocks.values()), self._edges.progress()):
+            self._health.step_progress(progress, self._offset(_ROLLUPS))
+        yield from self._judges.step(self._health.publish(), clock_ns)
+
+    def _roll_up(self, partials: Iterable[ServicePartial]) -> None:
+        for partial in partials:
+            self._health.step_partial(partial, self._offset(_ROLLUPS))
+
+    def _offset(self, source: str) -> int:
+        self._offsets[source] += 1
+        return self._offsets[source]
+
+
+class _Judges:
+    """The second half: from pictures of services to incidents and rankings."""
+
+    def __init__(self, settings: Settings, windows: WindowConfig, tenant: str, deploys: list[Deploy]) -> None:
+        self._windows = windows
+        self._deploys = deploys
+        self._baselines = BaselineFold(BaselineConfig.from_settings(settings))
+        self._budgets = BurnRateFold(SloConfig.from_settings(settings))
+        self._states: dict[tuple[str, str], bytes] = {}
+        self._incidents = IncidentFold(tenant, IncidentConfig(pane_s=settings.pane_s))
+        self._picture = TenantPicture(tenant)
+        self._waiting: dict[int, list[ServiceDeviations]] = {}
+        self._open: dict[str, IncidentEvent] = {}
+
+    def step(self, pictures: list[ServiceHealth], clock_ns: int) -> Iterator[Decided]:
+        """Take what health has published up to this instant."""
+        decided = Decided(clock_ns, health=pictures)
+        for health in pictures:
+            decided.deviations += self._judge(health)
+        for one in decided.deviations:
+            self._picture.step(one)
+            if one.pane_start_ns > self._incidents.last_pane_ns:
+                self._waiting.setdefault(one.pane_start_ns, []).append(one)
+        for pane_ns in self._due(clock_ns):
+            events = self._incidents.step_pane(pane_ns, self._waiting.pop(pane_ns, []), clock_ns)
+            decided.events += events
+            decided.rankings += self._rank(events, pane_ns + self._windows.pane_ns)
+        yield decided
+
+    def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
+        found = []
+        for name, fold in (("baselines", self._baselines), ("slo", self._budgets)):
+            key = (name, health.service)
+            self._states[key], deviations = fold.step(self._states.get(key), health)
+            if deviations is not None:
+                found.append(deviations)
+        return found
+
+    def _due(self, clock_ns: int) -> Iterator[int]:
+        """Yield the panes that are complete by now, in order; empty ones too while an incident is open."""
+        while (pane_ns := self._next_pane()) is not None:
+            if self._windows.published_ns(pane_ns) + self._windows.pair_wait_ns > clock_ns:
+                return
+            yield pane_ns
+
+    def _next_pane(self) -> int | None:
+        if self._incidents.open and self._incidents.last_pane_ns >= 0:
+            return self._incidents.last_pane_ns + self._windows.pane_ns
+        return min(self._waiting, default=None)
+
+    def _rank(self, events: list[IncidentEvent], as_of_ns: int) -> Iterator[HypothesisSet]:
+        fresh = {event.incident_id for event in events}
+        self._open |= {event.incident_id: event for event in events}
+        for incident_id, event in list(self._open.items()):
+            version = max(0, (as_of_ns - event.onset_ns) // self._windows.pane_ns)
+            if incident_id in fresh or version <= EAGER_PANES or version % LATER_EVERY == 0:
+                yield rank(self._picture, event, self._deploys, as_of_ns, version)
+            if event.state in _OVER:
+                del self._open[incident_id]

@@ -1,0 +1,149 @@
+"""How well recorded faults were found and named (docs/recordings.md has the definitions).
+
+A fault is *hit* by an incident opened in (start, start + 270 s]. An incident opened outside [start - 5 s, start +
+400 s] of every fault, and outside the ranges that do not count, is a *false alarm*. AC@k: the service at fault is among the
+first k hypotheses that the hitting incident had 300 s after the start; Avg@5 is the mean of AC@1 to AC@5. A fault that
+nothing hits is a miss there, too. "Opened" is the instant of the decision, not that of the pane it is about.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+HIT_S = 270.0
+BEFORE_S = 5.0
+AFTER_S = 400.0
+RANKED_S = 300.0
+_DEEPEST = 5
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that was injected; Unix seconds."""
+
+    fault_id: str
+    start_s: float
+    service: str
+    kind: str = ""
+    start_uncertainty_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An incident as scoring sees it: when it was opened, and the services named at which time, best first."""
+
+    incident_id: str
+    at_s: float
+    title: str
+    rankings: tuple[tuple[float, tuple[str, ...]], ...] = ()
+
+    def named_by(self, at_s: float) -> tuple[str, ...]:
+        """Return the services of the last ranking made by then."""
+        made = [(when, services) for when, services in self.rankings if when <= at_s]
+        return max(made, key=lambda pair: pair[0])[1] if made else ()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultScore:
+    """What became of one fault. ``rank`` is 0 when the service at fault was not named."""
+
+    fault: Fault
+    incident: Opened | None
+    delay_s: float | None = None
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingScore:
+    """All of one recording, or of several added up."""
+
+    faults: tuple[FaultScore, ...]
+    false_alarms: tuple[Opened, ...]
+    fault_free_hours: float
+
+    @property
+    def hits(self) -> int:
+        """Faults that an incident hit."""
+        return sum(score.incident is not None for score in self.faults)
+
+    def accuracy(self, depth: int) -> float | None:
+        """Return AC@depth; None without faults."""
+        named = sum(0 < score.rank <= depth for score in self.faults)
+        return named / len(self.faults) if self.faults else None
+
+    def summary(self) -> dict[str, float | int | None]:
+        """Return the figures by name; a ratio of nothing is None."""
+        delays = [score.delay_s for score in self.faults if score.delay_s is not None]
+        depths = [self.accuracy(depth) for depth in range(1, _DEEPEST + 1)]
+        known = [value for value in depths if value is not None]
+        hours = self.fault_free_hours
+        return {
+            "faults": len(self.faults),
+            "recall": _rounded(self.hits / len(self.faults) if self.faults else None),
+            "false_alarms": len(self.false_alarms),
+            "fault_free_hours": round(hours, 3),
+            "false_alarms_per_hour": _rounded(len(self.false_alarms) / hours if hours > 0 else None),
+            "median_time_to_detect_s": _rounded(statistics.median(delays) if delays else None),
+            "ac_1": _rounded(self.accuracy(1)),
+            "ac_3": _rounded(self.accuracy(3)),
+            "avg_5": _rounded(statistics.mean(known) if known else None),
+        }
+
+
+def score_recording(
+    faults: Sequence[Fault], incidents: Sequence[Opened], start_s: float, end_s: float, dont_care_utc: Sequence[str]
+) -> RecordingScore:
+    """Score one recording. `dont_care_utc` are ranges ``HH:MM-HH:MM`` of every day, both ends included."""
+    ordered = sorted(incidents, key=lambda one: (one.at_s, one.incident_id))
+    scores = tuple(_score(fault, ordered) for fault in faults)
+    alarms = tuple(one for one in ordered if not _excused(one.at_s, faults, dont_care_utc))
+    return RecordingScore(scores, alarms, _fault_free_s(faults, start_s, end_s, dont_care_utc) / 3600.0)
+
+
+def total(scores: Iterable[RecordingScore]) -> RecordingScore:
+    """Add recordings up: every fault counts the same."""
+    each = list(scores)
+    return RecordingScore(
+        tuple(fault for score in each for fault in score.faults),
+        tuple(alarm for score in each for alarm in score.false_alarms),
+        sum(score.fault_free_hours for score in each),
+    )
+
+
+def _score(fault: Fault, incidents: Sequence[Opened]) -> FaultScore:
+    hit = next((one for one in incidents if fault.start_s < one.at_s <= fault.start_s + HIT_S), None)
+    if hit is None:
+        return FaultScore(fault, None)
+    named = hit.named_by(fault.start_s + RANKED_S)
+    place = named.index(fault.service) + 1 if fault.service in named else 0
+    return FaultScore(fault, hit, hit.at_s - fault.start_s, place)
+
+
+def _excused(at_s: float, faults: Sequence[Fault], dont_care_utc: Sequence[str]) -> bool:
+    near = any(fault.start_s - BEFORE_S <= at_s <= fault.start_s + AFTER_S for fault in faults)
+    return near or any(_in_range(at_s, text) for text in dont_care_utc)
+
+
+def _fault_free_s(faults: Sequence[Fault], start_s: float, end_s: float, dont_care_utc: Sequence[str]) -> float:
+    """Count the seconds in which an incident would be a false alarm."""
+    seconds = range(int(start_s), int(end_s))
+    return float(sum(not _excused(float(second), faults, dont_care_utc) for second in seconds))
+
+
+def _in_range(at_s: float, text: str) -> bool:
+    first, _, last = text.partition("-")
+    of_day = at_s % _DAY_S
+    begin, end = _of_day_s(first), _of_day_s(last)
+    return begin <= of_day <= end if begin <= end else of_day >= begin or of_day <= end
+
+
+def _of_day_s(text: str) -> int:
+    hours, _, minutes = text.strip().partition(":")
+    return int(hours) * 3600 + int(minutes) * 60
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,128 @@
+"""Replay recordings through the operators and score what comes out against what was really wrong.
+
+::
+
+    Recording ──▶ LocalPipeline (fresh) ──▶ incidents, rankings ──▶ score_recording ──▶ table, JSON
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.settings import Settings
+from schemas.topics import LOGS, METRICS, TRACES
+from streams.pipeline import Decided, LocalPipeline
+from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
+from topologies.recordings import Recording
+
+_TOPICS = {"traces": TRACES.name, "logs": LOGS.name, "metrics": METRICS.name}
+_AFTER_NS = 300 * 1_000_000_000
+"""Time goes on so long after the last record, so that what is open can end."""
+
+_COLUMNS = (
+    ("faults", "faults"),
+    ("recall", "recall"),
+    ("false_alarms", "false alarms"),
+    ("false_alarms_per_hour", "per fault-free hour"),
+    ("median_time_to_detect_s", "median s to detect"),
+    ("ac_1", "AC@1"),
+    ("ac_3", "AC@3"),
+    ("avg_5", "Avg@5"),
+)
+
+
+@dataclass(slots=True)
+class _Witness:
+    """Collects what the pipeline decides about incidents."""
+
+    opened: dict[str, tuple[float, str]] = field(default_factory=dict)
+    rankings: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
+
+    def see(self, decided: Decided) -> None:
+        at_s = decided.at_ns / 1e9
+        for event in decided.events:
+            if event.kind == "opened":
+                self.opened[event.incident_id] = (event.decided_at_ns / 1e9, event.title)
+        for ranking in decided.rankings:
+            named = tuple(dict.fromkeys(hypothesis.service for hypothesis in ranking.hypotheses))
+            self.rankings.setdefault(ranking.incident_id, []).append((at_s, named))
+
+    def incidents(self) -> list[Opened]:
+        return [
+            Opened(incident_id, at_s, title, tuple(self.rankings.get(incident_id, ())))
+            for incident_id, (at_s, title) in self.opened.items()
+        ]
+
+
+def replay_locally(folder: Path, settings: Settings | None = None) -> tuple[RecordingScore, str]:
+    """Replay one recording into a fresh pipeline; return its score and its name."""
+    witness = _Witness()
+    pipeline = LocalPipeline(settings or Settings())
+    last_ns = 0
+    with Recording(folder) as recording:
+        for message in recording.messages():
+            last_ns = message.arrival_ns
+            for decided in pipeline.feed(_TOPICS[message.signal], message.value, message.arrival_ns):
+                witness.see(decided)
+        labels = recording.labels
+    for decided in pipeline.advance(last_ns + _AFTER_NS):
+        witness.see(decided)
+    faults = [
+        Fault(fault.id, fault.start_unix, fault.service, fault.fault, fault.start_uncertainty_s)
+        for fault in labels.faults
+    ]
+    score = score_recording(faults, witness.incidents(), labels.start_unix, labels.end_unix, labels.dont_care_utc)
+    return score, labels.name
+
+
+def evaluate(
+    folders: Sequence[Path], json_path: Path | None = None, processes: int = 2, console: Console | None = None
+) -> dict[str, Any]:
+    """Evaluate recordings, print the table and return (and write) the figures.
+
+    Raises `SetupError` when a folder is not a recording.
+    """
+    with ProcessPoolExecutor(min(processes, len(folders)) or 1, mp_context=get_context("spawn")) as pool:
+        scored = [(name, score) for score, name in pool.map(replay_locally, folders)]
+    whole = total(score for _, score in scored)
+    report = {"total": whole.summary(), "recordings": {name: score.summary() for name, score in scored}}
+    if json_path is not None:
+        json_path.write_text(json.dumps(report, indent=1) + "\n")
+    _print(scored, whole, console or Console())
+    return report
+
+
+def _print(scored: Sequence[tuple[str, RecordingScore]], whole: RecordingScore, console: Console) -> None:
+    table = Table("recording", *(title for _, title in _COLUMNS))
+    for name, score in [*scored, ("total", whole)]:
+        table.add_section() if name == "total" else None
+        summary = score.summary()
+        table.add_row(name, *(_cell(summary[key]) for key, _ in _COLUMNS))
+    console.print(table)
+    for name, score in scored:
+        for fault in score.faults:
+            console.print(f"{name} {_told(fault)}", highlight=False)
+        for alarm in score.false_alarms:
+            console.print(f"{name} false alarm at {alarm.at_s:.0f}: {alarm.title}", highlight=False)
+
+
+def _told(score: FaultScore) -> str:
+    fault = score.fault
+    what = f"{fault.fault_id} {fault.kind} at {fault.service}"
+    if score.incident is None or score.delay_s is None:
+        return f"{what}: not found"
+    named = f"named {score.rank}." if score.rank else "not named"
+    return f"{what}: found after {score.delay_s:.0f} s, {named}"
+
+
+def _cell(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:g}"
