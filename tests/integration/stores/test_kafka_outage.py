@@ -53,6 +53,7 @@ async def test_the_producer_outlives_its_broker(describe: object, tmp_path: Path
     async with KeptServers([child]):
         await ready(settings)
         await producer.start()
+        assert producer.idempotent == (describe is apache), "also when the broker has only just started"
         await producer.send("health", b"before", partition=0)
     for _ in range(2):
         async with asyncio.timeout(5):
