@@ -37,6 +37,10 @@ log = structlog.get_logger()
 
 COMMIT_INTERVAL_S = 1.0
 
+POLL_RECORDS = 64
+"""Records a poll may bring. All topics share one consumer, and a poll is handed out to the end even when a stage's
+buffer is full: with Faust's 500, a slow ingest holds up the small inner topics for as long as 500 records take."""
+
 Handle = Callable[[Sequence[Any]], Awaitable[None]]
 
 
@@ -133,7 +137,7 @@ def make_app(settings: Settings) -> StreamApp:
         stream_buffer_maxsize=128,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
-        broker_max_poll_records=500,
+        broker_max_poll_records=POLL_RECORDS,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_session_timeout=session_s,
         broker_rebalance_timeout=session_s,

@@ -17,7 +17,7 @@ from topologies.app import StreamApp
 from topologies.patience import waiting_for_stores
 
 NO_COMMIT_S = 60.0
-NO_MOVE_S = 120.0
+NO_MOVE_S = 300.0
 NOT_READY_S = 180.0
 
 
