@@ -57,7 +57,7 @@ def demo(
         str, typer.Option(help="Which fault to inject, or several with commas; --list-faults names them.")
     ] = "",
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name the faults and end.")] = False,
-    rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 20.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 12.")] = 0.0,
     record: Annotated[
         Path | None, typer.Option(file_okay=False, help="Write the telemetry to this folder as a recording, then end.")
     ] = None,

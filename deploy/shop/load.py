@@ -19,8 +19,11 @@ from deploy.shop.wiring import Wiring
 
 PRODUCTS = 100
 USERS = 10_000
-MAX_UNDER_WAY = 400
-"""Journeys at the same time; beyond it an arrival is turned away, as memory is finite."""
+MAX_UNDER_WAY = 64
+"""Journeys at the same time, many times what a healthy shop holds; beyond it an arrival is turned away.
+
+Without a limit, one stall of a small machine would leave a queue that the shop never works off again.
+"""
 
 Step = tuple[str, str]
 """HTTP method and path."""

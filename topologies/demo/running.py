@@ -27,7 +27,9 @@ TENANT = "demo"
 GROUP_WAIT_S = 10.0
 """Unless set otherwise: nobody watches a demo for half a minute to see an alert."""
 
+RATE_PER_S = 12.0
 RECORD_RATE_PER_S = 6.0
+"""Journeys a second; fewer for a recording, so that it stays small enough to be kept in a repository."""
 
 
 def faults() -> dict[str, str]:
@@ -75,7 +77,7 @@ async def run_demo(
     wanted = chosen(fault)
     if record is not None and len(wanted) != 1:
         raise SetupError("a recording holds one fault", "name one with --fault")
-    rate_per_s = rate_per_s or (RECORD_RATE_PER_S if record else 20.0)
+    rate_per_s = rate_per_s or (RECORD_RATE_PER_S if record else RATE_PER_S)
     async with AsyncExitStack() as opened:
         screen = opened.enter_context(Screen())
         receiver = await opened.enter_async_context(AlertReceiver())
