@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+import uvicorn
 from api_caller import Caller, Served
 from pydantic import SecretStr
 
@@ -34,6 +36,18 @@ async def served(stack: Settings) -> AsyncIterator[Served]:
         app = create_app(settings, stores)
         await closing.enter_async_context(app.router.lifespan_context(app))
         yield Served(app, settings, stores)
+
+
+@pytest.fixture(scope="session")
+async def base_url(served: Served) -> AsyncIterator[str]:
+    """Serve the application over real HTTP."""
+    server = uvicorn.Server(uvicorn.Config(served.app, port=0, lifespan="off", log_config=None, access_log=False))
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await running
 
 
 async def _caller(served: Served) -> AsyncIterator[Caller]:

@@ -157,6 +157,16 @@ async def test_a_store_that_is_away_is_503_with_the_time_to_wait(client: httpx.A
     assert int(response.headers["retry-after"]) >= 1
 
 
+async def test_readiness_is_503_and_names_who_is_away_but_not_why(app: FastAPI, client: httpx.AsyncClient) -> None:
+    """No key is needed there, so no address may be in it; liveness stays 200."""
+    async with app.router.lifespan_context(app):
+        response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert {one["status"] for one in response.json()["dependencies"].values()} == {"away"}
+    assert "127.0.0.1" not in response.text
+    assert (await client.get("/livez")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "target",
     [
