@@ -12,12 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answers import answer_problem
 from api.metrics import REQUEST_SECONDS, REQUESTS
+from api.paths import OTLP
 from api.problems import Problem, Slug
 
 log = structlog.get_logger("api")
 
 QUIET_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: logged at debug level."""
+"""Asked every few seconds by machines: logged at debug level, like telemetry that was taken."""
 
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -76,7 +77,8 @@ def _account(scope: Scope, status: int, duration_s: float) -> None:
     route, method = route_of(scope), _method_of(scope)
     REQUESTS.labels(method, route, str(status or "aborted")).inc()
     REQUEST_SECONDS.labels(method, route).observe(duration_s)
-    write = log.debug if scope["path"] in QUIET_PATHS else log.info
+    taken = scope["path"].startswith(OTLP) and status == 200
+    write = log.debug if taken or scope["path"] in QUIET_PATHS else log.info
     write(
         "request_served",
         method=method,

@@ -85,13 +85,20 @@ class Gate:
     """Check a request before any route sees it; write the tenant into ``scope["state"]``."""
 
     def __init__(
-        self, app: ASGIApp, keys: KeyRing, otlp_limit_bytes: int, rate_limit: RateLimit, in_flight: InFlight
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        otlp_limit_bytes: int,
+        rate_limit: RateLimit,
+        in_flight: InFlight,
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._app = app
         self._keys = keys
         self._otlp_limit_bytes = otlp_limit_bytes
         self._rate_limit = rate_limit
         self._in_flight = in_flight
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
@@ -135,10 +142,11 @@ class Gate:
         limit_bytes = self._otlp_limit_bytes if is_otlp else JSON_LIMIT_BYTES
         _check_length(scope, limit_bytes)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(self._body_timeout_s):
                 body = await _read(receive, limit_bytes, share)
         except TimeoutError:
-            raise Problem(Slug.BAD_REQUEST, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+            detail = f"The body did not arrive within {self._body_timeout_s:.0f} s."
+            raise Problem(Slug.TOO_SLOW, detail, {"Connection": "close"}) from None
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:

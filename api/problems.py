@@ -31,6 +31,7 @@ class Slug(Enum):
     TENANT_MISMATCH = (403, "tenant-mismatch", "The API key belongs to another tenant")
     NOT_FOUND = (404, "not-found", "There is no such thing")
     METHOD_NOT_ALLOWED = (405, "method-not-allowed", "This path does not take that method")
+    TOO_SLOW = (408, "too-slow", "The body did not arrive in time")
     CONFLICT = (409, "conflict", "The request contradicts what is stored")
     TOO_LARGE = (413, "too-large", "The request is too large")
     UNSUPPORTED_MEDIA_TYPE = (415, "unsupported-media-type", "The body's type or encoding is not taken here")
@@ -179,6 +180,7 @@ _EXAMPLE_DETAILS = {
     Slug.TENANT_MISMATCH: "The x-tenant-id header names another tenant than the API key's.",
     Slug.NOT_FOUND: "No such incident.",
     Slug.METHOD_NOT_ALLOWED: _DETAILS[Slug.METHOD_NOT_ALLOWED],
+    Slug.TOO_SLOW: "The body did not arrive within 30 s.",
     Slug.CONFLICT: "Deploy checkout-512 is stored with other content.",
     Slug.TOO_LARGE: "The body is larger than 4194304 bytes.",
     Slug.UNSUPPORTED_MEDIA_TYPE: "Content-Type must be application/json.",

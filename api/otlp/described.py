@@ -34,6 +34,7 @@ _ERRORS: Final = (
     Slug.BAD_REQUEST,
     Slug.UNAUTHENTICATED,
     Slug.TENANT_MISMATCH,
+    Slug.TOO_SLOW,
     Slug.TOO_LARGE,
     Slug.UNSUPPORTED_MEDIA_TYPE,
     Slug.INVALID,

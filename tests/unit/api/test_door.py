@@ -335,6 +335,22 @@ async def test_a_client_that_hangs_up_in_its_body_is_answered_nothing() -> None:
     assert in_flight.held_bytes == 0
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
+    """408, which exporters may try again; what had come is given back."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    gate = Gate(ignore, create_keys(), 1000, Unlimited(), InFlight(), body_timeout_s=0.01)
+    await gate(otlp_scope(), receive, send)
+    assert sent[0]["status"] == 408
+
+
 async def test_a_tenant_that_is_too_fast_is_told_when_to_come_back() -> None:
     """429, before its body is read."""
 
