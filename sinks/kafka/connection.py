@@ -9,6 +9,7 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     InvalidTopicError,
+    KafkaConnectionError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
@@ -89,5 +90,11 @@ def _check_security(settings: Settings) -> None:
 
 def store_error(error: Exception, doing: str) -> StoreError:
     """Translate an error of the client: `StoreRejected` for what never heals by itself, else `StoreUnavailable`."""
+    if isinstance(error, KafkaConnectionError):
+        # The client keeps the reason of a refused handshake to itself and its log.
+        return StoreUnavailable(f"Kafka, {doing}: no broker lets us in ({error}); {_HANDSHAKE_HINT}")
     kind = StoreRejected if isinstance(error, _NEVER) else StoreUnavailable
     return kind(f"Kafka, {doing}: {type(error).__name__}: {error}")
+
+
+_HANDSHAKE_HINT = "if it runs, the protocol, the CA file or the login is wrong, and the log of aiokafka says which"

@@ -51,13 +51,14 @@ async def ensure_topics(settings: Settings, topics: Sequence[TopicSpec] = ALL_TO
     async with _admin(settings) as admin:
         found = await _states(admin, settings, topics)
         missing = {state.name for state in found if not state.partitions}
+        created: set[str] = set()
         if missing:
-            await _create(admin, settings, [topic for topic in topics if topic.name in missing])
+            created = await _create(admin, settings, [topic for topic in topics if topic.name in missing])
             found = await _when_visible(admin, settings, topics)
     for state in found:
         if state.problem:
             raise SetupError(f"Kafka topic {state.name}: {state.problem}", state.remedy)
-    return [TopicState(state.name, state.partitions, created=state.name in missing) for state in found]
+    return [TopicState(state.name, state.partitions, created=state.name in created) for state in found]
 
 
 @asynccontextmanager
@@ -128,16 +129,21 @@ async def _configs(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
     return found
 
 
-async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: Iterable[TopicSpec]) -> None:
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: Iterable[TopicSpec]) -> set[str]:
+    """Ask for the topics and return which of them are our doing: another worker may have been faster."""
+    created: set[str] = set()
     answer = await admin.create_topics([_new_topic(topic, settings) for topic in missing])
     for name, code, message in (error[:3] for error in answer.topic_errors):
         error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:  # another worker was faster: as good
+        if not code:
+            created.add(name)
+        elif error is not TopicAlreadyExistsError:
             raise SetupError(
                 f"Kafka topic {name} cannot be created: {message or error.__name__}",
                 "allow this user to create topics, set INCIDENTSCOPE_KAFKA_REPLICATION to at most the number of"
                 " brokers, or create it by hand",
             )
+    return created
 
 
 def _policy(topic: TopicSpec) -> str:

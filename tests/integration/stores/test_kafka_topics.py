@@ -57,6 +57,8 @@ async def test_several_workers_may_create_them_at_once(broker: Settings) -> None
     """Whoever is second finds them there."""
     outcomes = await asyncio.gather(*(ensure_topics(broker) for _ in range(3)))
     assert all({state.partitions for state in states} == {4} for states in outcomes)
+    makers = [sum(states[at].created for states in outcomes) for at in range(len(NAMES))]
+    assert makers == [1] * len(NAMES), "and says that it was not the one"
 
 
 async def test_looking_creates_nothing(broker: Settings) -> None:
