@@ -1,9 +1,9 @@
 """How well recorded faults were found and named (docs/recordings.md has the definitions).
 
-A fault is *hit* by an incident opened in (start, start + 270 s]. An incident opened outside [start - 5 s, start +
-400 s] of every fault, and outside the ranges that do not count, is a *false alarm*. AC@k: the service at fault is among the
-first k hypotheses that the hitting incident had 300 s after the start; Avg@5 is the mean of AC@1 to AC@5. A fault that
-nothing hits is a miss there, too. "Opened" is the instant of the decision, not that of the pane it is about.
+A fault is *hit* by an incident opened in (start, start + 270 s]. An incident opened outside of [start - 5 s,
+start + 400 s] of every fault, and outside the ranges that do not count, is a *false alarm*. AC@k: the service at fault
+is among the first k hypotheses that the hitting incident had 300 s after the start; Avg@5 is the mean of AC@1 to AC@5.
+A fault that nothing hits is a miss there, too. "Opened" is the instant of the decision, not of the pane it is about.
 """
 
 from __future__ import annotations
