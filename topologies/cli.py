@@ -166,9 +166,9 @@ def evaluate(
     Each recording goes through the same operators into a fresh state, without any service; docs/recordings.md
     defines the figures.
     """
-    from topologies.evaluate import run_evaluation
+    from topologies.evaluate import evaluate as judge
 
-    run_evaluation(_settings(), recordings, json_file=json_file)
+    judge(recordings, json_file)
 
 
 @app.command(rich_help_panel=OPERATE)
