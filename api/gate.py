@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answers import answer_problem
 from api.auth import KeyRing, presented_key, unauthenticated
+from api.otlp.answers import JSON, media_type_of
 from api.paths import OTLP
 from api.problems import Problem, Slug, retry_later
 from schemas.keys import TENANT_HEADER
@@ -147,6 +148,8 @@ class Gate:
         except TimeoutError:
             detail = f"The body did not arrive within {self._body_timeout_s:.0f} s."
             raise Problem(Slug.TOO_SLOW, detail, {"Connection": "close"}) from None
+        if body and not is_otlp:
+            _check_json(scope)
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
@@ -173,6 +176,13 @@ def _check_text(scope: Scope) -> None:
             text.decode()
         except UnicodeDecodeError:
             raise Problem(Slug.BAD_REQUEST, f"The {what} is not UTF-8.") from None
+
+
+def _check_json(scope: Scope) -> None:
+    """Say what is wrong with `curl -d` without a header, instead of complaining about fields."""
+    media_type = media_type_of(dict(scope["headers"]).get(b"content-type", b""))
+    if media_type != JSON and not media_type.endswith("+json"):
+        raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be {JSON}.")
 
 
 def _too_large(limit_bytes: int) -> Problem:

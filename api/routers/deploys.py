@@ -43,7 +43,7 @@ IdempotencyKey = Annotated[
     response_description="Stored, and on its way to be weighed as a suspect.",
     responses=examples.answer(examples.DEPLOY, status=201)
     | examples.answer(examples.DEPLOY, status=200, description="It was known already; nothing has changed.")
-    | documented(Slug.TOO_SLOW, Slug.CONFLICT, Slug.TOO_LARGE),
+    | documented(Slug.TOO_SLOW, Slug.CONFLICT, Slug.TOO_LARGE, Slug.UNSUPPORTED_MEDIA_TYPE),
 )
 async def announce_deploy(
     tenant: Tenant,

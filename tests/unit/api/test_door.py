@@ -258,6 +258,18 @@ async def test_a_deploy_that_is_not_one_is_a_clients_mistake(client: httpx.Async
     assert_problem(response, Slug.BAD_REQUEST if response.status_code == 400 else Slug.INVALID)
 
 
+async def test_a_deploy_that_is_not_sent_as_json_is_told_so(client: httpx.AsyncClient) -> None:
+    """`curl -d` without a header sends a form."""
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", ""):
+        headers = {"Content-Type": content_type}
+        response = await client.post("/api/v1/deploys", content=b'{"service": "a"}', headers=headers)
+        assert_problem(response, Slug.UNSUPPORTED_MEDIA_TYPE)
+    response = await client.post(
+        "/api/v1/deploys", content=b'{"service": ""}', headers={"Content-Type": "application/json; charset=utf-8"}
+    )
+    assert_problem(response, Slug.INVALID)
+
+
 async def test_a_body_over_its_limit_is_413_also_when_it_is_streamed(client: httpx.AsyncClient) -> None:
     """And no more than the limit is read of a body without Content-Length."""
     read_bytes = 0
