@@ -104,58 +104,93 @@ CREATE TABLE landing_spans
     resource_attributes ${texts},
     resource_attribute_types ${types},
     resource_schema_url String,
-    scope Tuple(name String, version String, attributes ${key_values}),
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
     scope_schema_url String,
     is_sound Bool,
     span ${span}
 )
 ENGINE = Null;
 
-CREATE MATERIALIZED VIEW landing_traces_to_landing_spans TO landing_spans AS
+CREATE TABLE landing_trace_resources
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scopes Array(${scope})
+)
+ENGINE = Null;
+
+CREATE TABLE landing_trace_scopes
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
+    scope_schema_url String,
+    spans Array(${span})
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW landing_traces_to_landing_trace_resources TO landing_trace_resources AS
 SELECT
-    tenant,
-    kafka_partition,
-    kafka_offset,
-    scope_item + ordinal - 1 AS item,
+    tenant_id AS tenant, kafka_partition, kafka_offset,
+    end_item - arraySum(spans -> length(spans), scopes.spans) AS first_item,
+    arrival_unix_nano,
+    incidentscope_service((element.resource).attributes) AS service,
+    incidentscope_attributes((element.resource).attributes) AS resource_attributes,
+    incidentscope_attribute_types((element.resource).attributes) AS resource_attribute_types,
+    element.schema_url AS resource_schema_url,
+    element.scope_spans AS scopes
+FROM landing_traces
+ARRAY JOIN
+    request.resource_spans AS element,
+    arrayCumSum(scopes -> arraySum(spans -> length(spans), scopes.spans), request.resource_spans.scope_spans) AS end_item;
+
+CREATE MATERIALIZED VIEW landing_trace_resources_to_landing_trace_scopes TO landing_trace_scopes AS
+SELECT
+    tenant, kafka_partition, kafka_offset,
+    first_item + end_item - length(element.spans) AS first_item,
+    arrival_unix_nano, service, resource_attributes, resource_attribute_types, resource_schema_url,
+    element.scope.name AS scope_name,
+    element.scope.version AS scope_version,
+    incidentscope_attributes((element.scope).attributes) AS scope_attributes,
+    incidentscope_attribute_types((element.scope).attributes) AS scope_attribute_types,
+    element.schema_url AS scope_schema_url,
+    element.spans AS spans
+FROM landing_trace_resources
+ARRAY JOIN scopes AS element, arrayCumSum(spans -> length(spans), scopes.spans) AS end_item;
+
+CREATE MATERIALIZED VIEW landing_trace_scopes_to_landing_spans TO landing_spans AS
+SELECT
+    tenant, kafka_partition, kafka_offset,
+    first_item + ordinal - 1 AS item,
     arrival_unix_nano,
     toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
     toUInt64(arrival_unix_nano + 600000000000) AS latest,
-    service,
-    resource_attributes,
-    resource_attribute_types,
-    resource_schema_url,
-    scope,
-    scope_schema_url,
-    span,
-    length((span).trace_id) = 16 AND length((span).span_id) = 8 AND length((span).parent_span_id) IN (0, 8)
-        AND (span).trace_id != repeat('\0', 16) AND (span).span_id != repeat('\0', 8) AS is_sound
-FROM
-(
-    SELECT
-        tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-        service, resource_attributes, resource_attribute_types, resource_schema_url,
-        (scope_spans).scope AS scope,
-        (scope_spans).schema_url AS scope_schema_url,
-        (scope_spans).spans AS spans,
-        resource_item + scope_end - length(spans) AS scope_item
-    FROM
-    (
-        SELECT
-            tenant_id AS tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-            incidentscope_service(((resource_spans).resource).attributes) AS service,
-            incidentscope_attributes(((resource_spans).resource).attributes) AS resource_attributes,
-            incidentscope_attribute_types(((resource_spans).resource).attributes) AS resource_attribute_types,
-            (resource_spans).schema_url AS resource_schema_url,
-            (resource_spans).scope_spans AS scopes,
-            arrayCumSum(spans -> length(spans), (scopes).spans) AS scope_ends,
-            resource_end - arraySum(spans -> length(spans), (scopes).spans) AS resource_item
-        FROM landing_traces
-        ARRAY JOIN
-            (request).resource_spans AS resource_spans,
-            arrayCumSum(scopes -> arraySum(spans -> length(spans), (scopes).spans), ((request).resource_spans).scope_spans) AS resource_end
-    )
-    ARRAY JOIN scopes AS scope_spans, scope_ends AS scope_end
-)
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
+    length(span.trace_id) = 16 AND length(span.span_id) = 8 AND length(span.parent_span_id) IN (0, 8)
+        AND span.trace_id != repeat('\0', 16) AND span.span_id != repeat('\0', 8) AS is_sound,
+    span
+FROM landing_trace_scopes
 ARRAY JOIN spans AS span, arrayEnumerate(spans) AS ordinal;
 
 CREATE MATERIALIZED VIEW landing_spans_to_spans TO spans AS
@@ -180,10 +215,10 @@ SELECT
     resource_attributes,
     resource_attribute_types,
     resource_schema_url,
-    (scope).name AS scope_name,
-    (scope).version AS scope_version,
-    incidentscope_attributes((scope).attributes) AS scope_attributes,
-    incidentscope_attribute_types((scope).attributes) AS scope_attribute_types,
+    scope_name,
+    scope_version,
+    scope_attributes,
+    scope_attribute_types,
     scope_schema_url,
     arrayMap(event -> (
         (event).time_unix_nano, (event).name, incidentscope_attributes((event).attributes),

@@ -73,15 +73,30 @@ CREATE OR REPLACE FUNCTION incidentscope_leaf_json AS (any) ->
         concat('{"@map":"', base64Encode((any).kvlist_value), '"}'),
         'null'));
 
+-- The elements of an array or of a list (one of the two is empty), and what stands before each in JSON.
+CREATE OR REPLACE FUNCTION incidentscope_elements AS (any) ->
+    arrayConcat(((any).array_value).values, (((any).kvlist_value).values).value);
+
+CREATE OR REPLACE FUNCTION incidentscope_keys AS (any) ->
+    arrayConcat(
+        arrayMap((element) -> '', ((any).array_value).values),
+        arrayMap((pair) -> concat(toJSONString((pair).key), ':'), ((any).kvlist_value).values));
+
+CREATE OR REPLACE FUNCTION incidentscope_bracketed AS (any, elements) ->
+    concat(
+        if(notEmpty(((any).array_value).values), '[', '{'),
+        arrayStringConcat(elements, ','),
+        if(notEmpty(((any).array_value).values), ']', '}'));
+
+CREATE OR REPLACE FUNCTION incidentscope_is_nested AS (any) ->
+    notEmpty(((any).array_value).values) OR notEmpty(((any).kvlist_value).values);
+
 CREATE OR REPLACE FUNCTION incidentscope_inner_json AS (any) ->
-    assumeNotNull(coalesce(
-        incidentscope_scalar_json(any),
-        multiIf(
-            notEmpty(((any).array_value).values),
-            concat('[', arrayStringConcat(arrayMap((leaf) -> incidentscope_leaf_json(leaf), ((any).array_value).values), ','), ']'),
-            notEmpty(((any).kvlist_value).values),
-            concat('{', arrayStringConcat(arrayMap((pair) -> concat(toJSONString((pair).key), ':', incidentscope_leaf_json((pair).value)), ((any).kvlist_value).values), ','), '}'),
-            'null')));
+    if(incidentscope_is_nested(any),
+        incidentscope_bracketed(any, arrayMap(
+            (key, leaf) -> concat(key, incidentscope_leaf_json(leaf)),
+            incidentscope_keys(any), incidentscope_elements(any))),
+        ifNull(incidentscope_scalar_json(any), 'null'));
 
 CREATE TABLE landing_logs
 (
@@ -106,7 +121,10 @@ CREATE TABLE landing_log_records
     resource_attributes ${texts},
     resource_attribute_types ${types},
     resource_schema_url String,
-    scope Tuple(name String, version String, attributes ${key_values}),
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
     scope_schema_url String,
     own_time UInt64,
     is_sound Bool,
@@ -114,53 +132,85 @@ CREATE TABLE landing_log_records
 )
 ENGINE = Null;
 
-CREATE MATERIALIZED VIEW landing_logs_to_landing_log_records TO landing_log_records AS
+CREATE TABLE landing_log_resources
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scopes Array(${scope})
+)
+ENGINE = Null;
+
+CREATE TABLE landing_log_scopes
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
+    scope_schema_url String,
+    log_records Array(${record})
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW landing_logs_to_landing_log_resources TO landing_log_resources AS
 SELECT
-    tenant,
-    kafka_partition,
-    kafka_offset,
-    scope_item + ordinal - 1 AS item,
+    tenant_id AS tenant, kafka_partition, kafka_offset,
+    end_item - arraySum(log_records -> length(log_records), scopes.log_records) AS first_item,
+    arrival_unix_nano,
+    incidentscope_service((element.resource).attributes) AS service,
+    incidentscope_attributes((element.resource).attributes) AS resource_attributes,
+    incidentscope_attribute_types((element.resource).attributes) AS resource_attribute_types,
+    element.schema_url AS resource_schema_url,
+    element.scope_logs AS scopes
+FROM landing_logs
+ARRAY JOIN
+    request.resource_logs AS element,
+    arrayCumSum(scopes -> arraySum(log_records -> length(log_records), scopes.log_records), request.resource_logs.scope_logs) AS end_item;
+
+CREATE MATERIALIZED VIEW landing_log_resources_to_landing_log_scopes TO landing_log_scopes AS
+SELECT
+    tenant, kafka_partition, kafka_offset,
+    first_item + end_item - length(element.log_records) AS first_item,
+    arrival_unix_nano, service, resource_attributes, resource_attribute_types, resource_schema_url,
+    element.scope.name AS scope_name,
+    element.scope.version AS scope_version,
+    incidentscope_attributes((element.scope).attributes) AS scope_attributes,
+    incidentscope_attribute_types((element.scope).attributes) AS scope_attribute_types,
+    element.schema_url AS scope_schema_url,
+    element.log_records AS log_records
+FROM landing_log_resources
+ARRAY JOIN scopes AS element, arrayCumSum(log_records -> length(log_records), scopes.log_records) AS end_item;
+
+CREATE MATERIALIZED VIEW landing_log_scopes_to_landing_log_records TO landing_log_records AS
+SELECT
+    tenant, kafka_partition, kafka_offset,
+    first_item + ordinal - 1 AS item,
     arrival_unix_nano,
     toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
     toUInt64(arrival_unix_nano + 600000000000) AS latest,
-    service,
-    resource_attributes,
-    resource_attribute_types,
-    resource_schema_url,
-    scope,
-    scope_schema_url,
-    multiIf((record).time_unix_nano != 0, (record).time_unix_nano,
-            (record).observed_time_unix_nano != 0, (record).observed_time_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
+    multiIf(record.time_unix_nano != 0, record.time_unix_nano,
+            record.observed_time_unix_nano != 0, record.observed_time_unix_nano,
             toUInt64(arrival_unix_nano)) AS own_time,
-    record,
-    length((record).trace_id) IN (0, 16) AS is_sound
-FROM
-(
-    SELECT
-        tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-        service, resource_attributes, resource_attribute_types, resource_schema_url,
-        (scope_list).scope AS scope,
-        (scope_list).schema_url AS scope_schema_url,
-        (scope_list).log_records AS log_records,
-        resource_item + scope_end - length(log_records) AS scope_item
-    FROM
-    (
-        SELECT
-            tenant_id AS tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-            incidentscope_service(((res).resource).attributes) AS service,
-            incidentscope_attributes(((res).resource).attributes) AS resource_attributes,
-            incidentscope_attribute_types(((res).resource).attributes) AS resource_attribute_types,
-            (res).schema_url AS resource_schema_url,
-            (res).scope_logs AS scopes,
-            arrayCumSum(items -> length(items), (scopes).log_records) AS scope_ends,
-            resource_end - arraySum(items -> length(items), (scopes).log_records) AS resource_item
-        FROM landing_logs
-        ARRAY JOIN
-            (request).resource_logs AS res,
-            arrayCumSum(scopes -> arraySum(items -> length(items), (scopes).log_records), ((request).resource_logs).scope_logs) AS resource_end
-    )
-    ARRAY JOIN scopes AS scope_list, scope_ends AS scope_end
-)
+    length(record.trace_id) IN (0, 16) AS is_sound,
+    record
+FROM landing_log_scopes
 ARRAY JOIN log_records AS record, arrayEnumerate(log_records) AS ordinal;
 
 CREATE MATERIALIZED VIEW landing_log_records_to_logs TO logs AS
@@ -178,10 +228,9 @@ SELECT
         isNotNull(((record).body).double_value), toString(assumeNotNull(((record).body).double_value)),
         isNotNull(((record).body).bool_value), if(assumeNotNull(((record).body).bool_value), 'true', 'false'),
         isNotNull(((record).body).bytes_value), base64Encode(assumeNotNull(((record).body).bytes_value)),
-        notEmpty((((record).body).array_value).values),
-        concat('[', arrayStringConcat(arrayMap((inner) -> incidentscope_inner_json(inner), (((record).body).array_value).values), ','), ']'),
-        notEmpty((((record).body).kvlist_value).values),
-        concat('{', arrayStringConcat(arrayMap((pair) -> concat(toJSONString((pair).key), ':', incidentscope_inner_json((pair).value)), (((record).body).kvlist_value).values), ','), '}'),
+        incidentscope_is_nested((record).body), incidentscope_bracketed((record).body, arrayMap(
+            (key, inner) -> concat(key, incidentscope_inner_json(inner)),
+            incidentscope_keys((record).body), incidentscope_elements((record).body))),
         '') AS body,
     CAST(multiIf(
         isNotNull(((record).body).string_value), 1,
@@ -201,10 +250,10 @@ SELECT
     resource_attributes,
     resource_attribute_types,
     resource_schema_url,
-    (scope).name AS scope_name,
-    (scope).version AS scope_version,
-    incidentscope_attributes((scope).attributes) AS scope_attributes,
-    incidentscope_attribute_types((scope).attributes) AS scope_attribute_types,
+    scope_name,
+    scope_version,
+    scope_attributes,
+    scope_attribute_types,
     scope_schema_url,
     (record).dropped_attributes_count AS dropped_attributes,
     toUInt16(own_time < earliest OR own_time > latest) AS marks,

@@ -71,6 +71,11 @@ ORDER BY (tenant, service, metric, time)
 TTL stored_at + INTERVAL 14 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
+-- How many points a metric has.
+CREATE OR REPLACE FUNCTION incidentscope_points AS (metric) ->
+    length(((metric).gauge).data_points) + length(((metric).sum).data_points) + length(((metric).histogram).data_points)
+    + length(((metric).exponential_histogram).data_points) + length(((metric).summary).data_points);
+
 CREATE TABLE landing_metrics
 (
     tenant_id String,
@@ -81,21 +86,86 @@ CREATE TABLE landing_metrics
 )
 ENGINE = Null;
 
+CREATE TABLE landing_metric_resources
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scopes Array(${scope})
+)
+ENGINE = Null;
+
+CREATE TABLE landing_metric_scopes
+(
+    tenant String,
+    kafka_partition Int32,
+    kafka_offset Int64,
+    first_item UInt64,
+    arrival_unix_nano Int64,
+    service String,
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url String,
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
+    scope_schema_url String,
+    metrics Array(${metric})
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW landing_metrics_to_landing_metric_resources TO landing_metric_resources AS
+SELECT
+    tenant_id AS tenant, kafka_partition, kafka_offset,
+    end_item - arraySum(metrics -> arraySum(metric -> incidentscope_points(metric), metrics), scopes.metrics) AS first_item,
+    arrival_unix_nano,
+    incidentscope_service((element.resource).attributes) AS service,
+    incidentscope_attributes((element.resource).attributes) AS resource_attributes,
+    incidentscope_attribute_types((element.resource).attributes) AS resource_attribute_types,
+    element.schema_url AS resource_schema_url,
+    element.scope_metrics AS scopes
+FROM landing_metrics
+ARRAY JOIN
+    request.resource_metrics AS element,
+    arrayCumSum(scopes -> arraySum(metrics -> arraySum(metric -> incidentscope_points(metric), metrics), scopes.metrics), request.resource_metrics.scope_metrics) AS end_item;
+
+CREATE MATERIALIZED VIEW landing_metric_resources_to_landing_metric_scopes TO landing_metric_scopes AS
+SELECT
+    tenant, kafka_partition, kafka_offset,
+    first_item + end_item - arraySum(metric -> incidentscope_points(metric), element.metrics) AS first_item,
+    arrival_unix_nano, service, resource_attributes, resource_attribute_types, resource_schema_url,
+    element.scope.name AS scope_name,
+    element.scope.version AS scope_version,
+    incidentscope_attributes((element.scope).attributes) AS scope_attributes,
+    incidentscope_attribute_types((element.scope).attributes) AS scope_attribute_types,
+    element.schema_url AS scope_schema_url,
+    element.metrics AS metrics
+FROM landing_metric_resources
+ARRAY JOIN scopes AS element, arrayCumSum(metrics -> arraySum(metric -> incidentscope_points(metric), metrics), scopes.metrics) AS end_item;
+
 -- One row a metric: its points are flattened by one view for each type.
 CREATE TABLE landing_metric
 (
     tenant String,
     kafka_partition Int32,
     kafka_offset Int64,
-    first_item UInt32,
+    first_item UInt64,
     arrival_unix_nano Int64,
-    earliest UInt64,
-    latest UInt64,
     service String,
     resource_attributes ${texts},
     resource_attribute_types ${types},
     resource_schema_url String,
-    scope Tuple(name String, version String, attributes ${key_values}),
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
     scope_schema_url String,
     sent ${metric}
 )
@@ -109,13 +179,14 @@ CREATE TABLE landing_points
     kafka_offset Int64,
     item UInt32,
     arrival_unix_nano Int64,
-    earliest UInt64,
-    latest UInt64,
     service String,
     resource_attributes ${texts},
     resource_attribute_types ${types},
     resource_schema_url String,
-    scope Tuple(name String, version String, attributes ${key_values}),
+    scope_name String,
+    scope_version String,
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
     scope_schema_url String,
     metric String,
     unit String,
@@ -147,70 +218,20 @@ CREATE TABLE landing_points
 )
 ENGINE = Null;
 
-CREATE MATERIALIZED VIEW landing_metrics_to_landing_metric TO landing_metric AS
+CREATE MATERIALIZED VIEW landing_metric_scopes_to_landing_metric TO landing_metric AS
 SELECT
-    tenant,
-    kafka_partition,
-    kafka_offset,
-    scope_item + metric_end - metric_size AS first_item,
-    arrival_unix_nano,
-    toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
-    toUInt64(arrival_unix_nano + 600000000000) AS latest,
-    service,
-    resource_attributes,
-    resource_attribute_types,
-    resource_schema_url,
-    scope,
-    scope_schema_url,
-    sent
-FROM
-(
-    SELECT
-        tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-        service, resource_attributes, resource_attribute_types, resource_schema_url,
-        (scope_list).scope AS scope,
-        (scope_list).schema_url AS scope_schema_url,
-        (scope_list).metrics AS metrics,
-        sizes,
-        arrayCumSum(sizes) AS metric_ends,
-        resource_item + scope_end - arraySum(sizes) AS scope_item
-    FROM
-    (
-        SELECT
-            tenant_id AS tenant, kafka_partition, kafka_offset, arrival_unix_nano,
-            incidentscope_service(((res).resource).attributes) AS service,
-            incidentscope_attributes(((res).resource).attributes) AS resource_attributes,
-            incidentscope_attribute_types(((res).resource).attributes) AS resource_attribute_types,
-            (res).schema_url AS resource_schema_url,
-            (res).scope_metrics AS scopes,
-            sizes_of_scopes,
-            arrayCumSum(sizes -> arraySum(sizes), sizes_of_scopes) AS scope_ends,
-            resource_end - arraySum(sizes -> arraySum(sizes), sizes_of_scopes) AS resource_item
-        FROM
-        (
-            SELECT
-                tenant_id, kafka_partition, kafka_offset, arrival_unix_nano,
-                (request).resource_metrics AS resources,
-                arrayMap(scopes -> arrayMap(metrics -> arrayMap(
-                    metric -> length(((metric).gauge).data_points) + length(((metric).sum).data_points)
-                        + length(((metric).histogram).data_points) + length(((metric).exponential_histogram).data_points)
-                        + length(((metric).summary).data_points),
-                    metrics), (scopes).metrics), (resources).scope_metrics) AS sizes_of_resources
-            FROM landing_metrics
-        )
-        ARRAY JOIN
-            resources AS res,
-            sizes_of_resources AS sizes_of_scopes,
-            arrayCumSum(scopes -> arraySum(sizes -> arraySum(sizes), scopes), sizes_of_resources) AS resource_end
-    )
-    ARRAY JOIN scopes AS scope_list, sizes_of_scopes AS sizes, scope_ends AS scope_end
-)
-ARRAY JOIN metrics AS sent, sizes AS metric_size, metric_ends AS metric_end;
+    tenant, kafka_partition, kafka_offset,
+    first_item + end_item - incidentscope_points(sent) AS first_item,
+    arrival_unix_nano, service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url, sent
+FROM landing_metric_scopes
+ARRAY JOIN metrics AS sent, arrayCumSum(metric -> incidentscope_points(metric), metrics) AS end_item;
 
 CREATE MATERIALIZED VIEW landing_metric_to_gauge_points TO landing_points AS
 SELECT
-    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano, earliest, latest,
-    service, resource_attributes, resource_attribute_types, resource_schema_url, scope, scope_schema_url,
+    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
     (sent).name AS metric, (sent).unit AS unit, (sent).description AS description,
     1 AS type,
     0 AS temporality,
@@ -228,8 +249,9 @@ ARRAY JOIN ((sent).gauge).data_points AS point, arrayEnumerate(((sent).gauge).da
 
 CREATE MATERIALIZED VIEW landing_metric_to_sum_points TO landing_points AS
 SELECT
-    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano, earliest, latest,
-    service, resource_attributes, resource_attribute_types, resource_schema_url, scope, scope_schema_url,
+    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
     (sent).name AS metric, (sent).unit AS unit, (sent).description AS description,
     2 AS type,
     ((sent).sum).aggregation_temporality AS temporality,
@@ -247,8 +269,9 @@ ARRAY JOIN ((sent).sum).data_points AS point, arrayEnumerate(((sent).sum).data_p
 
 CREATE MATERIALIZED VIEW landing_metric_to_histogram_points TO landing_points AS
 SELECT
-    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano, earliest, latest,
-    service, resource_attributes, resource_attribute_types, resource_schema_url, scope, scope_schema_url,
+    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
     (sent).name AS metric, (sent).unit AS unit, (sent).description AS description,
     3 AS type,
     ((sent).histogram).aggregation_temporality AS temporality,
@@ -276,8 +299,9 @@ ARRAY JOIN ((sent).histogram).data_points AS point, arrayEnumerate(((sent).histo
 
 CREATE MATERIALIZED VIEW landing_metric_to_exponential_histogram_points TO landing_points AS
 SELECT
-    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano, earliest, latest,
-    service, resource_attributes, resource_attribute_types, resource_schema_url, scope, scope_schema_url,
+    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
     (sent).name AS metric, (sent).unit AS unit, (sent).description AS description,
     4 AS type,
     ((sent).exponential_histogram).aggregation_temporality AS temporality,
@@ -306,8 +330,9 @@ ARRAY JOIN ((sent).exponential_histogram).data_points AS point, arrayEnumerate((
 
 CREATE MATERIALIZED VIEW landing_metric_to_summary_points TO landing_points AS
 SELECT
-    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano, earliest, latest,
-    service, resource_attributes, resource_attribute_types, resource_schema_url, scope, scope_schema_url,
+    tenant, kafka_partition, kafka_offset, first_item + ordinal - 1 AS item, arrival_unix_nano,
+    service, resource_attributes, resource_attribute_types, resource_schema_url,
+    scope_name, scope_version, scope_attributes, scope_attribute_types, scope_schema_url,
     (sent).name AS metric, (sent).unit AS unit, (sent).description AS description,
     5 AS type,
     0 AS temporality,
@@ -325,6 +350,9 @@ FROM landing_metric
 ARRAY JOIN ((sent).summary).data_points AS point, arrayEnumerate(((sent).summary).data_points) AS ordinal;
 
 CREATE MATERIALIZED VIEW landing_points_to_metric_points TO metric_points AS
+WITH
+    toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
+    toUInt64(arrival_unix_nano + 600000000000) AS latest
 SELECT
     tenant,
     service,
@@ -365,10 +393,10 @@ SELECT
     resource_attributes,
     resource_attribute_types,
     resource_schema_url,
-    (scope).name AS scope_name,
-    (scope).version AS scope_version,
-    incidentscope_attributes((scope).attributes) AS scope_attributes,
-    incidentscope_attribute_types((scope).attributes) AS scope_attribute_types,
+    scope_name,
+    scope_version,
+    scope_attributes,
+    scope_attribute_types,
     scope_schema_url,
     bitOr(bitOr(
         toUInt16(time_unix_nano < earliest OR time_unix_nano > latest),
@@ -403,9 +431,6 @@ SELECT
     'otel.metrics' AS topic,
     kafka_partition,
     kafka_offset,
-    arraySum(scopes -> arraySum(metrics -> arraySum(
-        metric -> length(((metric).gauge).data_points) + length(((metric).sum).data_points)
-            + length(((metric).histogram).data_points) + length(((metric).exponential_histogram).data_points)
-            + length(((metric).summary).data_points), metrics), (scopes).metrics), ((request).resource_metrics).scope_metrics) AS items,
+    arraySum(scopes -> arraySum(metrics -> arraySum(metric -> incidentscope_points(metric), metrics), (scopes).metrics), ((request).resource_metrics).scope_metrics) AS items,
     fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
 FROM landing_metrics;
