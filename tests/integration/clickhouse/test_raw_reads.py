@@ -1,0 +1,76 @@
+"""Traces are read by tenant and id, whatever stands in the question."""
+
+from __future__ import annotations
+
+import pytest
+from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, spans
+
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.landing import RawRow, RawSink
+from sinks.clickhouse.raw_reads import stored_counts, trace, trace_logs
+
+
+async def land(sink: RawSink, tenant: str, count: int = 1, trace_id: bytes = TRACE_ID, offset: int = 0) -> None:
+    """Land one record of spans."""
+    value = spans(count, trace_id=trace_id).SerializeToString()
+    await sink.insert("otel.traces", [RawRow(tenant, 0, offset, value, ARRIVAL_NS)])
+
+
+async def test_another_tenants_trace_is_not_there(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """The same trace id in two tenants is two traces."""
+    await land(sink, tenant, 2)
+    await land(sink, f"{tenant}-other", 5)
+    mine = await trace(clickhouse, tenant, TRACE_ID.hex())
+    assert mine is not None
+    assert len(mine.spans) == 2
+    assert await trace(clickhouse, f"{tenant}-nobody", TRACE_ID.hex()) is None
+
+
+@pytest.mark.parametrize("hostile", ["' OR 1=1 --", "\\' OR ''='", "{tenant:String}", "%", ""])
+async def test_a_hostile_tenant_or_id_finds_nothing(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str, hostile: str
+) -> None:
+    """Values are bound, never written into the statement."""
+    await land(sink, tenant)
+    assert await trace(clickhouse, hostile, TRACE_ID.hex()) is None
+    assert await trace(clickhouse, tenant, hostile) is None
+    assert await trace_logs(clickhouse, hostile, TRACE_ID.hex()) == []
+    if hostile:
+        assert await stored_counts(clickhouse, hostile) == []
+
+
+async def test_spans_come_by_start_and_a_long_trace_is_cut(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """The first spans, and the word that there are more."""
+    await land(sink, tenant, 5)
+    found = await trace(clickhouse, tenant, TRACE_ID.hex().upper(), limit=3)
+    assert found is not None
+    assert [span.name for span in found.spans] == ["GET /5", "GET /4", "GET /3"]
+    assert (found.truncated, found.trace_id) == (True, TRACE_ID.hex())
+    whole = await trace(clickhouse, tenant, TRACE_ID.hex(), limit=5)
+    assert whole is not None
+    assert (len(whole.spans), whole.truncated) == (5, False)
+
+
+async def test_a_span_from_two_exporters_is_shown_once(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """Two records hold it; both are stored, one is shown."""
+    await land(sink, tenant, 2)
+    await land(sink, tenant, 2, offset=1)
+    found = await trace(clickhouse, tenant, TRACE_ID.hex())
+    assert found is not None
+    assert len(found.spans) == 2
+
+
+async def test_a_trace_over_midnight_is_whole(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """Its spans lie in two day partitions and came in two records."""
+    early, late = spans(1), spans(2)
+    del late.resource_spans[0].scope_spans[0].spans[0]
+    early.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano = ARRIVAL_NS - DAY_NS + 1
+    rows = [
+        RawRow(tenant, 0, offset, request.SerializeToString(), ARRIVAL_NS)
+        for offset, request in enumerate((early, late))
+    ]
+    await sink.insert("otel.traces", rows[:1])
+    await sink.insert("otel.traces", rows[1:])
+    found = await trace(clickhouse, tenant, TRACE_ID.hex())
+    assert found is not None
+    assert len(found.spans) == 2

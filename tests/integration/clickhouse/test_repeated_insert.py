@@ -1,0 +1,105 @@
+"""A repeated insert under the same token stores nothing twice, in any target of any signal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from otlp_examples import ARRIVAL_NS, TRACE_ID, gauges, logs, spans
+
+from schemas.errors import StoreRejected
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.landing import RawRow, RawSink
+from sinks.clickhouse.raw_reads import stored_counts
+
+MADE = {"otel.traces": spans, "otel.logs": logs, "otel.metrics": gauges}
+TABLES = {"otel.traces": "spans", "otel.logs": "logs", "otel.metrics": "metric_points"}
+TARGETS = ("rejected_items", "landed_records")
+
+
+def batch(topic: str, tenant: str, first: int = 0, records: int = 4, items: int = 3) -> list[RawRow]:
+    """Return records of a topic; in each the last item of traces and logs is a bad one."""
+    request: Any = MADE[topic](items)
+    if topic == "otel.traces":
+        request.resource_spans[0].scope_spans[0].spans[-1].trace_id = b"bad"
+    if topic == "otel.logs":
+        request.resource_logs[0].scope_logs[0].log_records[-1].trace_id = b"bad"
+    if topic == "otel.metrics":
+        request.resource_metrics[0].scope_metrics[0].metrics.add(name="sum").sum.data_points.add(as_int=1)
+    value = request.SerializeToString()
+    return [RawRow(tenant, 0, first + number, value, ARRIVAL_NS) for number in range(records)]
+
+
+async def counts(clickhouse: ClickHouse, tenant: str, topic: str) -> dict[str, int]:
+    """Return how many rows each target has of a tenant."""
+    found = {}
+    for table in (TABLES[topic], *TARGETS):
+        rows = await clickhouse.query(
+            f"SELECT count() AS n FROM {table} WHERE tenant = {{tenant:String}}", {"tenant": tenant}
+        )
+        found[table] = rows[0]["n"]
+    return found
+
+
+@pytest.mark.parametrize("topic", MADE)
+async def test_the_same_token_stores_once(clickhouse: ClickHouse, sink: RawSink, tenant: str, topic: str) -> None:
+    """Items, rejects and records alike; the trace lookup too."""
+    for _ in range(3):
+        await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:0-3")
+    stored = await counts(clickhouse, tenant, topic)
+    items = 12 if topic == "otel.metrics" else 8
+    assert stored == {TABLES[topic]: items, "rejected_items": 4, "landed_records": 4}
+    times = await clickhouse.query("SELECT count() AS n FROM trace_times WHERE tenant = {t:String}", {"t": tenant})
+    assert times == [{"n": 1 if topic == "otel.traces" else 0}]
+
+
+@pytest.mark.parametrize("topic", MADE)
+async def test_without_a_token_or_with_another_it_stores_again(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str, topic: str
+) -> None:
+    """The negative control: it is the token that protects, and equal data under two tokens is two inserts."""
+    await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:a")
+    await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:b")
+    assert (await counts(clickhouse, tenant, topic))["landed_records"] == 8
+    assert [count.doubled for count in await stored_counts(clickhouse, tenant)] == [4]
+
+
+async def test_a_large_batch_is_recognised_as_a_whole(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """More items than fit one block of ClickHouse's pipeline."""
+    rows = batch("otel.traces", tenant, records=40, items=5001)
+    for _ in range(2):
+        await sink.insert("otel.traces", rows, token=f"{tenant}:large")
+    assert await counts(clickhouse, tenant, "otel.traces") == {
+        "spans": 200_000, "rejected_items": 40, "landed_records": 40,
+    }  # fmt: skip
+
+
+async def test_a_refused_insert_does_not_use_its_token_up(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """What was refused whole can be stored later under the same token."""
+    rows = batch("otel.traces", tenant)
+    with pytest.raises(StoreRejected):
+        await sink.insert("otel.traces", [*rows, RawRow(tenant, 0, 9, b"\x0a\xff", ARRIVAL_NS)], token=tenant)
+    await sink.insert("otel.traces", rows, token=tenant)
+    assert (await counts(clickhouse, tenant, "otel.traces"))["landed_records"] == 4
+
+
+async def test_stored_counts_name_partitions_and_items(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """Records and items of each topic and partition, of one tenant only."""
+    await sink.insert("otel.traces", batch("otel.traces", tenant, first=10))
+    await sink.insert("otel.logs", batch("otel.logs", tenant, records=1))
+    await sink.insert("otel.logs", batch("otel.logs", f"{tenant}-other", records=1))
+    found = await stored_counts(clickhouse, tenant)
+    assert [(c.topic, c.partition, c.records, c.items, c.first_offset, c.last_offset, c.doubled) for c in found] == [
+        ("otel.logs", 0, 1, 3, 0, 0, 0),
+        ("otel.traces", 0, 4, 12, 10, 13, 0),
+    ]
+
+
+async def test_an_insert_is_visible_at_once(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
+    """No flush interval stands between an answered insert and a read."""
+    await sink.insert("otel.traces", batch("otel.traces", tenant))
+    rows = await clickhouse.query(
+        "SELECT count() AS n FROM spans WHERE tenant = {t:String} AND trace_id = unhex({id:String})",
+        {"t": tenant, "id": TRACE_ID.hex()},
+    )
+    assert rows == [{"n": 8}]
