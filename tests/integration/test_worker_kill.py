@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a replay: the pane rows are those of an undisturbed run."""
+"""Workers that are killed, and workers that share: the panes are always those of one undisturbed run."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from sinks.kafka.topics import ensure_topics
 HERE = Path(__file__).parent
 SECONDS = 150
 PARTITIONS = 2
+SERVICES = ("frontend", "cart", "postgresql:shop")
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -68,7 +69,7 @@ async def pane_rows(settings: Settings, tenant: str) -> Rows:
 
 
 async def until_final(settings: Settings, tenant: str, panes: int) -> dict[tuple[str, int], ServiceHealth]:
-    """Read topic health until ``panes`` panes of ``frontend`` are there; return the newest picture of every pane."""
+    """Read topic health until ``panes`` panes of every service are there; return the newest picture of every pane."""
     newest: dict[tuple[str, int], ServiceHealth] = {}
     places = [TopicPartition(HEALTH.name, partition) for partition in range(PARTITIONS)]
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest") as consumer:
@@ -82,7 +83,7 @@ async def until_final(settings: Settings, tenant: str, panes: int) -> dict[tuple
                             pane = ServiceHealth.model_validate_json(record.value)
                             if pane.tenant == tenant:
                                 newest[pane.service, pane.pane_start_ns] = pane
-                if sum(service == "frontend" for service, _ in newest) >= panes:
+                if all(sum(service == name for service, _ in newest) >= panes for name in SERVICES):
                     return newest
 
 
@@ -121,3 +122,39 @@ async def test_pane_rows_after_kills_equal_those_of_an_undisturbed_run(own_broke
     )
     for table, rows in calm.items():
         assert shaken[table] == rows, f"{table} differs"
+
+
+def comparable(panes: dict[tuple[str, int], ServiceHealth]) -> dict[tuple[str, int], ServiceHealth]:
+    """Return panes without what may differ from run to run."""
+    return {
+        key: pane.model_copy(update={"tenant": "", "version": 0, "revision": 0, "final": False})
+        for key, pane in panes.items()
+    }
+
+
+def traces(line: dict[str, Any]) -> int:
+    """Return how many partitions of otel.traces a worker reports, 0 while it is not ready."""
+    return int(line["partitions"].get("otel.traces", 0)) if line["ready"] else 0
+
+
+@pytest.mark.timeout(300)
+async def test_two_workers_share_the_partitions_and_publish_what_one_would(
+    own_broker: Settings, tmp_path: Path
+) -> None:
+    """One worker alone for one tenant; then a second joins in the middle of another tenant's replay."""
+    first = own_store(own_broker, tmp_path / "first")
+    second = own_store(own_broker, tmp_path / "second")
+    for settings in (first, second):
+        settings.data_dir.mkdir(parents=True)
+    await ensure_topics(first)
+    panes = SECONDS // 10
+    async with running_worker(first, tmp_path / "first.log") as one:
+        await send(first, "alone")
+        alone = await until_final(first, "alone", panes)
+        sending = asyncio.create_task(send(first, "shared", within_s=25.0))
+        async with running_worker(second, tmp_path / "second.log") as other:
+            await one.until(lambda lines: traces(lines[-1]) == 1)
+            await other.until(lambda lines: traces(lines[-1]) == 1)
+            await sending
+            shared = await until_final(first, "shared", panes)
+    assert comparable(shared) == comparable(alone)
