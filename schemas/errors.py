@@ -47,6 +47,10 @@ class BadPayload(IncidentScopeError):
         self.reason = reason
         self.detail = detail[:500]
 
+    def __reduce__(self) -> tuple[type[BadPayload], tuple[RejectReason, str]]:
+        """Let it cross a process boundary: by default only the message would be handed to ``__init__``."""
+        return type(self), (self.reason, self.detail)
+
 
 class StoreError(IncidentScopeError):
     """A store did not do what it was asked."""
@@ -75,3 +79,7 @@ class SetupError(IncidentScopeError):
         super().__init__(f"{problem}\n  -> {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[SetupError], tuple[str, str]]:
+        """Let it cross a process boundary: by default only the message would be handed to ``__init__``."""
+        return type(self), (self.problem, self.remedy)
