@@ -1,0 +1,1 @@
+"""The ways to run it: embedded stack, demo shop, containers, Collector configuration."""

@@ -57,7 +57,10 @@ def _opened(text: str, kind: str, depth: int = 0) -> AttributeValue:
         case "bool":
             return text == "true"
         case "array":
-            return [_plain(value, depth + 1) for value in ArrayValue.FromString(base64.b64decode(text, validate=True)).values]
+            return [
+                _plain(value, depth + 1)
+                for value in ArrayValue.FromString(base64.b64decode(text, validate=True)).values
+            ]
         case "map":
             pairs = KeyValueList.FromString(base64.b64decode(text, validate=True)).values
             return {pair.key: _plain(pair.value, depth + 1) for pair in pairs}

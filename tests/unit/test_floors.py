@@ -10,6 +10,7 @@ HEALTH_0 = TP("health", 0)
 
 
 def floors_of(*readers: tuple[str, str]) -> Floors:
+    """Return floors whose stages have been declared, in generation 1."""
     floors = Floors()
     for stage, topic in readers:
         floors.reader(stage, topic)
@@ -18,12 +19,14 @@ def floors_of(*readers: tuple[str, str]) -> Floors:
 
 
 def test_floor_is_the_next_offset_when_nothing_is_needed() -> None:
+    """A stage without state commits all it has handled."""
     floors = floors_of(("ingest", "otel.traces"))
     floors.report("ingest", TRACES_0, 1, next_offset=412, needed=None)
     assert floors.floor(TRACES_0) == 412
 
 
 def test_floor_trails_to_what_is_still_needed() -> None:
+    """The floor stays behind, the position does not."""
     floors = floors_of(("ingest", "otel.traces"))
     floors.report("ingest", TRACES_0, 1, next_offset=412, needed=380)
     assert floors.floor(TRACES_0) == 380
@@ -31,6 +34,7 @@ def test_floor_trails_to_what_is_still_needed() -> None:
 
 
 def test_floor_of_two_readers_is_the_smaller_one_and_unknown_until_both_reported() -> None:
+    """A silent reader may need anything."""
     floors = floors_of(("baselines", "health"), ("slo", "health"))
     floors.report("baselines", HEALTH_0, 1, next_offset=50, needed=None)
     assert floors.floor(HEALTH_0) is None
@@ -40,6 +44,7 @@ def test_floor_of_two_readers_is_the_smaller_one_and_unknown_until_both_reported
 
 
 def test_report_of_an_earlier_generation_is_ignored() -> None:
+    """A batch that outlived a rebalance must not move the new floor."""
     floors = floors_of(("ingest", "otel.traces"))
     floors.begin(2)
     floors.report("ingest", TRACES_0, 1, next_offset=412, needed=None)
@@ -47,6 +52,7 @@ def test_report_of_an_earlier_generation_is_ignored() -> None:
 
 
 def test_rebalance_forgets_all_floors() -> None:
+    """All partitions are rewound, so no floor of before holds."""
     floors = floors_of(("ingest", "otel.traces"))
     floors.report("ingest", TRACES_0, 1, next_offset=412, needed=None)
     floors.begin(2)
@@ -55,12 +61,14 @@ def test_rebalance_forgets_all_floors() -> None:
 
 
 def test_floor_never_passes_the_position_even_if_a_stage_claims_so() -> None:
+    """A wrong claim must not commit unread records."""
     floors = floors_of(("ingest", "otel.traces"))
     floors.report("ingest", TRACES_0, 1, next_offset=10, needed=99)
     assert floors.floor(TRACES_0) == 10
 
 
 def test_undeclared_stage_may_not_report() -> None:
+    """A floor nobody waits for would be committed too early."""
     floors = floors_of(("ingest", "otel.traces"))
     with pytest.raises(ValueError, match="never said"):
         floors.report("edges", TRACES_0, 1, next_offset=1, needed=None)

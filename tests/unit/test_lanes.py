@@ -12,6 +12,7 @@ from topologies.offsets import Floors
 
 
 def event(offset: int, partition: int = 0, generation: int = 1, topic: str = "t") -> Any:
+    """Return what a Faust event looks like to lanes."""
     message = SimpleNamespace(
         tp=TP(topic, partition),
         topic=topic,
@@ -28,41 +29,50 @@ def event(offset: int, partition: int = 0, generation: int = 1, topic: str = "t"
 
 @dataclass
 class Group:
+    """A consumer group whose generation a test can change."""
+
     generation: int = 1
     floors: Floors = field(default_factory=Floors)
 
     def lanes(self, committed: int | None = None) -> Lanes[list[int]]:
+        """Return the lanes of a stage whose state is a list."""
         return Lanes("s", ["t"], self.floors, lambda: self.generation, lambda _: [], lambda _: committed)
 
 
 def offsets(batches: Any) -> dict[int, list[int]]:
+    """Return the offsets of a split batch by partition."""
     return {lane.partition.partition: [record.offset for record in records] for lane, records in batches}
 
 
 def test_batch_is_split_by_partition_in_order() -> None:
+    """Each lane gets its records as they stand in the log."""
     lanes = Group().lanes()
     batches = lanes.split([event(5), event(1, partition=1), event(6), event(2, partition=1)])
     assert offsets(batches) == {0: [5, 6], 1: [1, 2]}
 
 
 def test_record_carries_headers_and_the_timestamp_in_whole_milliseconds() -> None:
+    """Float seconds become exact nanoseconds."""
     [(_, [record])] = Group().lanes().split([event(5)])
     assert record.headers == (("h", b"1"),)
     assert record.timestamp_ns == 1_700_000_000_123_000_000
 
 
 def test_records_of_another_generation_are_dropped() -> None:
+    """Buffers cross a rebalance; what they hold is read again."""
     group = Group(generation=2)
     assert group.lanes().split([event(5, generation=1)]) == []
 
 
 def test_record_that_was_read_already_is_dropped() -> None:
+    """A rewind within a generation brings nothing twice."""
     lanes = Group().lanes()
     lanes.split([event(5), event(6)])
     assert offsets(lanes.split([event(5), event(6), event(7)])) == {0: [7]}
 
 
 def test_rebalance_starts_a_new_state_and_allows_a_rewind() -> None:
+    """State of before the rebalance is never continued."""
     group = Group()
     lanes = group.lanes()
     [(old, _)] = lanes.split([event(5), event(6)])
@@ -76,6 +86,8 @@ def test_rebalance_starts_a_new_state_and_allows_a_rewind() -> None:
 
 
 def test_skipped_offsets_are_counted_also_before_the_first_record() -> None:
+    """A jump in offsets is a loss, and is counted."""
+
     def missing() -> float:
         return REGISTRY.get_sample_value("incidentscope_records_missing_total", {"topic": "gap"}) or 0.0
 
@@ -86,6 +98,7 @@ def test_skipped_offsets_are_counted_also_before_the_first_record() -> None:
 
 
 def test_report_goes_to_the_floors_with_the_lanes_position() -> None:
+    """What a lane needs becomes the floor."""
     group = Group()
     lanes = group.lanes()
     group.floors.begin(1)
