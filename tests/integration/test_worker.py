@@ -1,0 +1,131 @@
+"""A worker on the embedded stack: OTLP on Kafka in, rows and windows in the stores, nothing lost silently."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from google.protobuf.json_format import MessageToJson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, add_purchase, second, ticks
+
+from schemas.events import DeadLetter
+from schemas.keys import TENANT_HEADER
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS, TRACES
+from sinks.kafka.producer import Message
+from sinks.redis import picture
+from sinks.stores import Stores, open_stores
+from topologies.worker import Worker, run_worker
+
+PARTITIONS = 2
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Stores, Worker]]:
+    """Run a worker in this loop until it is ready, and stop it at the end."""
+    stop, workers = asyncio.Event(), []
+    async with open_stores(settings) as stores:
+        task = asyncio.create_task(run_worker(settings, stores=stores, stop=stop, started=workers.append))
+        try:
+            await until(lambda: bool(workers) and workers[0].facts().ready, task)
+            yield stores, workers[0]
+        finally:
+            stop.set()
+            await task
+
+
+async def until(condition: Callable[[], bool], task: asyncio.Task[None], patience_s: float = 60.0) -> None:
+    """Wait for ``condition``; a worker that ends meanwhile ends the wait."""
+    async with asyncio.timeout(patience_s):
+        while not condition():
+            if task.done():
+                await task
+            await asyncio.sleep(0.1)
+
+
+async def eventually(read: Callable[[], Awaitable[int]], expected: int, patience_s: float = 60.0) -> None:
+    """Wait until ``read`` gives ``expected``."""
+    async with asyncio.timeout(patience_s):
+        while await read() != expected:  # noqa: ASYNC110  # a store's contents
+            await asyncio.sleep(0.2)
+
+
+def quick(settings: Settings) -> Settings:
+    """Return the settings with short intervals."""
+    changes = {"partitions": PARTITIONS, "flush_interval_s": 0.1, "tick_interval_s": 0.3, "session_timeout_s": 3.0}
+    return settings.model_copy(update=changes)
+
+
+@pytest.mark.timeout(180)
+async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: Settings) -> None:
+    """A minute of traces, one message as JSON and one of garbage: all counted where they belong."""
+    settings = quick(own_broker)
+    as_json = ExportTraceServiceRequest()
+    add_purchase(as_json, 999_999, START_NS + 59 * SECOND_NS)
+    async with running(settings) as (stores, worker):
+        for number in range(60):
+            await stores.producer.send_many(second(number, "acme", PARTITIONS))
+        headers = second(60, "acme", PARTITIONS)[0].headers
+        await stores.producer.send_many(
+            [
+                Message(TRACES.name, _otlp_json(as_json), None, headers, 0),
+                Message(TRACES.name, b"\xff\xfe garbage", None, headers, 1),
+                Message(TRACES.name, None, b"key", headers, 1),
+                *ticks(START_NS + 400 * SECOND_NS, "acme", PARTITIONS),
+            ]
+        )
+        spans = (60 * PARTITIONS * TRACES_A_RECORD + 1) * 4
+        await eventually(lambda: _count(stores, "SELECT count() FROM spans WHERE tenant = 'acme'"), spans)
+        requests = "SELECT sum(requests) FROM service_panes FINAL WHERE tenant = 'acme' AND service = 'frontend'"
+        await eventually(lambda: _count(stores, requests), spans // 4)
+        edges = "SELECT sum(paired) FROM edge_panes FINAL WHERE tenant = 'acme' AND server = 'cart'"
+        await eventually(lambda: _count(stores, edges), spans // 4)
+        shown = {health.service for health in await picture(stores.redis, "acme")}
+        assert shown == {"frontend", "cart", "postgresql:shop"}
+        letters = await _dead_letters(settings, 2)
+        assert {letter.reason for letter in letters} == {"decode", "null_value"}
+        assert all(letter.tenant == "acme" for letter in letters)
+        assert worker.app.failure is None
+
+
+@pytest.mark.timeout(120)
+async def test_record_without_a_tenant_goes_to_the_dead_letters_when_told_so(own_broker: Settings) -> None:
+    """The setting decides; nobody's telemetry is not stored as somebody's."""
+    settings = quick(own_broker).model_copy(update={"missing_tenant": "dead_letter"})
+    request = ExportTraceServiceRequest()
+    add_purchase(request, 1, START_NS)
+    async with running(settings) as (stores, _):
+        await stores.producer.send(TRACES.name, request.SerializeToString(), partition=0)
+        twice = ((TENANT_HEADER, b"one"), (TENANT_HEADER, b"two"))
+        await stores.producer.send(TRACES.name, request.SerializeToString(), headers=twice, partition=0)
+        letters = await _dead_letters(settings, 2)
+        assert {letter.reason for letter in letters} == {"bad_tenant"}
+        assert await _count(stores, "SELECT count() FROM spans") == 0
+
+
+def _otlp_json(request: ExportTraceServiceRequest) -> bytes:
+    """Return OTLP's JSON, whose ids are hexadecimal."""
+    document = json.loads(MessageToJson(request))
+    for resource, original in zip(document["resourceSpans"], request.resource_spans, strict=True):
+        spans = zip(resource["scopeSpans"][0]["spans"], original.scope_spans[0].spans, strict=True)
+        for span, source in spans:
+            span["traceId"], span["spanId"] = source.trace_id.hex(), source.span_id.hex()
+            span["parentSpanId"] = source.parent_span_id.hex()
+    return json.dumps(document).encode()
+
+
+async def _count(stores: Stores, sql: str) -> int:
+    return int(await stores.clickhouse.command(sql))
+
+
+async def _dead_letters(settings: Settings, count: int) -> list[DeadLetter]:
+    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers) as consumer:
+        consumer.assign([TopicPartition(DEAD_LETTERS.name, number) for number in range(PARTITIONS)])
+        await consumer.seek_to_beginning()
+        async with asyncio.timeout(30):
+            return [DeadLetter.model_validate_json((await consumer.getone()).value) for _ in range(count)]
