@@ -15,9 +15,9 @@ from faust.types.tuples import Message as FaustMessage
 from schemas.events import ServiceHealth
 from schemas.settings import Settings
 from sinks.kafka.producer import Message
+from streams.progress import Progress
 from streams.windows import WindowConfig
 from topologies.app import StreamApp, make_app
-from topologies.progressing import ClosedTable
 from topologies.wiring import Wiring
 
 
@@ -57,6 +57,21 @@ class RecordingPanes:
         self.written.update({(pane.tenant, pane.service, pane.pane_start_ns): pane for pane in panes})
 
 
+@dataclass
+class RecordingClosed:
+    """Keeps the checkpoints that a table keeps in a real worker."""
+
+    saved: dict[TP, Progress] = field(default_factory=dict)
+
+    def load(self, partition: TP) -> Progress | None:
+        """Return the checkpoint."""
+        return self.saved.get(partition)
+
+    async def save(self, partition: TP, closed: Progress) -> None:
+        """Keep the checkpoint."""
+        self.saved[partition] = closed
+
+
 class Bench:
     """One stage under test. ``give`` hands it records as the consumer would."""
 
@@ -68,12 +83,13 @@ class Bench:
         self.app.finalize()
         self.stores = RecordingStores()
         self.panes = RecordingPanes()
+        self.closed = RecordingClosed()
         self.wiring = Wiring(
             self.app,
             self.settings,
             WindowConfig.from_settings(self.settings),
             self.stores,  # type: ignore[arg-type]
-            ClosedTable(self.app, self.settings.partitions),
+            self.closed,  # type: ignore[arg-type]
             self.panes,  # type: ignore[arg-type]
         )
         self.begin(1)
