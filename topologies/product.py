@@ -3,8 +3,9 @@
 ::
 
     EmbeddedStack ── settings ──▶ topics, migrations ──▶ worker ┐
-                                                               ├─ one event loop, because chDB allows
-                                                     API server ┘  one process per folder
+         ▲                                                     ├─ one event loop, because chDB allows
+         │                                           API server ┘  one process per folder
+         └──────── broker full: pause both, renew it ◀──┘
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from sinks.stores import Stores, open_stores
 from topologies.preparing import prepare
 
 API = "api.app:create_app"
+BROKER_RECORDS = 300_000
+"""After this many records the embedded broker is renewed: about an hour when nothing happens."""
+
+STACK_LOOK_S = 5.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 log = structlog.get_logger()
@@ -39,36 +44,88 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A running product: its settings, where its API is, and the key that opens it."""
+    """A running product: its settings, where its API and its Kafka are, and the key that opens the API."""
 
     settings: Settings
     api_url: str
     api_key: str
+    kafka_address: str
     ended: asyncio.Future[None]
     """Done when the worker or the API has ended by itself; carries the error that ended it."""
 
 
 @asynccontextmanager
-async def running_product(settings: Settings) -> AsyncIterator[Product]:
-    """Run everything as long as the context is open. Raises `SetupError` when something cannot start."""
-    from topologies.worker import run_worker
+async def running_product(settings: Settings, *, broker_records: int = BROKER_RECORDS) -> AsyncIterator[Product]:
+    """Run everything as long as the context is open. Raises `SetupError` when something cannot start.
 
+    An embedded broker is renewed after about ``broker_records`` records (see `EmbeddedStack.renew_broker`); worker
+    and API pause for a few seconds then, and requests wait meanwhile.
+    """
     with listening_socket(settings) as listener:
-        async with EmbeddedStack(settings) as filled, open_stores(filled) as stores:
-            await prepare(filled)
-            stop = asyncio.Event()
-            server = api_server(filled, stores)
-            worker = asyncio.create_task(run_worker(filled, stores=stores, stop=stop), name="worker")
-            api = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+        stack = EmbeddedStack(settings)
+        async with stack as filled:
+            house = _House(stack, filled, listener, broker_records)
+            running = asyncio.create_task(house.run(), name="product")
             try:
-                await _until_started(server, api)
+                await _first_of(running, asyncio.create_task(house.open.wait()))
+                if running.done():
+                    await running
                 url = f"http://{filled.api_host}:{listener.getsockname()[1]}"
-                yield Product(filled, url, next(iter(tenants_by_key(filled))), _first_to_end(worker, api))
+                yield Product(filled, url, next(iter(tenants_by_key(filled))), stack.kafka_address, _end_of(running))
             finally:
-                server.should_exit = True  # first the door, then the house
-                await asyncio.gather(api, return_exceptions=True)
-                stop.set()
-                await asyncio.gather(worker, return_exceptions=True)
+                house.stop.set()
+                await asyncio.gather(running, return_exceptions=True)
+
+
+class _House:
+    """Worker and API over one stack, started anew whenever the embedded broker is renewed."""
+
+    def __init__(self, stack: EmbeddedStack, settings: Settings, listener: socket.socket, broker_records: int) -> None:
+        self.stop, self.open = asyncio.Event(), asyncio.Event()
+        self._stack, self._settings, self._listener = stack, settings, listener
+        self._broker_records = broker_records
+
+    async def run(self) -> None:
+        """Work until ``stop`` is set, or until something ends by itself. Raises what ended it."""
+        while True:
+            async with open_stores(self._settings) as stores:
+                await prepare(self._settings)
+                renew = await self._live(stores)
+            if not renew:
+                return
+            log.info("renewing_broker", records=self._broker_records)
+            await self._stack.renew_broker()
+
+    async def _live(self, stores: Stores) -> bool:
+        """Run worker and API until the end, or until the broker is to be renewed; return whether it is."""
+        from topologies.worker import run_worker
+
+        halt = asyncio.Event()
+        server = api_server(self._settings, stores)
+        api = asyncio.create_task(server.serve(sockets=[self._listener.dup()]), name="api")
+        worker = asyncio.create_task(run_worker(self._settings, stores=stores, stop=halt), name="worker")
+        told = asyncio.create_task(self.stop.wait())
+        full = asyncio.create_task(self._until_broker_is_full())
+        try:
+            await _until_started(server, api)
+            self.open.set()
+            await asyncio.wait([api, worker, told, full], return_when=asyncio.FIRST_COMPLETED)
+            for task in (worker, api, full):
+                if task.done():
+                    await task
+            return full.done() and not (told.done() or worker.done() or api.done())
+        finally:
+            told.cancel()
+            full.cancel()
+            server.should_exit = True  # first the door, then the house
+            await asyncio.gather(api, return_exceptions=True)
+            halt.set()
+            await asyncio.gather(worker, told, full, return_exceptions=True)
+
+    async def _until_broker_is_full(self) -> None:
+        """Return when the broker is to be renewed. Raises `StoreUnavailable` when an embedded server has died."""
+        while await self._stack.broker_records() < self._broker_records:  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(STACK_LOOK_S)
 
 
 async def run_api(settings: Settings) -> None:
@@ -157,8 +214,15 @@ async def _until_started(server: Server, api: asyncio.Task[None]) -> None:
         await asyncio.sleep(0.02)
 
 
-def _first_to_end(*tasks: asyncio.Task[None]) -> asyncio.Future[None]:
-    """Return a future that is done when the first task is, with its error."""
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    """Return when one of them is done, and cancel the waits among them that are not."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[1:]:
+        task.cancel()
+
+
+def _end_of(task: asyncio.Task[None]) -> asyncio.Future[None]:
+    """Return a future with the end of a task, which may be cancelled without cancelling the task."""
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def tell(task: asyncio.Task[None]) -> None:
@@ -168,7 +232,7 @@ def _first_to_end(*tasks: asyncio.Task[None]) -> asyncio.Future[None]:
             ended.set_result(None)
         else:
             ended.set_exception(task.exception() or RuntimeError(task.get_name()))
+            ended.exception()  # seen: whoever does not wait for it is told by the log
 
-    for task in tasks:
-        task.add_done_callback(tell)
+    task.add_done_callback(tell)
     return ended

@@ -20,7 +20,7 @@ def greet(product: Product, console: Console) -> None:
     """Print where things are. The key itself is shown on a terminal only, never to a log."""
     settings = product.settings
     key = product.api_key if console.is_terminal else f"$(cat {settings.data_dir / KEY_FILE})"
-    console.print(f"\n[bold]IncidentScope is up.[/bold]  API {product.api_url}/docs   Kafka {settings.kafka_brokers}\n")
+    console.print(f"\n[bold]IncidentScope is up.[/bold]  API {product.api_url}/docs   Kafka {product.kafka_address}\n")
     console.print("Send it OTLP:", highlight=False)
     console.print(f"  export OTEL_EXPORTER_OTLP_ENDPOINT={product.api_url}", highlight=False, soft_wrap=True)
     console.print(f'  export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer {key}"', highlight=False, soft_wrap=True)

@@ -20,7 +20,6 @@ group is committed past it.
 from __future__ import annotations
 
 import asyncio
-import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -34,29 +33,28 @@ import structlog
 import zstandard
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import for_code
-from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
 
+from deploy.embedded.record_batches import (
+    FILLER_HEADER,
+    FILLER_KEY,
+    RAW_NAMES,
+    Record,
+    Writer,
+    batches,
+    fillers,
+    open_writer,
+    runs,
+)
 from deploy.embedded.servers import Child
 from schemas.errors import SetupError
-from schemas.keys import TICK_HEADER
 from schemas.settings import Settings
-from schemas.topics import ALL_TOPICS, RAW_TOPICS, TopicSpec
+from schemas.topics import ALL_TOPICS, TopicSpec
 from sinks.kafka.topics import ensure_topics
 
 FORMAT = 1
 GENERATION_OFFSETS = 1 << 31
-LARGEST_STEP = (1 << 31) - 1
-"""``lastOffsetDelta`` is an int32: one batch moves a partition by at most this many offsets."""
-
-BATCH_BYTES = 1_000_000
-FILLER_KEY = b"\x00progress"
-FILLER_HEADER = (TICK_HEADER, b"filler")
 READ_PATIENCE_S = 10.0
-RAW_NAMES = frozenset(topic.name for topic in RAW_TOPICS)
+COMPACTED = frozenset(topic.name for topic in ALL_TOPICS if topic.compacted)
 
 log = structlog.get_logger()
 
@@ -70,10 +68,6 @@ class Partition:
     committed: int | None
     end: int
     records: list[Record] = field(default_factory=list)
-
-
-Record = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes]]]
-"""Offset, timestamp in ms, key, value, headers."""
 
 
 class BrokerLog:
@@ -108,6 +102,14 @@ class BrokerLog:
             env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         )
 
+    async def count(self) -> int:
+        """Return the sum of all partitions' ends: how many offsets were ever given out."""
+        async with _consumer(self.settings) as consumer:
+            ends = await consumer.end_offsets(
+                [TopicPartition(topic.name, number) for topic, number in _partitions(self.settings)]
+            )
+        return sum(ends.values())
+
     async def save(self) -> None:
         """Write what is needed of the running broker's log, all or nothing. Does nothing unless `restore` was done."""
         if not self.live.exists():
@@ -130,10 +132,12 @@ class BrokerLog:
         await ensure_topics(self.settings)
         source = self.saved if self.saved.exists() else self.used
         base = 0 if self.saved.exists() else generation * GENERATION_OFFSETS
-        async with _writer(self.settings) as writer:
+        async with open_writer(self.settings.kafka_brokers) as writer:
             found = {}
             if source.exists():
-                for partition in _read_file(source, self.settings.partitions):
+                known = {topic.name for topic in ALL_TOPICS}  # another version may have had other topics
+                saved = _read_file(source, self.settings.partitions)
+                for partition in (each for each in saved if each.topic in known):
                     found[partition.topic, partition.number] = await _put_back(writer, partition, base)
             for topic, number in _partitions(self.settings):
                 if base and (topic.name, number) not in found and not topic.compacted:
@@ -151,9 +155,7 @@ def _partitions(settings: Settings) -> Iterator[tuple[TopicSpec, int]]:
 async def _read_broker(settings: Settings) -> AsyncIterator[Partition]:
     """Yield each partition with the records that are still needed."""
     stands = await _committed(settings)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers)
-    await consumer.start()
-    try:
+    async with _consumer(settings) as consumer:
         ends = await consumer.end_offsets(
             [TopicPartition(topic.name, number) for topic, number in _partitions(settings)]
         )
@@ -162,11 +164,20 @@ async def _read_broker(settings: Settings) -> AsyncIterator[Partition]:
             kept = Partition(topic.name, number, stands.get(place), ends[place])
             kept.records = await _read_partition(consumer, place, kept.committed or 0, kept.end)
             if topic.compacted:
-                kept.records = list({record[2]: record for record in kept.records}.values())
+                newest = {record[2]: record for record in kept.records}
+                kept.records = [record for record in newest.values() if record[3] is not None]
             elif kept.committed is None and topic.name not in RAW_NAMES:
                 oldest_ms = time.time() * 1000 - topic.retention_ms
                 kept.records = [record for record in kept.records if record[1] >= oldest_ms]
             yield kept
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers)
+    try:
+        await consumer.start()
+        yield consumer
     finally:
         await consumer.stop()
 
@@ -230,107 +241,28 @@ def _readable(file: Any) -> IO[bytes]:
     return readable
 
 
-# -- putting back ------------------------------------------------------------------------------------------
-
-
-class _Writer:
-    """Appends record batches as they are, which no producer does."""
-
-    def __init__(self, client: AIOKafkaClient) -> None:
-        self._client = client
-
-    async def append(self, topic: str, partition: int, batch: bytes) -> None:
-        """Append one batch and wait until the broker has it."""
-        request = ProduceRequest(
-            transactional_id=None, required_acks=-1, timeout=30_000, topics=[(topic, [(partition, batch)])]
-        )
-        answer = await self._client.send(self._client.get_random_node(), request)
-        error_code = answer.topics[0][1][0][1]
-        if error_code:
-            raise for_code(error_code)(f"putting back {topic}/{partition}")
-
-
-@asynccontextmanager
-async def _writer(settings: Settings) -> AsyncIterator[_Writer]:
-    client = AIOKafkaClient(bootstrap_servers=settings.kafka_brokers)
-    await client.bootstrap()
-    try:
-        yield _Writer(client)
-    finally:
-        await client.close()
-
-
-COMPACTED = frozenset(topic.name for topic in ALL_TOPICS if topic.compacted)
-
-
-async def _put_back(writer: _Writer, partition: Partition, base: int) -> int | None:
+async def _put_back(writer: Writer, partition: Partition, base: int) -> int | None:
     """Append a partition's records and return where its group stands now (None: at the beginning).
 
     With a ``base`` the log itself was lost: tables are filled, every other partition begins at ``base``.
     """
     name, number = partition.topic, partition.number
     if name in COMPACTED:
-        for batch in _batches(partition.records):
+        for batch in batches(partition.records):
             await writer.append(name, number, batch)
         return None
     position = 0
     records = [] if base else partition.records
-    for run in _runs(records):
-        for filler in _fillers(name, position, run[0][0]):
+    for run in runs(records):
+        for filler in fillers(name, position, run[0][0]):
             await writer.append(name, number, filler)
-        for batch in _batches(run):
+        for batch in batches(run):
             await writer.append(name, number, batch)
         position = run[-1][0] + 1
     end = max(base, partition.end)
-    for filler in _fillers(name, position, end):
+    for filler in fillers(name, position, end):
         await writer.append(name, number, filler)
     return end if base else partition.committed
-
-
-def _runs(records: list[Record]) -> Iterator[list[Record]]:
-    """Split records where offsets are missing between them."""
-    run: list[Record] = []
-    for record in records:
-        if run and record[0] != run[-1][0] + 1:
-            yield run
-            run = []
-        run.append(record)
-    if run:
-        yield run
-
-
-def _fillers(topic: str, position: int, target: int) -> Iterator[bytes]:
-    """Yield batches that move a partition from ``position`` to ``target``."""
-    while position < target:
-        step = min(target - position, LARGEST_STEP)
-        yield _filler(topic, step)
-        position += step
-
-
-def _filler(topic: str, offsets: int) -> bytes:
-    """Make a batch of one skippable record that takes up ``offsets`` offsets."""
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, BATCH_BYTES)
-    key, headers = (None, [FILLER_HEADER]) if topic in RAW_NAMES else (FILLER_KEY, [])
-    builder.append(0, timestamp=0, key=key, value=b"", headers=headers)
-    batch = bytearray(builder.build())
-    struct.pack_into(">i", batch, 23, offsets - 1)  # lastOffsetDelta
-    struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
-    return bytes(batch)
-
-
-def _batches(records: list[Record]) -> Iterator[bytes]:
-    """Yield record batches of about a megabyte."""
-    builder, count, size_bytes = None, 0, 0
-    for _, timestamp_ms, key, value, headers in records:
-        record_bytes = len(key or b"") + len(value or b"") + 200
-        if builder is None or size_bytes + record_bytes > BATCH_BYTES:
-            if builder is not None:
-                yield bytes(builder.build())
-            builder, count, size_bytes = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 64 * BATCH_BYTES), 0, 0
-        builder.append(count, timestamp=timestamp_ms, key=key, value=value, headers=list(headers))
-        count, size_bytes = count + 1, size_bytes + record_bytes
-    if builder is not None:
-        yield bytes(builder.build())
 
 
 async def _commit(settings: Settings, offsets: dict[tuple[str, int], int]) -> None:

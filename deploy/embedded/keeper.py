@@ -1,14 +1,14 @@
 """Keep the servers of an embedded stack, and end them when whoever started us is gone.
 
 Run as a program with nothing but the standard library, so that it starts in milliseconds and outlives any
-trouble of its parent. It reads one JSON line from standard input: the children to start (fields of `Child`), and
-perhaps a command to run before they are stopped. The end of standard input is the order to stop: a pipe closes
-however its writer ends, also by ``kill -9``. Each child that ends is reported as a JSON line on standard output.
+trouble of its parent. It takes orders as JSON lines on standard input: first the children to start (fields of
+`Child`) and perhaps a command to run before they are stopped, later single children to stop or to start. The end
+of standard input is the order to stop everything: a pipe closes however its writer ends, also by ``kill -9``.
 
 ::
 
-    EmbeddedStack ══ stdin (open = alive) ══▶ keeper ──▶ broker, postgres, valkey
-                  ◀═ stdout {"started"|"ended"} ══
+    EmbeddedStack ══ stdin (open = alive) {"stop"|"start"} ══▶ keeper ──▶ broker, postgres, valkey
+                  ◀═ stdout {"started"|"stopped"|"ended"} ════
 
 On Linux the children are tied to the keeper as well (``PR_SET_PDEATHSIG``), so killing the keeper leaves none.
 
@@ -27,6 +27,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
@@ -38,6 +39,10 @@ STOP_PATIENCE_S = 15.0
 WATCH_INTERVAL_S = 0.2
 
 
+Children = dict[str, tuple[subprocess.Popen[bytes], dict[str, Any]]]
+"""Running children by name, each with the order that started it."""
+
+
 def main() -> None:
     """Start what the first line of standard input lists; stop it all when standard input ends."""
     if sys.argv[1:2] == ["as"]:
@@ -45,17 +50,60 @@ def main() -> None:
         os.execv(sys.argv[4], sys.argv[4:])  # noqa: S606 - the command comes from our own stack
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.close(0))
-    children: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
-    order = json.loads(read_line())
+    children: Children = {}
+    orders = read_orders()
+    first: dict[str, Any] = next((order for order in orders if order is not None), {})
     try:
-        for spec in order["children"]:
-            children[spec["name"]] = (start(spec), signal.Signals[spec["stop_signal"]])
-        say({"started": {name: process.pid for name, (process, _) in children.items()}})
-        watch(children)
-        if order["before_stop"] is not None:
-            finish(order["before_stop"])
+        for spec in first.get("children", []):
+            add(children, spec)
+        watch(children, orders)
+        if first.get("before_stop"):
+            for name in [name for name, (_, spec) in children.items() if spec["stops_first"]]:
+                remove(children, name)
+            finish(first["before_stop"])
     finally:
         stop_all(children)
+
+
+def read_orders() -> Iterator[dict[str, Any] | None]:
+    """Yield each line of standard input as it comes, and None while there is none; end with standard input."""
+    unread = b""
+    while True:
+        try:
+            readable, _, _ = select.select([0], [], [], WATCH_INTERVAL_S)
+            received = os.read(0, 65536) if readable else None
+        except OSError:  # closed by our own SIGTERM handler
+            return
+        if received == b"":
+            return
+        unread += received or b""
+        *lines, unread = unread.split(b"\n")
+        yield from map(json.loads, lines)
+        yield None
+
+
+def watch(children: Children, orders: Iterator[dict[str, Any] | None]) -> None:
+    """Follow orders until standard input ends; meanwhile report each child that ends by itself."""
+    for order in orders:
+        for name in [name for name, (process, _) in children.items() if process.poll() is not None]:
+            say({"ended": name, "status": children.pop(name)[0].returncode})
+        if order is not None and "stop" in order:
+            remove(children, order["stop"])
+            say({"stopped": order["stop"]})
+        if order is not None and "start" in order:
+            add(children, order["start"])
+
+
+def add(children: Children, spec: dict[str, Any]) -> None:
+    """Start a child and say so."""
+    children[spec["name"]] = (start(spec), spec)
+    say({"started": spec["name"], "pid": children[spec["name"]][0].pid})
+
+
+def remove(children: Children, name: str) -> None:
+    """Stop one child, if it runs."""
+    if name in children:
+        stop_all({name: children.pop(name)})
 
 
 def finish(spec: dict[str, Any]) -> None:
@@ -116,27 +164,11 @@ def become(uid: int, gid: int) -> None:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0)
 
 
-def watch(children: dict[str, tuple[subprocess.Popen[bytes], int]]) -> None:
-    """Return when standard input ends; meanwhile report each child that ends."""
-    ended: set[str] = set()
-    while True:
-        for name, (process, _) in children.items():
-            if name not in ended and process.poll() is not None:
-                ended.add(name)
-                say({"ended": name, "status": process.returncode})
-        try:
-            readable, _, _ = select.select([0], [], [], WATCH_INTERVAL_S)
-            if readable and not os.read(0, 1024):
-                return
-        except OSError:  # closed by our own SIGTERM handler
-            return
-
-
-def stop_all(children: dict[str, tuple[subprocess.Popen[bytes], int]]) -> None:
+def stop_all(children: Children) -> None:
     """Ask every child to stop in its own way, wait, and kill what stays."""
-    for process, stop_signal in children.values():
+    for process, spec in children.values():
         if process.poll() is None:
-            process.send_signal(stop_signal)
+            process.send_signal(signal.Signals[spec["stop_signal"]])
     deadline_s = time.monotonic() + STOP_PATIENCE_S
     for process, _ in children.values():
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deploy.embedded import keeper
 from deploy.embedded.servers import Child
@@ -34,6 +35,7 @@ class KeptServers:
         self._hold_open = hold_open or []
         self._keeper: asyncio.subprocess.Process | None = None
         self._reports: asyncio.Task[None] | None = None
+        self._reported = asyncio.Condition()
 
     @property
     def keeper_pid(self) -> int:
@@ -52,6 +54,22 @@ class KeptServers:
         self._keeper.stdin.write(json.dumps(order).encode() + b"\n")
         self._reports = asyncio.create_task(self._read_reports(self._keeper))
         return self
+
+    async def stop(self, name: str) -> None:
+        """Stop one server, and return when it is gone."""
+        await self._order({"stop": name}, lambda: name not in self.pids)
+
+    async def start(self, child: Child) -> None:
+        """Start one server."""
+        self.ended.pop(child.name, None)
+        await self._order({"start": child.as_json()}, lambda: child.name in self.pids)
+
+    async def _order(self, order: dict[str, Any], done: Callable[[], bool]) -> None:
+        assert self._keeper is not None
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(json.dumps(order).encode() + b"\n")
+        async with asyncio.timeout(STOP_PATIENCE_S), self._reported:
+            await self._reported.wait_for(done)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,6 +91,11 @@ class KeptServers:
         assert running.stdout is not None
         async for line in running.stdout:
             fact = json.loads(line)
-            self.pids.update(fact.get("started", {}))
-            if "ended" in fact:
-                self.ended[fact["ended"]] = fact["status"]
+            async with self._reported:
+                if "started" in fact:
+                    self.pids[fact["started"]] = fact["pid"]
+                elif "stopped" in fact:
+                    self.pids.pop(fact["stopped"], None)
+                else:
+                    self.ended[fact["ended"]] = fact["status"]
+                self._reported.notify_all()

@@ -14,8 +14,8 @@ NOT_YET = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
 """What a probe raises while its server is not ready."""
 
 
-async def broker_answers(port: int) -> None:
-    """Connect to the broker."""
+async def answers(port: int) -> None:
+    """Connect to a loopback port."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
     await writer.wait_closed()

@@ -24,7 +24,10 @@ POSTGRES_MAJOR = 18
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One server to be kept: what to run, where, as whom, and the signal that stops it in good order."""
+    """One server to be kept: what to run, where, as whom, and the signal that stops it in good order.
+
+    One that ``stops_first`` is gone before the last command of the stack runs.
+    """
 
     name: str
     argv: list[str]
@@ -34,6 +37,7 @@ class Child:
     env: dict[str, str] = field(default_factory=dict)
     uid: int | None = None
     gid: int | None = None
+    stops_first: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as the keeper reads them."""
@@ -53,6 +57,21 @@ def broker(folder: Path, port: int) -> Child:
     ]  # fmt: skip
     environment = {"RUST_LOG": "warn", "NO_COLOR": "1"}
     return Child("broker", argv, str(folder), str(folder / "broker.log"), "SIGKILL", environment)
+
+
+def broker_door(folder: Path, port: int, broker_port: int) -> Child:
+    """Describe the Kafka proxy that the world outside this process goes through.
+
+    Closing it leaves the broker to us, so that its log can be saved while nobody writes.
+    """
+    listener = f"tcp://127.0.0.1:{port}"
+    argv = [
+        _broker_binary(), "proxy", "--listener-url", listener, "--advertised-listener-url", listener,
+        "--origin-url", f"tcp://127.0.0.1:{broker_port}",
+    ]  # fmt: skip
+    environment = {"RUST_LOG": "warn", "NO_COLOR": "1"}
+    log = str(folder / "broker_door.log")
+    return Child("broker_door", argv, str(folder), log, "SIGKILL", environment, stops_first=True)
 
 
 def _broker_binary() -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 
 from deploy.embedded import EmbeddedStack
 from deploy.embedded.broker_log import GENERATION_OFFSETS
-from schemas.errors import SetupError
+from schemas.errors import SetupError, StoreUnavailable
 from schemas.settings import Settings
 from schemas.topics import ALERTS, BASELINES_TABLE, TRACES
 
@@ -121,3 +123,49 @@ async def test_another_number_of_partitions_is_refused_with_the_way_out(tmp_path
     assert "INCIDENTSCOPE_PARTITIONS=2" in refusal.value.remedy
     async with EmbeddedStack(only_broker(tmp_path, partitions=2)):
         pass
+
+
+async def test_a_renewed_broker_has_the_same_records_and_loses_none_of_its_writers(tmp_path: Path) -> None:
+    """Who writes through the door while the log is moved waits, and every confirmed record is there."""
+    stack = EmbeddedStack(only_broker(tmp_path))
+    async with stack as settings:
+        await send(settings, TRACES.name, [b"%d" % number for number in range(100)])
+        await commit(settings, TRACES.name, 90)
+        before = await stack.broker_records()
+        async with AIOKafkaProducer(bootstrap_servers=stack.kafka_address, acks="all") as producer:
+            stop, confirmed = asyncio.Event(), 100
+            writing = asyncio.create_task(keep_writing(producer, stop))
+            await stack.renew_broker()
+            stop.set()
+            confirmed += await writing
+        assert before == 100
+        assert await stack.broker_records() < before
+        records = await read_as_a_worker(settings, TRACES.name, 11)
+        assert [offset for offset, _, _ in records] == list(range(90, 101))
+        async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers) as consumer:
+            place = TopicPartition(TRACES.name, 0)
+            assert (await consumer.end_offsets([place]))[place] >= confirmed
+
+
+async def keep_writing(producer: AIOKafkaProducer, stop: asyncio.Event) -> int:
+    """Write until told to stop, at least once; return how many records were confirmed."""
+    confirmed = 0
+    while not (stop.is_set() and confirmed):
+        await producer.send_and_wait(TRACES.name, b"w", partition=0)
+        confirmed += 1
+    return confirmed
+
+
+async def test_a_server_that_died_is_told(tmp_path: Path) -> None:
+    """Whoever runs the product ends with the reason instead of trying for ever."""
+    stack = EmbeddedStack(only_broker(tmp_path), throwaway=True)
+    async with stack:
+        os.kill(stack.pids["broker"], signal.SIGKILL)
+        with pytest.raises(StoreUnavailable, match="broker ended"):
+            await asyncio.wait_for(keep_asking(stack), 10)
+
+
+async def keep_asking(stack: EmbeddedStack) -> None:
+    """Look at the stack until that fails."""
+    while True:
+        await stack.broker_records()
