@@ -25,12 +25,16 @@ from streams.windows import Loss, LossLedger, WindowConfig
 
 
 class KnownNode(NamedTuple):
-    """A node that gets explicit empty panes until an hour after ``last_seen_ns`` (start of its last busy pane)."""
+    """A node that gets explicit empty panes until an hour after ``last_seen_ns`` (start of its last busy pane).
+
+    ``first_seen_ns`` (start of its first pane, 0 if not known) keeps it from getting any before it was there.
+    """
 
     tenant: str
     service: str
     node_kind: NodeKind
     last_seen_ns: int
+    first_seen_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -52,6 +56,7 @@ class _Pane:
 @dataclass(slots=True)
 class _Node:
     kind: NodeKind
+    first_seen_ns: int | None = None
     last_seen_ns: int | None = None
     next_pane_ns: int | None = None
     """The first pane that has not been published; ``None``: the first that there is."""
@@ -112,8 +117,10 @@ class HealthFold:
         if node is not None:
             node.last_seen_ns = max(known.last_seen_ns, node.last_seen_ns or 0)
             settled_ns = reading_of(self._settled, known.tenant, self._clock.is_driven(known.tenant))
+            if known.first_seen_ns:
+                node.first_seen_ns = min(known.first_seen_ns, node.first_seen_ns or known.first_seen_ns)
             if settled_ns:
-                node.next_pane_ns = self._config.oldest_open_ns(settled_ns)
+                node.next_pane_ns = max(self._config.oldest_open_ns(settled_ns), known.first_seen_ns)
 
     def _is_closed(self, partial: ServicePartial) -> bool:
         reached_ns = reading_of(self._published, partial.tenant, self._clock.is_driven(partial.tenant))
@@ -137,6 +144,7 @@ class HealthFold:
         for pane_ns, pane in node.panes.items():
             if start_ns <= pane_ns < start_ns + self._config.window_ns:
                 pane.changed = True
+        node.first_seen_ns = min(start_ns, node.first_seen_ns or start_ns)
         contents = partial.contents
         if contents.operations or contents.edges or contents.log_severities:
             node.last_seen_ns = max(start_ns, node.last_seen_ns or start_ns)
@@ -182,7 +190,7 @@ class HealthFold:
     def known(self) -> list[KnownNode]:
         """Return the nodes to `remember` after a restart."""
         return [
-            KnownNode(tenant, service, node.kind, node.last_seen_ns)
+            KnownNode(tenant, service, node.kind, node.last_seen_ns, node.first_seen_ns or 0)
             for (tenant, service), node in self._nodes.items()
             if node.last_seen_ns is not None
         ]
@@ -208,6 +216,8 @@ class HealthFold:
         last_due_ns = config.pane_of(reached_ns - config.settle_ns) - config.pane_ns
         if node.last_seen_ns is not None:
             last_due_ns = min(last_due_ns, node.last_seen_ns + config.zero_panes_ns)
+        else:  # only of late items is anything known: there is no traffic that could have stopped
+            last_due_ns = min(last_due_ns, max(node.panes, default=last_due_ns))
         for start_ns in range(node.next_pane_ns, last_due_ns + 1, config.pane_ns):
             node.panes.setdefault(start_ns, _Pane())
             node.next_pane_ns = start_ns + config.pane_ns
