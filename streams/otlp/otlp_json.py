@@ -26,6 +26,12 @@ _REQUESTS: dict[str, tuple[Signal, Any]] = {
     "resourceMetrics": (Signal.METRICS, ExportMetricsServiceRequest),
     "resource_metrics": (Signal.METRICS, ExportMetricsServiceRequest),
 }
+_OBJECT_LISTS = frozenset(
+    (*_REQUESTS, "scopeSpans", "scopeLogs", "scopeMetrics", "spans", "logRecords", "metrics", "dataPoints", "attributes",
+     "scope_spans", "scope_logs", "scope_metrics", "log_records", "data_points", "events", "links", "exemplars")
+)  # fmt: skip
+"""Fields whose items must be objects: the mapping would read anything else as an empty one."""
+
 _ID_FIELDS = frozenset(("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"))
 
 
@@ -46,15 +52,18 @@ def json_to_protobuf(raw: bytes, signal: Signal | None = None) -> bytes:
     if signal is not None and found is not signal:
         raise BadPayload(RejectReason.WRONG_SIGNAL, f"a {found} request where {signal} were expected")
     try:
-        _ids_to_base64(document)
+        _prepare(document)
         message = json_format.ParseDict(document, message_class(), ignore_unknown_fields=True)
         return bytes(message.SerializeToString())
     except Exception as error:  # the mapping raises what it likes on hostile types
         raise BadPayload(RejectReason.DECODE, f"not OTLP JSON: {type(error).__name__}") from None
 
 
-def _ids_to_base64(document: Any) -> None:
-    """Rewrite hexadecimal ids in place, iteratively; what is not hexadecimal becomes an (invalid) empty id."""
+def _prepare(document: Any) -> None:
+    """Rewrite hexadecimal ids in place, iteratively; what is not hexadecimal becomes an (invalid) empty id.
+
+    Raises `TypeError` for a list of items that are no objects.
+    """
     waiting = [document]
     while waiting:
         part = waiting.pop()
@@ -66,6 +75,8 @@ def _ids_to_base64(document: Any) -> None:
                     part[key] = _hex_to_base64(value)
                 elif isinstance(value, dict | list):
                     waiting.append(value)
+                    if key in _OBJECT_LISTS and not all(isinstance(item, dict) for item in value):
+                        raise TypeError(key)
 
 
 def _hex_to_base64(text: str) -> str:

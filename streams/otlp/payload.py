@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 
 import zstandard
@@ -19,6 +18,7 @@ MAX_RATIO = 100
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_STEP_BYTES = 256
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -75,13 +75,22 @@ def _gunzip(raw: bytes) -> bytes:
 
 
 def _unzstd(raw: bytes) -> bytes:
-    limit = _limit(len(raw))
+    """Unpack zstd, also of several frames (RFC 8878), a few input bytes at a time.
+
+    A block of four bytes can stand for 128 KiB; small steps keep what one of them can make below 8 MiB.
+    """
+    limit, unpacked, rest = _limit(len(raw)), bytearray(), memoryview(raw)
     try:
-        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES)
-        with unpacker.stream_reader(io.BytesIO(raw), read_across_frames=True) as reader:
-            unpacked = reader.read(limit + 1)
+        while rest:
+            frame = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES).decompressobj()
+            while rest and not frame.eof:
+                unpacked += frame.decompress(rest[:_ZSTD_STEP_BYTES])
+                rest = rest[_ZSTD_STEP_BYTES:]
+                if len(unpacked) > limit:
+                    raise _too_large(len(raw))
+            if not frame.eof:
+                raise BadPayload(RejectReason.DECODE, "truncated zstd")
+            rest = memoryview(frame.unused_data + bytes(rest))
     except zstandard.ZstdError:
         raise BadPayload(RejectReason.DECODE, "broken zstd") from None
-    if len(unpacked) > limit:
-        raise _too_large(len(raw))
     return bytes(unpacked)

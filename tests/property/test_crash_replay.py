@@ -19,8 +19,8 @@ Pictures = dict[tuple[str, int], dict[str, Any]]
 
 def differences(found: Pictures, expected: Pictures) -> dict[tuple[str, int], Any]:
     """Return the fields that differ, as (found, expected), or which side has the picture at all."""
-    differing: dict[tuple[str, int], Any] = {key: "extra" for key in found.keys() - expected.keys()}
-    differing |= {key: "missing" for key in expected.keys() - found.keys()}
+    differing: dict[tuple[str, int], Any] = dict.fromkeys(found.keys() - expected.keys(), "extra")
+    differing |= dict.fromkeys(expected.keys() - found.keys(), "missing")
     for key in found.keys() & expected.keys():
         fields = {f: (found[key][f], value) for f, value in expected[key].items() if found[key][f] != value}
         if fields:
