@@ -118,11 +118,13 @@ class BurnRateFold:
         self.config = config or SloConfig()
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
-        """Return the new state and the burn rate, if any; None for a pane that burns nothing or is too old."""
+        """Return the new state and the burn rate, if any; None when there is nothing to say."""
         if health.node_kind is not NodeKind.SERVICE:
             return state or b"", None
         budget = _Budget.decode(state)
         pane = health.pane
+        if health.revision > 0 and budget.panes.get(health.pane_start_ns) == [pane.requests, pane.errors]:
+            return state or b"", None
         if not budget.replace(health.pane_start_ns, pane.requests, pane.errors, self.config.kept_panes):
             return state or b"", None
         score = self._judge(budget, health)

@@ -26,6 +26,8 @@ class BaselineConfig:
     """The scale is never below this share of the median."""
     latency_floor_ms: float = 2.0
     """The scale of a latency is never below this: nobody is paged for a millisecond."""
+    own_time_floor_ms: float = 5.0
+    """The same for own time, which scheduling and garbage collection move."""
     sketch_bin: float = 0.032
     """Relative width of one latency bin (5 mantissa bits)."""
 
@@ -58,7 +60,7 @@ class BaselineConfig:
     """Evidence of a series that was not measured for this long is void: unmeasured time proves nothing."""
     better_panes: int = 5
     """Panes in a row that must be clearly better before what was worse is forgotten."""
-    better_requests: int = 30
+    better_requests: int = 100
     """Requests that those panes must have between them."""
     better_until_panes: int = 60
     """A baseline that knows more panes than this forgets nothing in favour of better ones."""
@@ -67,9 +69,9 @@ class BaselineConfig:
     rebaseline_s: float = 3600.0
     """A series that deviates longer than this has a new normal: it is learned again."""
 
-    ratio_prior_hits: float = 0.25
-    ratio_prior_trials: float = 5.0
-    """Prior belief about a ratio (5 %), worth five requests."""
+    ratio_prior_hits: float = 1.0
+    ratio_prior_trials: float = 20.0
+    """Prior belief about a ratio (5 %), worth twenty requests."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12

@@ -26,13 +26,13 @@ _RATIO_CONTRAST = 10.0
 _RECOVERY_SPEED = 2.0
 
 
-def scales(medians: Floats, deviations: Floats, panes: Floats, config: BaselineConfig) -> Floats:
+def scales(medians: Floats, deviations: Floats, panes: Floats, floors_ms: Floats, config: BaselineConfig) -> Floats:
     """Return the floored scale of each level: MAD, relative, absolute and sketch-bin floor, inflated while young.
 
-    `deviations` are median absolute deviations in the unit of `medians`.
+    `deviations` are median absolute deviations in the unit of `medians`; `floors_ms` is by series.
     """
     floor = np.maximum(config.relative_floor, config.sketch_bin) * np.abs(medians)
-    widest = np.maximum(np.maximum(1.4826 * deviations, floor), config.latency_floor_ms)
+    widest = np.maximum(np.maximum(1.4826 * deviations, floor), floors_ms[:, None])
     inflated: Floats = widest * (1.0 + config.young_inflation / np.maximum(panes, 1.0))
     return inflated
 

@@ -33,11 +33,16 @@ class BaselineFold:
         self.config = config or BaselineConfig()
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
-        """Return the new state and the pane's deviations; None when the pane is too old to be judged."""
+        """Return the new state and the pane's deviations.
+
+        None when the pane is too old to be judged, or a newer revision that says nothing new.
+        """
         memory = BaselineState.decode(state)
         if not memory.judges(health.pane_start_ns, self.config):
             return (state or b""), None
         measures = measures_of(health, self.config.max_edges, self.config.max_operations)
+        if memory.knows(health.pane_start_ns, health.revision, measures.fingerprint()):
+            return (state or b""), None
         _listen(memory, measures)
         judgement = _Judgement(self.config, memory, health, measures)
         scores = judgement.judge()
@@ -73,6 +78,7 @@ class _Judgement:
         self.width = memory.columns_before(self.pane_ns)
         self.past = self._fresh(memory.before(self.pane_ns))
         self.now = self.past.copied(self.pane_ns, health.revision)
+        self.now.fingerprint = measures.fingerprint()
 
     def _fresh(self, past: Snapshot) -> Snapshot:
         """Void the evidence of series that were not measured for long: a hole proves nothing, either way."""

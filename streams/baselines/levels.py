@@ -61,7 +61,8 @@ def judge_levels(
         return []
     keys = [key for key, enough in zip(keys, known, strict=True) if enough]
     past, medians, deviations, panes = past[known], medians[known], deviations[known], panes[known]
-    scale = evidence.scales(medians, deviations, panes, config)
+    floors = [config.own_time_floor_ms if key.kind is SeriesKind.SELF_TIME else config.latency_floor_ms for key in keys]
+    scale = evidence.scales(medians, deviations, panes, np.array(floors), config)
     values = np.array([(levels[key].p50_ms, levels[key].p95_ms) for key in keys])
     requests = np.array([levels[key].requests for key in keys])
     scores = (values - medians) / scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from schemas.events import EdgeHealth, NodeKind, SeriesKind, ServiceHealth
@@ -55,6 +56,15 @@ class Measures:
     ratios: dict[SeriesKey, Ratio]
     has_plain_logs: bool
     log_failures: int
+
+    def fingerprint(self) -> int:
+        """Return a number that is the same for the same measures."""
+        parts = [
+            (key.packed(), measure)
+            for table in (self.levels, self.ratios)
+            for key, measure in sorted(table.items(), key=lambda item: item[0].packed())
+        ]
+        return zlib.crc32(repr((self.requests, parts, self.has_plain_logs, self.log_failures)).encode())
 
 
 def measures_of(health: ServiceHealth, max_edges: int, max_operations: int) -> Measures:

@@ -18,7 +18,7 @@ from streams.baselines.config import BaselineConfig
 from streams.baselines.measures import SeriesKey
 
 Floats = NDArray[np.float64]
-_VERSION = 2
+_VERSION = 3
 RATE_KEY = SeriesKey(SeriesKind.REQUEST_RATE).packed()
 
 
@@ -38,6 +38,8 @@ class Snapshot:
     heard_ns: dict[str, int] = field(default_factory=dict)
     """Last pane that measured the series, of series with evidence."""
     active: set[str] = field(default_factory=set)
+    fingerprint: int = 0
+    """Of what was measured in the pane."""
     totals: dict[str, float] = field(default_factory=dict)
     """The largest sum of each series judged in this pane; not kept."""
 
@@ -67,13 +69,14 @@ class Snapshot:
             self.pane_ns, self.revision, {k: v for k, v in self.levels.items() if k in self.starts_ns},
             {k: v for k, v in self.ratios.items() if k in self.starts_ns}, self.drop, self.starts_ns,
             {k: v for k, v in self.leads_ns.items() if k in self.starts_ns}, self.heard_ns, sorted(self.active),
+            self.fingerprint,
         ]  # fmt: skip
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back."""
-        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active = body
-        return Snapshot(pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active))
+        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen = body
+        return Snapshot(pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen)
 
 
 @dataclass(slots=True)
@@ -129,6 +132,11 @@ class BaselineState:
     def judges(self, pane_ns: int, config: BaselineConfig) -> bool:
         """Tell whether the pane can still be judged: the snapshots reach back to before it."""
         return len(self.snapshots) < config.kept_snapshots or pane_ns > self.snapshots[0].pane_ns
+
+    def knows(self, pane_ns: int, revision: int, fingerprint: int) -> bool:
+        """Tell whether an earlier revision of the pane has said the same."""
+        held = next((s for s in self.snapshots if s.pane_ns == pane_ns), None)
+        return held is not None and revision > held.revision and fingerprint == held.fingerprint
 
     def columns_before(self, pane_ns: int) -> int:
         """Return how many columns lie before this pane: the history that judges it."""

@@ -10,7 +10,7 @@ import msgpack
 from schemas.events import IncidentEvent, ResolveReason, SeriesKind, ServiceDeviations, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
-from streams.incidents.groups import groups_of
+from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.triggers import Alarm, alarms_of
 from streams.incidents.words import series_in_words, symptom_reason
@@ -114,16 +114,17 @@ class _Step:
     def _may_open(self, alarm: Alarm) -> bool:
         """Tell whether this alarm is news: wrong in this very pane, and not the afterglow of an incident's budget."""
         only_budget = all(s.kind is SeriesKind.BURN_RATE for s in alarm.own)
-        return alarm.is_fresh and not (only_budget and alarm.service in self.fold.recovered)
+        return alarm.is_fresh(self.config) and not (only_budget and alarm.service in self.fold.recovered)
 
     def _home_of(self, group: list[Alarm]) -> OpenIncident | None:
+        """Return the open incident that the group belongs to: one that has a service of it, or that spreads to one."""
         names = {alarm.service for alarm in group}
-        ends = names.union(*(alarm.partners for alarm in group))
         for incident in self.fold.open:
-            members = {name for name, member in incident.members.items() if member.trigger}
-            if names & set(incident.members) or ends & members:
+            if any(name in names for name, member in incident.members.items() if member.trigger):
                 return incident
-            if any(self.fold.graph.touches(one, other) for one in names for other in members):
+        for incident in self.fold.open:
+            causes = [(name, member.since_ns) for name, member in incident.members.items() if member.trigger]
+            if any(spreads(*cause, alarm, self.fold.graph, self.config) for cause in causes for alarm in group):
                 return incident
         return None
 

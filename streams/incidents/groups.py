@@ -1,4 +1,4 @@
-"""Which triggers of a pane have one cause: neighbours in the live graph, or siblings that began together."""
+"""Which triggers have one cause: callers of what began before, neighbours and siblings that began together."""
 
 from __future__ import annotations
 
@@ -21,11 +21,21 @@ def groups_of(alarms: Mapping[str, Alarm], graph: LiveGraph, config: IncidentCon
 
 
 def _linked(one: Alarm, other: Alarm, graph: LiveGraph, config: IncidentConfig) -> bool:
-    if graph.touches(one.service, other.service):
+    if spreads(other.service, other.since_ns, one, graph, config) or spreads(
+        one.service, one.since_ns, other, graph, config
+    ):
         return True
-    together = abs(one.since_ns - other.since_ns) <= config.together_s * 1e9
-    if not together:
-        return False
-    return bool(set(graph.callers(one.service)) & set(graph.callers(other.service))) or bool(
-        one.partners & other.partners
-    )
+    shared = set(graph.callers(one.service)) & set(graph.callers(other.service)) or one.partners & other.partners
+    return bool(shared) and _together(one.since_ns, other.since_ns, config)
+
+
+def spreads(service: str, since_ns: int, alarm: Alarm, graph: LiveGraph, config: IncidentConfig) -> bool:
+    """Tell whether trouble at `service` may have caused the alarm: it is a caller, or a neighbour at the same time."""
+    if (alarm.service, service) in graph.edges and alarm.since_ns >= since_ns:
+        return True
+    near = graph.touches(alarm.service, service) or service in alarm.partners
+    return near and _together(alarm.since_ns, since_ns, config)
+
+
+def _together(one_ns: int, other_ns: int, config: IncidentConfig) -> bool:
+    return abs(one_ns - other_ns) <= config.together_s * 1e9

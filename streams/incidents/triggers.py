@@ -40,10 +40,16 @@ class Alarm:
         pool = self.own or self.symptoms
         return min(s.since_ns if s.since_ns is not None else self.deviations.pane_start_ns for s in pool)
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it is wrong in this very pane, not only in memory: only that opens an incident."""
-        return any(abs(s.score) >= _FRESH_SCORE for s in self.own)
+    def is_fresh(self, config: IncidentConfig) -> bool:
+        """Tell whether it is wrong in this very pane, not only in memory: only that opens an incident.
+
+        Error logs without a slow or failed request must have lasted a while: services log errors for many reasons.
+        """
+        now = [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
+        if now and not self.symptoms and all(s.kind is SeriesKind.LOG_ERRORS for s in now):
+            lasted_ns = self.deviations.pane_start_ns - self.since_ns
+            return lasted_ns >= config.logs_confirm_s * 1e9
+        return bool(now)
 
     @property
     def partners(self) -> set[str]:
