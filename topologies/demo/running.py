@@ -142,11 +142,11 @@ async def _unless_ended(product: Product, work: Coroutine[Any, Any, Any]) -> Any
 
 
 def _conclude(screen: Screen, story: Story, verdicts: list[Verdict]) -> None:
-    screen.phase("compared with the truth")
-    for verdict in verdicts:
-        for line in verdict.lines():
-            screen.say(line)
-    screen.say(f"false alarms while nothing was wrong: {len(story.false_alarms)}")
+    passed = sum(verdict.passed for verdict in verdicts)
+    alarms = len(story.false_alarms)
+    screen.say(
+        f"{passed} of {len(verdicts)} faults found and named first; false alarms while nothing was wrong: {alarms}"
+    )
 
 
 def _show_where_to_look(screen: Screen, product: Product, shop: Shop, verdicts: list[Verdict]) -> None:

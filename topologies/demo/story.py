@@ -63,7 +63,9 @@ class Story:
 
         Raises `SetupError` when that does not come about.
         """
-        self._screen.phase("warming up: the product learns what is normal")
+        self._screen.phase(
+            "warming up: the product learns what is normal, until every baseline is reliable (about 5 minutes)"
+        )
         begun_ns = time.time_ns()
 
         async def calm() -> bool | None:
@@ -73,10 +75,10 @@ class Story:
             self._count_false_alarms([one[0] for one in opened])
             waiting = [name for name in SERVICES if name not in reliable]
             still_open = [one[0] for one in opened if one[2] not in ENDED_STATES]
-            hint = f"waiting for {', '.join(waiting)}" if waiting else "waiting for an incident to end"
+            hint = f", waiting for {', '.join(waiting)}" if 0 < len(waiting) < len(SERVICES) else ""
+            hint += ", waiting for an incident to end" if still_open else ""
             self._screen.status(
-                f"{await self._span_rate():.0f} spans/s, baselines reliable: {len(reliable)} of {len(SERVICES)}"
-                f"{'; ' + hint if waiting or still_open else ''}"
+                f"{await self._span_rate():.0f} spans/s, baselines reliable: {len(reliable)} of {len(SERVICES)}{hint}"
             )
             return None if waiting or still_open else True
 
