@@ -38,7 +38,12 @@ RETRYABLE_CODES = frozenset(
     }
 )  # fmt: skip
 
-MAX_ERROR_CHARS = 400
+MEMORY_LIMIT_EXCEEDED = 241
+CANNOT_READ_ALL_DATA = 33
+SPARE_BYTES = 256 * 1024 * 1024
+"""No allocation for one insert is larger than four times what was sent and this."""
+
+MAX_ERROR_CHARS = 600
 
 
 class ClickHouseRejected(StoreRejected):
@@ -94,16 +99,16 @@ class ClickHouse:
 
     async def insert_bytes(self, table: str, block: bytes, fmt: str, settings: Settings | None = None) -> None:
         """Insert a block that is already in a ClickHouse input format."""
-        await self._call(lambda client: client.raw_insert(table, None, block, _plain(settings), fmt))
+        await self._call(lambda client: client.raw_insert(table, None, block, _plain(settings), fmt), len(block))
 
-    async def _call(self, work: Callable[[Client], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, work)
+    async def _call(self, work: Callable[[Client], Answer], sent_bytes: int = 0) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, work, sent_bytes)
 
-    def _guarded(self, work: Callable[[Client], Answer]) -> Answer:
+    def _guarded(self, work: Callable[[Client], Answer], sent_bytes: int) -> Answer:
         try:
             return work(self._client())
         except DriverError as error:
-            raise _told_apart(error) from error
+            raise _told_apart(error, sent_bytes) from error
         except (ClickHouseError, OSError) as error:
             raise StoreUnavailable(_brief(error)) from error
 
@@ -134,12 +139,26 @@ class ClickHouse:
                 self._clients.pop().close()
 
 
-def _told_apart(error: DriverError) -> StoreUnavailable | ClickHouseRejected:
+def _told_apart(error: DriverError, sent_bytes: int) -> StoreUnavailable | ClickHouseRejected:
     """Tell "try again" from "never": an error without ClickHouse's code came from the transport."""
     code = error.code if error.code is not None else _code_in(str(error))
+    if code == MEMORY_LIMIT_EXCEEDED and _wanted_bytes(str(error)) > 4 * sent_bytes + SPARE_BYTES and sent_bytes:
+        return ClickHouseRejected(_brief(error), CANNOT_READ_ALL_DATA)
     if code is None or code in RETRYABLE_CODES:
         return StoreUnavailable(_brief(error))
     return ClickHouseRejected(_brief(error), code)
+
+
+def _wanted_bytes(message: str) -> float:
+    """Return the size of the allocation that was refused.
+
+    ClickHouse makes room for a field before it reads it: of as many bytes as the field claims to have. So one
+    damaged length ends as "memory limit exceeded", and would be tried again for ever.
+    """
+    found = re.search(r"allocate chunk of ([\d.]+) (bytes|[KMGTPE]?i?B)", message)
+    if found is None:
+        return 0.0
+    return float(found[1]) * 1024.0 ** " KMGTPE".index(found[2][0] if found[2][0] in "KMGTPE" else " ")
 
 
 def _code_in(message: str) -> int | None:

@@ -30,6 +30,9 @@ DATA_CODES: Final = frozenset(
     {6, 9, 11, 19, 23, 27, 32, 33, 36, 69, 70, 72, 117, 128, 131, 190, 321, 407, 436, 437, 444}
 )
 
+PARSER: Final = "ProtobufRowInputFormat"
+"""Where ClickHouse says an error happened that the data alone can have caused, whatever its code."""
+
 _SETTINGS: Final[dict[str, Any]] = {
     "format_schema_source": "string",
     "format_schema_message_name": "Record",
@@ -62,7 +65,7 @@ class RawSink:
         try:
             await self._clickhouse.insert_bytes(f"landing_{signal}", frame(rows), "Protobuf", settings)
         except ClickHouseRejected as error:
-            if error.code in DATA_CODES:
+            if error.code in DATA_CODES or PARSER in str(error):
                 raise
             remedy = "Run `incidentscope migrate`, and `incidentscope doctor` if that does not help."
             raise SetupError(f"ClickHouse does not take {topic}: {error}", remedy) from error

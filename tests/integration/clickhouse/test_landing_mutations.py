@@ -9,6 +9,7 @@ from otlp_examples import ARRIVAL_NS, EVERY_TYPE, gauges, logs, pairs, spans
 
 from schemas.errors import StoreRejected
 from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.framing import varint
 from sinks.clickhouse.landing import RawRow, RawSink
 
 ROUNDS = 120
@@ -67,3 +68,16 @@ async def test_damaged_and_foreign_requests_do_no_harm(
         "SELECT uniqExact(tenant) AS n FROM landed_records WHERE NOT match(tenant, '^(tenant-|bare)')"
     )
     assert total == [{"n": 0}]
+
+
+@pytest.mark.parametrize("claimed", [100, 2**20, 2**31, 2**33, 2**42, 2**62, 2**64 - 1])
+async def test_a_length_that_lies_is_a_bad_row_and_not_a_store_that_is_away(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str, claimed: int
+) -> None:
+    """ClickHouse makes room for as many bytes as an attribute claims; that must not be tried again for ever."""
+    lie = b"\x4a" + varint(len(varint(claimed)) + 3) + b"\x0a" + varint(claimed) + b"ab"
+    span = b"\x0a\x10" + bytes(range(1, 17)) + b"\x12\x08" + bytes(range(1, 9)) + lie
+    for number in (b"\x12", b"\x12", b"\x0a"):  # Span in ScopeSpans in ResourceSpans in the request
+        span = number + varint(len(span)) + span
+    with pytest.raises(StoreRejected):
+        await sink.insert("otel.traces", [RawRow(tenant, 0, 0, span, ARRIVAL_NS)])
