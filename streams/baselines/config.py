@@ -46,7 +46,7 @@ class BaselineConfig:
     """Scales by which traffic must fall short to count as evidence."""
     alarm: float = 12.0
     """Gathered evidence that is an alarm. Larger is calmer."""
-    ceiling: float = 1.6
+    ceiling: float = 1.3
     """Evidence is capped at this many alarms, so recovery is seen soon."""
     release: float = 0.3
     """An alarm ends when evidence falls below this share of `alarm` (hysteresis)."""

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5))
 """Sizes of a rise that are tried: at least factor x normal, at least this ratio."""
 _RATIO_CONTRAST = 10.0
-_RECOVERY_SPEED = 2.0
+_RECOVERY_SPEED = 3.0
 
 
 def scales(medians: Floats, deviations: Floats, panes: Floats, floors_ms: Floats, config: BaselineConfig) -> Floats:
