@@ -14,7 +14,7 @@ from streams.grouping import Ints, pack, runs_of
 from streams.joins import Family, Requests
 from streams.latency import Bins, bin_of
 from streams.otlp.columns import PeerKind
-from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents
+from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents, SpanKind
 from streams.registry import Registry
 from streams.windows import LossLedger, WindowConfig
 
@@ -39,10 +39,16 @@ Contents = dict[NodeKey, PaneContents]
 
 
 def contents_of(family: Family, registry: Registry, config: WindowConfig, losses: LossLedger) -> Contents:
-    """Return the self times and incoming edges of every node that the pane's spans tell of."""
+    """Return the self times and incoming edges of every node that the pane's spans tell of.
+
+    A node that only an incomplete view of them would have told of has empty contents: they take back what a
+    fold that was killed may have sent.
+    """
     contents: Contents = {}
     _add_self_times(contents, family, registry)
     _add_edges(contents, family.requests(), registry)
+    for node in _candidates(family, registry):
+        contents.setdefault(node, PaneContents())
     for service in family.twins.tolist():
         losses.add(registry.services.names[service][0], LossReason.DUPLICATE)
     return _capped(contents, config, losses)
@@ -92,18 +98,35 @@ def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey,
         connection = ConnectionType.DATABASE
     if server >= 0:
         node = NodeKey(tenant, registry.services.names[server][1], NodeKind.SERVICE.value)
-    elif peer >= 0:
-        node = NodeKey(tenant, registry.texts.names[peer], _PEER_NODES[peer_kind].value)
-        connection = ConnectionType.VIRTUAL if peer_kind is PeerKind.EXTERNAL else connection
     else:
-        kind = NodeKind.MESSAGING if messaging else NodeKind.EXTERNAL
-        node = NodeKey(tenant, UNKNOWN_NODE, kind.value)
-        connection = connection if messaging else ConnectionType.VIRTUAL
+        node = _behind(registry, tenant, peer, peer_kind, messaging)
+        if node.kind == NodeKind.EXTERNAL:
+            connection = ConnectionType.VIRTUAL
     if client >= 0:
         return node, (registry.services.names[client][1], NodeKind.SERVICE.value, connection.value)
     if peer >= 0:
         return node, (registry.texts.names[peer], NodeKind.MESSAGING.value, ConnectionType.MESSAGING.value)
     return node, (CLIENT_NODE, NodeKind.CLIENT.value, ConnectionType.VIRTUAL.value)
+
+
+def _candidates(family: Family, registry: Registry) -> set[NodeKey]:
+    """Return the virtual nodes that the pane's calls would go to if nothing else was known of them."""
+    spans, rows = family.spans, np.flatnonzero(family.own & family.is_out)
+    ends = np.unique(
+        np.stack([spans.service[rows], spans.peer[rows], spans.peer_kind[rows], spans.kind[rows]]).astype(np.int64),
+        axis=1,
+    )
+    return {
+        _behind(registry, registry.services.names[service][0], peer, PeerKind(peer_kind), kind == SpanKind.PRODUCER)
+        for service, peer, peer_kind, kind in ends.T.tolist()
+    }
+
+
+def _behind(registry: Registry, tenant: str, peer: int, peer_kind: PeerKind, messaging: bool) -> NodeKey:
+    """Return the virtual node behind a call that reached no server span."""
+    if peer >= 0:
+        return NodeKey(tenant, registry.texts.names[peer], _PEER_NODES[peer_kind].value)
+    return NodeKey(tenant, UNKNOWN_NODE, (NodeKind.MESSAGING if messaging else NodeKind.EXTERNAL).value)
 
 
 def _tally(requests: Requests, rows: Ints) -> EdgeTally:

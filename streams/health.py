@@ -47,6 +47,11 @@ class _Pane:
     final: bool = False
     contents: PaneContents | None = None
 
+    def is_busy(self) -> bool:
+        """Tell whether any source says that something was seen."""
+        held = (partial.contents for partial, _ in self.partials.values())
+        return any(contents.operations or contents.edges or contents.log_severities for contents in held)
+
     def merged(self) -> PaneContents:
         if self.contents is None:
             self.contents = merge_contents(partial.contents for partial, _ in self.partials.values())
@@ -57,11 +62,17 @@ class _Pane:
 class _Node:
     kind: NodeKind
     first_seen_ns: int | None = None
-    last_seen_ns: int | None = None
+    forgotten_ns: int | None = None
+    """The last busy pane that is not held any more."""
     next_pane_ns: int | None = None
     """The first pane that has not been published; ``None``: the first that there is."""
     driven: bool = False
     panes: dict[int, _Pane] = field(default_factory=dict)
+
+    def last_seen_ns(self) -> int | None:
+        """Return the last busy pane; what a source has taken back does not count."""
+        busy = [start_ns for start_ns, pane in self.panes.items() if pane.is_busy()]
+        return max(busy, default=self.forgotten_ns)
 
 
 class HealthFold:
@@ -93,6 +104,8 @@ class HealthFold:
         if self._is_closed(partial):
             self._losses.add(partial.tenant, LossReason.CLOSED_PANE)
             return
+        if partial.contents.is_empty and not self._holds(partial):
+            return  # it takes back what never came here
         node = self._node(partial.tenant, partial.service, partial.node_kind)
         if node is None:
             return
@@ -115,7 +128,7 @@ class HealthFold:
         """Take up a node of before a restart, so that its silence is seen."""
         node = self._node(known.tenant, known.service, known.node_kind)
         if node is not None:
-            node.last_seen_ns = max(known.last_seen_ns, node.last_seen_ns or 0)
+            node.forgotten_ns = max(known.last_seen_ns, node.forgotten_ns or 0)
             settled_ns = reading_of(self._settled, known.tenant, self._clock.is_driven(known.tenant))
             if known.first_seen_ns:
                 node.first_seen_ns = min(known.first_seen_ns, node.first_seen_ns or known.first_seen_ns)
@@ -125,6 +138,12 @@ class HealthFold:
     def _is_closed(self, partial: ServicePartial) -> bool:
         reached_ns = reading_of(self._published, partial.tenant, self._clock.is_driven(partial.tenant))
         return self._config.closes_ns(partial.pane_start_ns) <= reached_ns
+
+    def _holds(self, partial: ServicePartial) -> bool:
+        """Tell whether an older version of the partial is here."""
+        node = self._nodes.get((partial.tenant, partial.service))
+        pane = node.panes.get(partial.pane_start_ns) if node else None
+        return pane is not None and partial.source in pane.partials
 
     def _node(self, tenant: str, service: str, kind: NodeKind) -> _Node | None:
         node = self._nodes.get((tenant, service))
@@ -145,9 +164,6 @@ class HealthFold:
             if start_ns <= pane_ns < start_ns + self._config.window_ns:
                 pane.changed = True
         node.first_seen_ns = min(start_ns, node.first_seen_ns or start_ns)
-        contents = partial.contents
-        if contents.operations or contents.edges or contents.log_severities:
-            node.last_seen_ns = max(start_ns, node.last_seen_ns or start_ns)
 
     # -- out -----------------------------------------------------------------------------------------------
 
@@ -190,9 +206,9 @@ class HealthFold:
     def known(self) -> list[KnownNode]:
         """Return the nodes to `remember` after a restart."""
         return [
-            KnownNode(tenant, service, node.kind, node.last_seen_ns, node.first_seen_ns or 0)
+            KnownNode(tenant, service, node.kind, last_seen_ns, node.first_seen_ns or 0)
             for (tenant, service), node in self._nodes.items()
-            if node.last_seen_ns is not None
+            if (last_seen_ns := node.last_seen_ns()) is not None
         ]
 
     def drain_losses(self) -> list[Loss]:
@@ -214,8 +230,9 @@ class HealthFold:
             fresh = [p for p in node.panes if config.closes_ns(p) > settled_ns]
             node.next_pane_ns = min(fresh, default=self._config.oldest_open_ns(reached_ns))
         last_due_ns = config.pane_of(reached_ns - config.settle_ns) - config.pane_ns
-        if node.last_seen_ns is not None:
-            last_due_ns = min(last_due_ns, node.last_seen_ns + config.zero_panes_ns)
+        last_seen_ns = node.last_seen_ns()
+        if last_seen_ns is not None:
+            last_due_ns = min(last_due_ns, last_seen_ns + config.zero_panes_ns)
         else:  # only of late items is anything known: there is no traffic that could have stopped
             last_due_ns = min(last_due_ns, max(node.panes, default=last_due_ns))
         for start_ns in range(node.next_pane_ns, last_due_ns + 1, config.pane_ns):
@@ -257,7 +274,9 @@ class HealthFold:
         config = self._config
         oldest_open_ns = self._config.oldest_open_ns(reached_ns)
         for start_ns in [p for p in node.panes if p + config.window_ns <= oldest_open_ns]:
-            del node.panes[start_ns]
-        silent = node.last_seen_ns is None or reached_ns - node.last_seen_ns > config.zero_panes_ns + config.pane_ns
+            if node.panes.pop(start_ns).is_busy():
+                node.forgotten_ns = max(start_ns, node.forgotten_ns or start_ns)
+        last_seen_ns = node.last_seen_ns()
+        silent = last_seen_ns is None or reached_ns - last_seen_ns > config.zero_panes_ns + config.pane_ns
         if (silent or self._has_run_out(tenant, node)) and not node.panes:
             del self._nodes[tenant, service]

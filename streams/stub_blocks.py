@@ -175,6 +175,10 @@ class Coverage:
             self._stretches.popitem(last=False)
         return fresh
 
+    def stretches(self, source: str, tenant: str) -> list[tuple[int, int]]:
+        """Return what has been taken of a source: (first, last) offsets, ascending, disjoint."""
+        return list(self._stretches.get((source, tenant, 0), []))
+
 
 def _insert(stretches: list[tuple[int, int]], new: tuple[int, int]) -> list[tuple[int, int]]:
     """Add a stretch of offsets to disjoint ascending ones, merging what touches."""

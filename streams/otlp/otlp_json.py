@@ -26,9 +26,11 @@ _REQUESTS: dict[str, tuple[Signal, Any]] = {
     "resourceMetrics": (Signal.METRICS, ExportMetricsServiceRequest),
     "resource_metrics": (Signal.METRICS, ExportMetricsServiceRequest),
 }
-_OBJECT_LISTS = frozenset(
-    (*_REQUESTS, "scopeSpans", "scopeLogs", "scopeMetrics", "spans", "logRecords", "metrics", "dataPoints", "attributes",
-     "scope_spans", "scope_logs", "scope_metrics", "log_records", "data_points", "events", "links", "exemplars")
+_OBJECT_LISTS = frozenset(_REQUESTS) | frozenset(
+    (
+        "scopeSpans", "scopeLogs", "scopeMetrics", "spans", "logRecords", "metrics", "dataPoints", "attributes",
+        "scope_spans", "scope_logs", "scope_metrics", "log_records", "data_points", "events", "links", "exemplars",
+    )
 )  # fmt: skip
 """Fields whose items must be objects: the mapping would read anything else as an empty one."""
 

