@@ -27,7 +27,7 @@ from schemas.settings import Settings
 
 CHILD = Path(__file__).with_name("stack_child.py")
 PROJECT = str(Path(__file__).parents[2])
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 async def test_postgres_has_our_database_and_pgvector(settings: Settings) -> None:
