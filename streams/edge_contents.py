@@ -14,7 +14,7 @@ from streams.grouping import Ints, pack, runs_of
 from streams.joins import Family, Requests
 from streams.latency import Bins, bin_of
 from streams.otlp.columns import PeerKind
-from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents, SpanKind
+from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents
 from streams.registry import Registry
 from streams.windows import LossLedger, WindowConfig
 
@@ -99,7 +99,7 @@ def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey,
     if server >= 0:
         node = NodeKey(tenant, registry.services.names[server][1], NodeKind.SERVICE.value)
     else:
-        node = _behind(registry, tenant, peer, peer_kind, messaging)
+        node = _behind(registry, tenant, peer, peer_kind)
         if node.kind == NodeKind.EXTERNAL:
             connection = ConnectionType.VIRTUAL
     if client >= 0:
@@ -113,20 +113,20 @@ def _candidates(family: Family, registry: Registry) -> set[NodeKey]:
     """Return the virtual nodes that the pane's calls would go to if nothing else was known of them."""
     spans, rows = family.spans, np.flatnonzero(family.own & family.is_out)
     ends = np.unique(
-        np.stack([spans.service[rows], spans.peer[rows], spans.peer_kind[rows], spans.kind[rows]]).astype(np.int64),
+        np.stack([spans.service[rows], spans.peer[rows], spans.peer_kind[rows]]).astype(np.int64),
         axis=1,
     )
     return {
-        _behind(registry, registry.services.names[service][0], peer, PeerKind(peer_kind), kind == SpanKind.PRODUCER)
-        for service, peer, peer_kind, kind in ends.T.tolist()
+        _behind(registry, registry.services.names[service][0], peer, PeerKind(peer_kind))
+        for service, peer, peer_kind in ends.T.tolist()
     }
 
 
-def _behind(registry: Registry, tenant: str, peer: int, peer_kind: PeerKind, messaging: bool) -> NodeKey:
+def _behind(registry: Registry, tenant: str, peer: int, peer_kind: PeerKind) -> NodeKey:
     """Return the virtual node behind a call that reached no server span."""
     if peer >= 0:
         return NodeKey(tenant, registry.texts.names[peer], _PEER_NODES[peer_kind].value)
-    return NodeKey(tenant, UNKNOWN_NODE, (NodeKind.MESSAGING if messaging else NodeKind.EXTERNAL).value)
+    return NodeKey(tenant, UNKNOWN_NODE, NodeKind.EXTERNAL.value)
 
 
 def _tally(requests: Requests, rows: Ints) -> EdgeTally:

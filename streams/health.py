@@ -23,6 +23,9 @@ from streams.pictures import Standing, picture_of
 from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.windows import Loss, LossLedger, WindowConfig
 
+_PRECEDENCE = (NodeKind.SERVICE, NodeKind.DATABASE, NodeKind.MESSAGING, NodeKind.EXTERNAL, NodeKind.CLIENT)
+"""What a node is when several are said of it."""
+
 
 class KnownNode(NamedTuple):
     """A node that gets explicit empty panes until an hour after ``last_seen_ns`` (start of its last busy pane).
@@ -39,9 +42,12 @@ class KnownNode(NamedTuple):
 
 @dataclass(slots=True)
 class _Pane:
-    """The latest partial of each source, with its offset in ``telemetry.rollups``, and what was published."""
+    """The latest partial of each source, with its offset in ``telemetry.rollups``, and what was published.
 
-    partials: dict[str, tuple[ServicePartial, int]] = field(default_factory=dict)
+    A source may know the same name as a service and as a virtual node: those are two partials.
+    """
+
+    partials: dict[tuple[str, NodeKind], tuple[ServicePartial, int]] = field(default_factory=dict)
     revision: int = -1
     changed: bool = True
     final: bool = False
@@ -110,12 +116,12 @@ class HealthFold:
         if node is None:
             return
         pane = node.panes.setdefault(partial.pane_start_ns, _Pane())
-        held = pane.partials.get(partial.source)
+        held = pane.partials.get((partial.source, partial.node_kind))
         if held is not None and not partial.replaces(held[0]):
             incomplete = partial.last_offset > held[0].last_offset
             self._losses.add(partial.tenant, LossReason.INCOMPLETE_PARTIAL, int(incomplete))
             return
-        pane.partials[partial.source] = (partial, offset)
+        pane.partials[partial.source, partial.node_kind] = (partial, offset)
         if held is None or held[0].contents != partial.contents:
             self._touch(node, partial)
 
@@ -143,7 +149,7 @@ class HealthFold:
         """Tell whether an older version of the partial is here."""
         node = self._nodes.get((partial.tenant, partial.service))
         pane = node.panes.get(partial.pane_start_ns) if node else None
-        return pane is not None and partial.source in pane.partials
+        return pane is not None and (partial.source, partial.node_kind) in pane.partials
 
     def _node(self, tenant: str, service: str, kind: NodeKind) -> _Node | None:
         node = self._nodes.get((tenant, service))
@@ -152,8 +158,7 @@ class HealthFold:
                 self._losses.add(tenant, LossReason.NODE_OVERFLOW)
                 return None
             node = self._nodes[tenant, service] = _Node(kind)
-        if kind is NodeKind.SERVICE:
-            node.kind = kind
+        node.kind = min(node.kind, kind, key=_PRECEDENCE.index)
         return node
 
     def _touch(self, node: _Node, partial: ServicePartial) -> None:

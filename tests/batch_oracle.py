@@ -149,9 +149,10 @@ class View:
         if not servers and not self.is_told_by_another(client):
             node, kind = peer_node(span.peer)
             messaging = span.kind == 4
-            connection = {"database": "database", "messaging": "request"}.get(kind, "virtual")
-            connection = "messaging" if messaging and kind not in ("database", "external") else connection
-            kind = kind or ("messaging" if messaging else "external")
+            connection = {"database": "database", "messaging": "messaging" if messaging else "request"}.get(
+                kind, "virtual"
+            )
+            kind = kind or "external"
             edge = self.edge(pictures, (node or "unknown", kind), (span.service, "service", connection))
             edge.requests += 1
             edge.errors += span.error

@@ -54,7 +54,7 @@ STEPS = st.tuples(
 
 
 @given(placed=placed(), lives=st.lists(st.lists(STEPS, max_size=30), max_size=4), sizes=st.integers(1, 50))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_kills_leave_the_panes_of_an_undisturbed_run(
     placed: tuple[list[Arrival], dict[tuple[int, int], int], int], lives: list[list[Step]], sizes: int
 ) -> None:

@@ -90,7 +90,7 @@ def without_samples(pictures: Pictures) -> Pictures:
 
 
 @given(arrivals=telemetry(), partitions=st.integers(1, 3), flush_every=st.integers(1, 5), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_panes_are_what_the_oracle_counts(
     arrivals: list[Arrival], partitions: int, flush_every: int, data: st.DataObject
 ) -> None:
@@ -105,7 +105,7 @@ def test_panes_are_what_the_oracle_counts(
 
 
 @given(arrivals=telemetry(), partitions=st.integers(1, 3), flush_every=st.integers(1, 5), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_edges_and_self_times_are_what_the_oracle_pairs(
     arrivals: list[Arrival], partitions: int, flush_every: int, data: st.DataObject
 ) -> None:
