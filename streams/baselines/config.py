@@ -76,6 +76,9 @@ class BaselineConfig:
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12
     """Operations whose own time is followed; the busiest ones are kept."""
+    max_level_series: int = 48
+    max_ratio_series: int = 24
+    """Series in the state; of more, those measured longest ago are forgotten."""
     kept_snapshots: int = 8
     """Panes back that can be stepped again with the same outcome."""
 

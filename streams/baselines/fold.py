@@ -108,9 +108,11 @@ class _Judgement:
             self.memory.learn(self.pane_ns, requests, levels, ratios, self.config)
         self._unlearn()
         for key in levels:
-            forget_worse_levels(self.memory.levels[key.packed()], self.memory.requests, self.config)
+            if (rows := self.memory.levels.get(key.packed())) is not None:
+                forget_worse_levels(rows, self.memory.requests, self.config)
         for key in ratios:
-            forget_worse_ratios(self.memory.ratios[key.packed()], self.config)
+            if (rows := self.memory.ratios.get(key.packed())) is not None:
+                forget_worse_ratios(rows, self.config)
         self._accept_new_normals()
         self.memory.remember(self.now, self.config)
 

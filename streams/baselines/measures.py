@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from schemas.events import EdgeHealth, NodeKind, SeriesKind, ServiceHealth
 
-_SEPARATOR = "\x1f"
+SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")
 _ENTRY_KINDS = ("server", "consumer")
 
@@ -22,7 +22,7 @@ class SeriesKey:
 
     def packed(self) -> str:
         """As stored in the state: kind, client and operation, separated by the unit separator."""
-        return _SEPARATOR.join((self.kind.value, self.client or "", self.operation or ""))
+        return SEPARATOR.join((self.kind.value, self.client or "", self.operation or ""))
 
     @property
     def pool(self) -> SeriesKey:

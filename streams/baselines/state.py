@@ -1,7 +1,7 @@
 """The memory of one service's baseline: trailing panes by series, and the evidence after each of the last panes.
 
 All series share the columns (one a pane), so medians of all of them are taken in one go. Encoded it stays below
-64 KB: `history_panes` columns x (3 numbers a level, 2 a ratio) x at most 2 + 3 x `max_edges` series.
+80 KB: `history_panes` columns x (3 numbers a level, 2 a ratio) x at most 2 + 3 x `max_edges` series.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.events import SeriesKind
 from streams.baselines.config import BaselineConfig
-from streams.baselines.measures import SeriesKey
+from streams.baselines.measures import SEPARATOR, SeriesKey
 
 Floats = NDArray[np.float64]
 _VERSION = 3
@@ -149,8 +149,8 @@ class BaselineState:
 
     def blank(self, key: str, first: int) -> None:
         """Forget the columns of one series, or of the series of a pool, from `first` on."""
-        kind, client, operation = key.split("\x1f")
-        pool = kind + "\x1f"
+        kind, client, operation = key.split(SEPARATOR)
+        pool = kind + SEPARATOR
         names = [
             name for name in self.levels if name == key or (not client and not operation and name.startswith(pool))
         ]
@@ -180,10 +180,22 @@ class BaselineState:
 
     def remember(self, snapshot: Snapshot, config: BaselineConfig) -> None:
         """Keep the snapshot in place of one of the same pane; only the last few stay."""
+        for key in [key for key in snapshot.starts_ns if not self._has(key)]:
+            snapshot = snapshot.without(key)
         kept = [s for s in self.snapshots if s.pane_ns != snapshot.pane_ns]
         kept.append(snapshot)
         kept.sort(key=lambda s: s.pane_ns)
         self.snapshots = kept[-config.kept_snapshots :]
+
+    def _has(self, key: str) -> bool:
+        """Tell whether the series, or one of the pool that this key names, is remembered."""
+        pool = key.endswith(SEPARATOR + SEPARATOR)
+        return (
+            key == RATE_KEY
+            or key in self.levels
+            or key in self.ratios
+            or (pool and any(name.startswith(key[:-1]) for name in self.levels))
+        )
 
     def _row(self, table: dict[str, Floats], key: SeriesKey, nothing: float) -> Floats:
         packed = key.packed()
@@ -202,15 +214,22 @@ class BaselineState:
         return index
 
     def _trim(self, config: BaselineConfig) -> None:
-        excess = len(self.pane_ns) - config.history_panes
-        if excess <= 0:
-            return
+        excess = max(0, len(self.pane_ns) - config.history_panes)
         self.pane_ns = self.pane_ns[excess:]
         self.requests = self.requests[excess:]
         levels = {key: rows[:, excess:] for key, rows in self.levels.items()}
-        self.levels = {key: rows for key, rows in levels.items() if not np.isnan(rows).all()}
         ratios = {key: rows[:, excess:] for key, rows in self.ratios.items()}
-        self.ratios = {key: rows for key, rows in ratios.items() if rows[1].any()}
+        known = {key: ~np.isnan(rows[0]) for key, rows in levels.items()}
+        tried = {key: rows[1] > 0 for key, rows in ratios.items()}
+        self.levels = {key: levels[key] for key in _latest(known, config.max_level_series)}
+        self.ratios = {key: ratios[key] for key in _latest(tried, config.max_ratio_series)}
+
+
+def _latest(measured: dict[str, NDArray[np.bool_]], most: int) -> list[str]:
+    """Return the series that were measured last, sorted by name; of several the ones measured more often."""
+    panes = {key: np.flatnonzero(row) for key, row in measured.items()}
+    some = [key for key, found in panes.items() if found.size]
+    return sorted(sorted(some, key=lambda key: (-int(panes[key][-1]), -panes[key].size, key))[:most])
 
 
 def _packed(rows: Floats) -> bytes:
