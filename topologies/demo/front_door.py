@@ -26,6 +26,16 @@ class SeenService:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedIncident:
+    """An incident as the list of incidents shows it."""
+
+    incident_id: str
+    opened_ns: int
+    state: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeenIncident:
     """An incident as its overview shows it."""
 
@@ -64,11 +74,14 @@ class FrontDoor:
             if item["node_kind"] == "service"
         ]
 
-    async def incidents(self, opened_after_ns: int = 0) -> list[tuple[str, int, str]]:
-        """Return (id, opened_ns, state) of the incidents opened after an instant, the first opened first."""
+    async def incidents(self, opened_after_ns: int = 0) -> list[ListedIncident]:
+        """Return the incidents opened after an instant, the first opened first."""
         answer = await self._get(f"{API}/incidents", limit=50)
-        found = [(item["incident_id"], item["opened_ns"], item["state"]) for item in answer["items"]]
-        return sorted((one for one in found if one[1] > opened_after_ns), key=lambda one: one[1])
+        found = [
+            ListedIncident(item["incident_id"], item["opened_ns"], item["state"], item["title"])
+            for item in answer["items"]
+        ]
+        return sorted((one for one in found if one.opened_ns > opened_after_ns), key=lambda one: one.opened_ns)
 
     async def incident(self, incident_id: str) -> SeenIncident:
         """Return the overview of an incident."""
@@ -86,9 +99,9 @@ class FrontDoor:
             story=answer["story"]["summary"],
         )
 
-    async def announce_deploy(self, service: str, version: str) -> None:
-        """Tell the product that a version went live, as a deployment job does."""
-        body = {"service": service, "version": version, "environment": "demo", "description": "rolled out by the demo"}
+    async def announce_deploy(self, service: str, version: str, kind: str = "deploy") -> None:
+        """Tell the product that a version went live, as a deployment job does; ``kind`` is deploy or rollback."""
+        body = {"service": service, "version": version, "environment": "demo", "kind": kind}
         (await self._client.post(f"{API}/deploys", json=body)).raise_for_status()
 
     async def spans_received(self) -> float:

@@ -14,7 +14,7 @@ from deploy.shop.faults import BAD_RELEASE, Fault
 from deploy.shop.processes import Shop
 from deploy.shop.wiring import SERVICES
 from schemas.errors import SetupError
-from topologies.demo.front_door import FrontDoor, SeenIncident
+from topologies.demo.front_door import FrontDoor, ListedIncident, SeenIncident
 from topologies.demo.receiver import AlertReceiver
 from topologies.demo.screen import Screen
 from topologies.demo.verdict import Verdict
@@ -72,9 +72,9 @@ class Story:
             seen = {one.service: one for one in await self._door.services()}
             reliable = [name for name in SERVICES if name in seen and seen[name].baseline == "reliable"]
             opened = await self._door.incidents(begun_ns)
-            self._count_false_alarms([one[0] for one in opened])
+            self._count_false_alarms(opened)
             waiting = [name for name in SERVICES if name not in reliable]
-            still_open = [one[0] for one in opened if one[2] not in ENDED_STATES]
+            still_open = [one for one in opened if one.state not in ENDED_STATES]
             hint = f", waiting for {', '.join(waiting)}" if 0 < len(waiting) < len(SERVICES) else ""
             hint += ", waiting for an incident to end" if still_open else ""
             self._screen.status(
@@ -121,6 +121,8 @@ class Story:
         self._screen.phase(f"repaired: {fault.name} is switched off")
         repaired_s = time.monotonic()
         await self._shop.switch(fault.name, on=False)
+        if fault.name == "deploy-errors":
+            await self._announce("rollback")
         if incident is None:
             return
 
@@ -141,16 +143,21 @@ class Story:
             await self._until(self._figures, LOOK_EVERY_S)
 
     async def _inject(self, fault: Fault) -> None:
-        if fault.name == "deploy-errors":
-            service, version, _ = BAD_RELEASE
-            await self._door.announce_deploy(service, version)
-            self._screen.say(f"announced at POST /api/v1/deploys: {service} {version}")
         await self._shop.switch(fault.name, on=True)
+        if fault.name == "deploy-errors":
+            await self._announce("deploy")
+
+    async def _announce(self, kind: str) -> None:
+        """Tell of what was just rolled out, as the last step of a deployment job does."""
+        service = BAD_RELEASE[0]
+        version = self._shop.versions[service]
+        await self._door.announce_deploy(service, version, kind)
+        self._screen.say(f"announced at POST /api/v1/deploys: {kind} of {service} {version}")
 
     async def _opened(self, injected_ns: int) -> str | None:
         await self._figures()
         opened = await self._door.incidents(injected_ns)
-        return opened[0][0] if opened else None
+        return opened[0].incident_id if opened else None
 
     async def _look(self, incident_id: str, fault: Fault) -> SeenIncident:
         await self._figures()
@@ -169,10 +176,11 @@ class Story:
     async def _span_rate(self) -> float:
         return self._spans.update(await self._door.spans_received())
 
-    def _count_false_alarms(self, incident_ids: list[str]) -> None:
-        for incident_id in set(incident_ids) - self.false_alarms:
-            self.false_alarms.add(incident_id)
-            self._screen.say("an incident was opened while nothing was wrong: a false alarm")
+    def _count_false_alarms(self, opened: list[ListedIncident]) -> None:
+        for incident in opened:
+            if incident.incident_id not in self.false_alarms:
+                self.false_alarms.add(incident.incident_id)
+                self._screen.say(f"a false alarm, as nothing is wrong: {incident.title}")
 
     async def _until(self, attempt: Callable[[], Awaitable[T | None]], patience_s: float) -> T | None:
         """Return the first thing ``attempt`` finds, None when patience ends; a busy API is asked again."""
