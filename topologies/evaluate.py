@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from topologies.recordings import Recording
 _TOPICS = {"traces": TRACES.name, "logs": LOGS.name, "metrics": METRICS.name}
 _AFTER_NS = 300 * 1_000_000_000
 """Time goes on so long after the last record, so that what is open can end."""
+
+_PAGE_WIDTH = 140
+"""Characters of a line where there is no terminal to ask."""
 
 _COLUMNS = (
     ("faults", "faults"),
@@ -97,7 +101,7 @@ def evaluate(
     report = {"total": whole.summary(), "recordings": {name: score.summary() for name, score in scored}}
     if json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n")
-    _print(scored, whole, console or Console())
+    _print(scored, whole, console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH))
     return report
 
 

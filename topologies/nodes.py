@@ -63,9 +63,13 @@ class NodesTable:
 
 
 def _pack(partition: int, node: KnownNode) -> bytes:
-    return bytes(msgpack.packb([partition, node.tenant, node.service, node.node_kind.value, node.last_seen_ns]))
+    return bytes(
+        msgpack.packb(
+            [partition, node.tenant, node.service, node.node_kind.value, node.last_seen_ns, node.first_seen_ns]
+        )
+    )
 
 
 def _unpack(value: bytes) -> tuple[int, KnownNode]:
-    partition, tenant, service, node_kind, last_seen_ns = msgpack.unpackb(value)
-    return partition, KnownNode(tenant, service, NodeKind(node_kind), last_seen_ns)
+    partition, tenant, service, node_kind, last_seen_ns, first_seen_ns = msgpack.unpackb(value)
+    return partition, KnownNode(tenant, service, NodeKind(node_kind), last_seen_ns, first_seen_ns)
