@@ -50,6 +50,8 @@ class SloConfig:
     rules: tuple[BurnRule, ...] = RULES
     wilson_z: float = 1.645
     """One-sided 95 %."""
+    least_covered: float = 0.5
+    """A rule is judged once this share of its long window is known: an hour cannot speak for three days."""
     kept_panes: int = 30
     """Panes that a revision can still replace."""
 
@@ -104,6 +106,10 @@ class _Budget:
         self.coarse = {s: c for s, c in self.coarse.items() if s > newest_s - 3 * 24 * 3600 - _COARSE_S}
         return True
 
+    def known_s(self, end_s: int) -> int:
+        """Return how long ago the first requests that are still counted came."""
+        return end_s - min(min(self.minutes, default=end_s), min(self.coarse, default=end_s))
+
     def over(self, end_s: int, window_s: int) -> tuple[int, int]:
         """Return (requests, errors) over the window that ends here; up to one bucket more."""
         table = self.minutes if window_s <= 6 * 3600 else self.coarse
@@ -149,7 +155,7 @@ class BurnRateFold:
         """Return (share of what the rule needs, burn rate over the long window, requests of it)."""
         allowed = 1.0 - self.config.objective
         requests, errors = budget.over(end_s, rule.long_s)
-        if not requests:
+        if not requests or budget.known_s(end_s) < self.config.least_covered * rule.long_s:
             return 0.0, 0.0, 0
         surely = wilson_lower(errors, requests, self.config.wilson_z) / allowed
         recent, failed = budget.over(end_s, rule.short_s)

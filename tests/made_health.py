@@ -73,7 +73,8 @@ def score(
 ) -> SeriesScore:  # fmt: skip
     """Return a series that deviates since a pane."""
     return SeriesScore(
-        kind=kind, edge_client=client, value=value, median=median, scale=2.0, score=strength, unit="ms", requests=20,
+        kind=kind, edge_client=client, value=value, median=median, scale=2.0, score=strength,
+        unit="per_s" if kind is SeriesKind.REQUEST_RATE else "ms", requests=20,
         evidence=1.2 if deviating else 0.0, deviating=deviating,
         since_ns=pane_start(pane if since is None else since) if deviating else None,
     )  # fmt: skip

@@ -1,0 +1,259 @@
+"""Incidents: one per causal group; what opens, joins and ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from schemas.events import IncidentEvent, NodeKind, ResolveReason, SeriesKind, SeriesScore, ServiceDeviations, Severity
+from streams.incidents import IncidentConfig, IncidentFold
+from streams.incidents.fold import severity_of
+from tests.made_health import PANE_NS, deviations, pane_start, score
+
+Panes = Callable[[int], Sequence[ServiceDeviations]]
+
+SHOP = {"storefront": (), "cart": ("storefront",), "checkout": ("storefront",), "payments": ("checkout",)}
+"""Each service with its callers; users come in at the storefront."""
+
+
+def shop(
+    pane: int, bad: dict[str, list[SeriesScore]] | None = None, requests: int = 50, driven: bool = False
+) -> list[ServiceDeviations]:
+    """Return a pane of the shop with some series that deviate."""
+    return [
+        deviations(
+            name, pane, (bad or {}).get(name, ()), requests=requests, callers=callers, entry=name == "storefront",
+            driven=driven,
+        )
+        for name, callers in SHOP.items()
+    ]  # fmt: skip
+
+
+class Run:
+    """A fold that is stepped pane by pane."""
+
+    def __init__(self, fold: IncidentFold | None = None) -> None:
+        self.fold = fold or IncidentFold("acme")
+        self.events: list[IncidentEvent] = []
+
+    def step(self, pane: int, found: Sequence[ServiceDeviations]) -> list[IncidentEvent]:
+        """Step one pane, decided 25 s after its start."""
+        told = self.fold.step_pane(pane_start(pane), found, pane_start(pane) + PANE_NS + 15_000_000_000)
+        self.events += told
+        return told
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of all events so far."""
+        return [event.kind for event in self.events]
+
+    def opened(self) -> list[IncidentEvent]:
+        """Return the events that opened an incident."""
+        return [event for event in self.events if event.kind == "opened"]
+
+
+def gap(pane: int, client: str, since: int | None = None) -> SeriesScore:
+    """Return a slow connection from a client."""
+    return score(SeriesKind.GAP, pane, client=client, since=since)
+
+
+def test_a_deviation_of_its_own_opens_an_incident_and_its_callers_join() -> None:
+    """The callers are slow because of it, and the reason says so."""
+    run = Run()
+    run.step(0, shop(0))
+    slow = score(SeriesKind.P95, 1)
+    run.step(1, shop(1, {"payments": [gap(1, "checkout")], "checkout": [slow], "storefront": [slow]}))
+    (event,) = run.opened()
+    assert [s.service for s in event.services] == ["payments", "checkout", "storefront"]
+    assert "calls payments" in event.services[1].reason
+    assert event.onset_ns == pane_start(1)
+    assert event.decided_at_ns == pane_start(1) + 25_000_000_000
+    assert event.at_ns == event.opened_at_ns == pane_start(2)
+
+
+def test_a_symptom_alone_opens_nothing() -> None:
+    """A slow front door without any reason behind it is not an incident of its own."""
+    run = Run()
+    for pane in range(10):
+        run.step(pane, shop(pane, {"storefront": [score(SeriesKind.P95, pane, since=0)]}))
+    assert run.kinds() == []
+
+
+def test_an_incident_is_opened_once_however_long_it_lasts() -> None:
+    """And says every minute how it is."""
+    run = Run()
+    for pane in range(20):
+        run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0)]}))
+    assert run.kinds().count("opened") == 1
+    assert 2 <= run.kinds().count("updated") <= 4
+
+
+def test_two_faults_in_services_that_are_no_neighbours_are_two_incidents() -> None:
+    """They share a caller, but began minutes apart."""
+    run = Run()
+    for pane in range(30):
+        bad = {"payments": [gap(pane, "checkout", since=0)]}
+        if pane >= 20:
+            bad["cart"] = [score(SeriesKind.SELF_TIME, pane, since=20)]
+        run.step(pane, shop(pane, bad))
+    assert [event.services[0].service for event in run.opened()] == ["payments", "cart"]
+
+
+def test_neighbours_that_begin_together_are_one_incident() -> None:
+    """A caller without CPU makes all its calls slow."""
+    run = Run()
+    run.step(0, shop(0))
+    late = {"checkout": [gap(2, "storefront", since=1)], "cart": [gap(2, "storefront", since=1)]}
+    run.step(1, shop(1, {"storefront": [score(SeriesKind.SELF_TIME, 1)]}))
+    run.step(2, shop(2, {"storefront": [score(SeriesKind.SELF_TIME, 2, since=1)], **late}))
+    assert run.kinds() == ["opened", "service_joined"]
+
+
+def test_a_callee_that_begins_minutes_later_has_an_incident_of_its_own() -> None:
+    """Trouble spreads to callers; a callee's new fault must not hide in an old incident of its caller."""
+    run = Run()
+    for pane in range(40):
+        bad = {"checkout": [score(SeriesKind.SELF_TIME, pane, since=0)]}
+        if pane >= 30:
+            bad["payments"] = [score(SeriesKind.SELF_TIME, pane, since=30)]
+        run.step(pane, shop(pane, bad))
+    assert [event.services[0].service for event in run.opened()] == ["checkout", "payments"]
+
+
+def test_a_caller_that_begins_minutes_later_joins() -> None:
+    """It fails because of what it calls."""
+    run = Run()
+    for pane in range(40):
+        bad = {"payments": [score(SeriesKind.SELF_TIME, pane, since=0)]}
+        if pane >= 30:
+            bad["checkout"] = [score(SeriesKind.SELF_TIME, pane, since=30)]
+        run.step(pane, shop(pane, bad))
+    assert len(run.opened()) == 1
+    assert "service_joined" in run.kinds()
+
+
+def test_errors_that_come_from_a_callee_are_a_symptom() -> None:
+    """The callee leads, whatever order the services come in."""
+    run = Run()
+    run.step(0, shop(0))
+    failing = {"payments": [score(SeriesKind.ERROR_RATE, 1)], "checkout": [score(SeriesKind.ERROR_RATE, 1)]}
+    run.step(1, shop(1, failing))
+    (event,) = run.opened()
+    assert event.title.startswith("payments")
+
+
+def test_error_logs_alone_must_last_a_minute() -> None:
+    """Services log errors for many reasons."""
+    run = Run()
+    for pane in range(12):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    assert run.opened()[0].at_ns == pane_start(7)
+
+
+def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
+    """Not in the first one."""
+    run = Run()
+    for pane in range(5):
+        run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0)]}))
+    told = [run.step(pane, shop(pane)) for pane in range(5, 10)]
+    resolved = [[e.kind for e in events] for events in told].index(["resolved"])
+    assert resolved == IncidentConfig().calm_panes - 1
+    assert run.events[-1].resolve_reason is ResolveReason.RECOVERED
+
+
+def test_an_incident_without_traffic_ends_with_that_reason() -> None:
+    """A recording with a hole: nothing is known, nothing is judged."""
+    run = Run()
+    for pane in range(3):
+        run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0)]}, driven=True))
+    for pane in range(3, 30):
+        run.step(pane, shop(pane, requests=0, driven=True))
+    assert run.events[-1].kind == "resolved"
+    assert run.events[-1].resolve_reason is ResolveReason.NO_TRAFFIC
+
+
+def stop(pane: int, since: int) -> SeriesScore:
+    """Return a request rate of nothing where there were five a second."""
+    return score(SeriesKind.REQUEST_RATE, pane, value=0.0, median=5.0, strength=-20.0, since=since)
+
+
+def test_a_service_that_gets_no_requests_while_the_others_do_is_an_incident() -> None:
+    """After as long as it takes to be sure."""
+    run = Run()
+    rate = {"storefront": [score(SeriesKind.REQUEST_RATE, 0, value=5.0, median=5.0, strength=0, deviating=False)]}
+    for pane in range(10):
+        found = [d for d in shop(pane, rate) if d.service != "cart"]
+        found.append(deviations("cart", pane, [stop(pane, 0)], requests=0))
+        run.step(pane, found)
+    (event,) = run.opened()
+    assert event.title == "cart: requests stopped (normally 5/s)"
+    assert event.at_ns - event.onset_ns >= 40_000_000_000
+
+
+def test_silence_of_everything_is_an_incident_live_and_a_hole_in_a_recording() -> None:
+    """The door is the suspect when it is live."""
+    live, recorded = Run(), Run()
+    for run, driven in ((live, False), (recorded, True)):
+        for pane in range(5):
+            run.step(pane, shop(pane, driven=driven))
+        for pane in range(5, 20):
+            bad = {name: [stop(pane, 5)] for name in SHOP}
+            run.step(pane, shop(pane, bad, requests=0, driven=driven))
+    assert [event.services[0].service for event in live.opened()] == ["storefront"]
+    assert recorded.opened() == []
+
+
+def test_a_slow_database_is_an_incident_of_the_database() -> None:
+    """It sends no telemetry of its own: its clients' latency speaks for it."""
+    run = Run()
+    slow = [score(SeriesKind.EDGE_LATENCY, 1, client="cart")]
+    found = deviations("postgresql:shop", 1, slow, callers=["cart"], kind=NodeKind.DATABASE)
+    run.step(1, [*shop(1), found])
+    (event,) = run.opened()
+    assert event.services[0].node_kind is NodeKind.DATABASE
+
+
+def test_a_budget_that_still_burns_opens_no_new_incident_after_the_end() -> None:
+    """Its windows hold the errors of the one that has just ended."""
+    run = Run()
+    for pane in range(5):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.ERROR_RATE, pane, since=0)]}))
+    burn = {"cart": [score(SeriesKind.BURN_RATE, 5, since=0)]}
+    for pane in range(5, 30):
+        run.step(pane, shop(pane, burn))
+    assert run.kinds().count("opened") == 1
+    assert "resolved" in run.kinds()
+
+
+def test_severity_is_by_the_share_of_requests_that_is_hit() -> None:
+    """Half of everything is critical, one in a hundred is low."""
+    assert [severity_of(share) for share in (0.01, 0.1, 0.3, 0.9)] == list(Severity)
+
+
+def test_a_pane_that_was_stepped_changes_nothing_when_it_comes_again() -> None:
+    """A replay after a crash."""
+    run = Run()
+    bad = {"payments": [gap(1, "checkout")]}
+    run.step(1, shop(1, bad))
+    assert run.step(1, shop(1, bad)) == []
+    assert run.step(0, shop(0, bad)) == []
+
+
+def test_a_restart_in_the_middle_makes_the_same_events() -> None:
+    """The state goes through bytes after every pane; ids are derived."""
+    steady, restarted = Run(), Run()
+    for pane in range(30):
+        bad = {"payments": [gap(pane, "checkout", since=2)]} if 2 <= pane < 12 else {}
+        steady.step(pane, shop(pane, bad))
+        restarted.step(pane, shop(pane, bad))
+        restarted.fold = IncidentFold.from_bytes("acme", None, restarted.fold.to_bytes())
+    assert restarted.events == steady.events
+    assert [event.kind for event in steady.events] == ["opened", "updated", "updated", "resolved"]
+
+
+def test_the_order_of_the_services_in_a_pane_changes_nothing() -> None:
+    """Records of one pane come from several partitions."""
+    one, other = Run(), Run()
+    bad = {"payments": [gap(1, "checkout")], "checkout": [score(SeriesKind.P95, 1)]}
+    for pane in (0, 1):
+        one.step(pane, shop(pane, bad if pane else {}))
+        other.step(pane, list(reversed(shop(pane, bad if pane else {}))))
+    assert one.events == other.events

@@ -1,0 +1,92 @@
+"""Burn rates: the detection times of the SRE workbook, low traffic, revisions."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.events import ServiceDeviations
+from streams.slo import BurnRateFold, SloConfig, wilson_lower
+from tests.made_health import health
+
+THREE_NINES = SloConfig(objective=0.999)
+
+
+def panes_until_page(config: SloConfig, requests: int, errors: int, calm_panes: int = 360) -> int | None:
+    """Return how many failing panes it takes until a rule is met, after an hour without errors."""
+    fold, state = BurnRateFold(config), None
+    for pane in range(calm_panes):
+        state, _ = fold.step(state, health("cart", pane, requests))
+    for count in range(1, 400):
+        state, told = fold.step(state, health("cart", calm_panes + count, requests, errors=errors))
+        if told is not None and told.series[0].deviating:
+            return count
+    return None
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(1.0, 52), (0.1, 518)])
+def test_detection_takes_what_the_workbook_says(share: float, seconds: int) -> None:
+    """14.4 x budget x 1 h / error ratio (table 5-8); a pane or two of slack for the lower bound."""
+    panes = panes_until_page(THREE_NINES, 200, round(200 * share))
+    assert panes is not None
+    assert seconds / 10 <= panes <= seconds / 10 * 1.1 + 3
+
+
+def test_a_ratio_inside_the_budget_is_never_an_alarm() -> None:
+    """Half the budget for an hour."""
+    assert panes_until_page(SloConfig(objective=0.99), 200, 1) is None
+
+
+def test_two_failures_of_three_requests_do_not_burn_a_budget_surely() -> None:
+    """The lower end of the Wilson interval stays below the factor at low traffic."""
+    fold, state = BurnRateFold(SloConfig(objective=0.95)), None
+    told: list[ServiceDeviations | None] = []
+    for pane in range(0, 360, 120):
+        state, one = fold.step(state, health("cart", pane, 1, errors=int(pane > 0)))
+        told.append(one)
+    assert not any(one.series[0].deviating for one in told if one)
+
+
+def test_the_short_window_ends_the_alarm_soon_after_the_errors() -> None:
+    """Five minutes, though the hour still holds them."""
+    fold, state = BurnRateFold(SloConfig(objective=0.99, rules=THREE_NINES.rules[:1])), None
+    for pane in range(240):
+        state, told = fold.step(state, health("cart", pane, 100, errors=50))
+    assert told is not None
+    assert told.series[0].deviating
+    flags = []
+    for pane in range(240, 280):
+        state, told = fold.step(state, health("cart", pane, 100))
+        flags.append(told is not None and told.series[0].deviating)
+    assert flags[0]
+    assert not flags[35]
+
+
+def test_a_service_without_errors_has_nothing_to_say() -> None:
+    """No record for every pane of every service."""
+    fold = BurnRateFold()
+    _, told = fold.step(None, health("cart", 0, 100))
+    assert told is None
+
+
+def test_a_revision_replaces_and_is_not_added() -> None:
+    """The state is that of the newest revision alone."""
+    fold = BurnRateFold()
+    first, _ = fold.step(None, health("cart", 0, 100, errors=5))
+    revised, _ = fold.step(first, health("cart", 0, 90, errors=2, revision=1))
+    alone, _ = fold.step(None, health("cart", 0, 90, errors=2, revision=1))
+    assert revised == alone
+
+
+def test_a_week_of_panes_fits_into_a_few_kilobytes() -> None:
+    """Minutes for six hours, half hours for three days, each an hour apart here."""
+    fold, state = BurnRateFold(), None
+    for pane in range(0, 60_480, 36):
+        state, _ = fold.step(state, health("cart", pane, 1_000_000, errors=1000))
+    assert state is not None
+    assert len(state) < 16_000
+
+
+def test_the_wilson_bound_is_that_of_the_textbook() -> None:
+    """1 of 10 at 95 % (two-sided): 0.0179."""
+    assert wilson_lower(1, 10, 1.96) == pytest.approx(0.0179, abs=1e-4)
+    assert wilson_lower(0, 0, 1.96) == 0.0
