@@ -21,7 +21,7 @@ OWN_KINDS = (
     SeriesKind.EDGE_LATENCY,
 )
 _EXPLAINED = 0.7
-"""How much of a failure a failing callee explains away."""
+"""How much of a failure a callee in trouble explains away."""
 _FIRST_S = 60.0
 _DEPLOY_BEFORE_S = 900.0
 _DEPLOY_DECAY_S = 300.0
@@ -115,9 +115,15 @@ def _add_failures(suspect: Suspect, found: Mapping[str, ServiceFindings], weight
     suspect.add("own_errors", max(inside, outside), weights.own_errors, why)
     logs = findings.series.get((SeriesKind.LOG_ERRORS, None))
     if logs is not None and logs.strength > 0:
-        explained = max((_failing(other) for other in callees), default=0.0)
+        explained = max((_trouble(other, findings.service) for other in callees), default=0.0)
         value = logs.strength * (1.0 - _EXPLAINED * min(1.0, explained / logs.strength))
         suspect.add("log_errors", value, weights.log_errors, _rise("requests with an error log", logs))
+
+
+def _trouble(callee: ServiceFindings, caller: str) -> float:
+    """Return how much a callee fails its caller: by errors, or by letting it wait until it gives up."""
+    slow = max(callee.strength(SeriesKind.SELF_TIME), callee.strength(SeriesKind.GAP, caller))
+    return max(_failing(callee), slow)
 
 
 def _failing(findings: ServiceFindings) -> float:

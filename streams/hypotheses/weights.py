@@ -19,7 +19,7 @@ class Weights:
     own_errors: float
     """Failed requests that no failing callee explains."""
     log_errors: float
-    """Error logs above normal that no failing callee explains."""
+    """Error logs above normal that no callee in trouble explains."""
     stopped: float
     """Requests that stopped coming (0 or 1)."""
     first: float

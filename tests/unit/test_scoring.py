@@ -1,0 +1,79 @@
+"""Scores of recorded faults: hits, false alarms, accuracy."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.scoring import Fault, Opened, RecordingScore, score_recording, total
+
+START_S = 1_674_980_000.0
+"""08:13:20 UTC."""
+FAULT = Fault("f", START_S + 1000, "cart")
+
+
+def opened(after_s: float, *named: str, at_s: float | None = None) -> Opened:
+    """Return an incident opened so long after the fault began, with one ranking."""
+    when = FAULT.start_s + (after_s if at_s is None else at_s)
+    return Opened(f"inc-{after_s}", FAULT.start_s + after_s, "title", ((when, named),) if named else ())
+
+
+def scored(*incidents: Opened, dont_care: tuple[str, ...] = ()) -> RecordingScore:
+    """Score an hour with the fault in it."""
+    return score_recording([FAULT], incidents, START_S, START_S + 3600, dont_care)
+
+
+@pytest.mark.parametrize(("after_s", "hit"), [(0, False), (1, True), (270, True), (271, False)])
+def test_a_hit_is_opened_after_the_start_and_within_270_seconds(after_s: float, hit: bool) -> None:
+    """Half open, as the definition says."""
+    assert scored(opened(after_s)).hits == int(hit)
+
+
+@pytest.mark.parametrize(("after_s", "alarms"), [(-6, 1), (-5, 0), (400, 0), (401, 1)])
+def test_a_false_alarm_is_opened_away_from_every_fault(after_s: float, alarms: int) -> None:
+    """From five seconds before the start to 400 after it nothing is one."""
+    assert len(scored(opened(after_s)).false_alarms) == alarms
+
+
+def test_ranges_that_do_not_count_excuse_an_incident_and_are_no_fault_free_time() -> None:
+    """Both ends included, in UTC of any day."""
+    assert len(scored(opened(1200)).false_alarms) == 1
+    excused = scored(opened(1200), dont_care=("08:40-08:55",))
+    assert excused.false_alarms == ()
+    assert excused.fault_free_hours == pytest.approx((3600 - 406 - 901) / 3600, abs=0.001)
+
+
+def test_accuracy_is_by_the_ranking_of_300_seconds_after_the_start() -> None:
+    """A later one is too late."""
+    early, late = FAULT.start_s + 60, FAULT.start_s + 301
+    incident = Opened("inc", FAULT.start_s + 30, "title", ((early, ("ads", "cart")), (late, ("cart",))))
+    score = scored(incident)
+    assert [score.accuracy(depth) for depth in (1, 2, 5)] == [0.0, 1.0, 1.0]
+    assert score.summary()["avg_5"] == 0.8
+
+
+def test_the_first_incident_in_time_is_the_hit() -> None:
+    """A fragment that names better afterwards does not count."""
+    score = scored(opened(30, "ads"), opened(60, "cart"))
+    assert score.accuracy(1) == 0.0
+    assert score.faults[0].delay_s == 30
+
+
+def test_an_undetected_fault_is_a_miss_for_accuracy_too() -> None:
+    """Nothing found is nothing named."""
+    summary = scored().summary()
+    assert (summary["recall"], summary["ac_1"], summary["median_time_to_detect_s"]) == (0.0, 0.0, None)
+
+
+def test_recordings_add_up_fault_by_fault() -> None:
+    """And hour by hour."""
+    whole = total([scored(opened(30, "cart")), scored(opened(2000))])
+    summary = whole.summary()
+    assert (summary["faults"], summary["recall"], summary["ac_1"]) == (2, 0.5, 0.5)
+    assert summary["false_alarms_per_hour"] == pytest.approx(1 / (2 * (3600 - 406) / 3600), abs=0.001)
+
+
+def test_a_recording_without_faults_has_no_recall() -> None:
+    """Null in JSON, not zero and not a hundred percent."""
+    score = score_recording([], [], START_S, START_S + 3600, ())
+    assert score.summary()["recall"] is None
+    assert score.summary()["false_alarms_per_hour"] == 0.0
