@@ -95,13 +95,23 @@ def evaluate(
 
     Raises `SetupError` when a folder is not a recording.
     """
-    with ProcessPoolExecutor(min(processes, len(folders)) or 1, mp_context=get_context("spawn")) as pool:
-        scored = [(name, score) for score, name in pool.map(replay_locally, folders)]
+    for folder in folders:
+        Recording(folder)  # before anything starts: is it one?
+    console = console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
+    scored: list[tuple[str, RecordingScore]] = []
+    workers = max(1, min(processes, len(folders)))
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        console.status(f"0 of {len(folders)} recordings judged") as status,
+    ):
+        for score, name in pool.map(replay_locally, folders):
+            scored.append((name, score))
+            status.update(f"{len(scored)} of {len(folders)} recordings judged")
     whole = total(score for _, score in scored)
     report = {"total": whole.summary(), "recordings": {name: score.summary() for name, score in scored}}
     if json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n")
-    _print(scored, whole, console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH))
+    _print(scored, whole, console)
     return report
 
 

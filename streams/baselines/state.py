@@ -133,10 +133,9 @@ class BaselineState:
         """Tell whether the pane can still be judged: the snapshots reach back to before it."""
         return len(self.snapshots) < config.kept_snapshots or pane_ns > self.snapshots[0].pane_ns
 
-    def knows(self, pane_ns: int, revision: int, fingerprint: int) -> bool:
-        """Tell whether an earlier revision of the pane has said the same."""
-        held = next((s for s in self.snapshots if s.pane_ns == pane_ns), None)
-        return held is not None and revision > held.revision and fingerprint == held.fingerprint
+    def held(self, pane_ns: int) -> Snapshot | None:
+        """Return the snapshot of a pane that was judged before."""
+        return next((s for s in self.snapshots if s.pane_ns == pane_ns), None)
 
     def columns_before(self, pane_ns: int) -> int:
         """Return how many columns lie before this pane: the history that judges it."""
