@@ -169,3 +169,4 @@ async def keep_asking(stack: EmbeddedStack) -> None:
     """Look at the stack until that fails."""
     while True:
         await stack.broker_records()
+        await asyncio.sleep(0.05)
