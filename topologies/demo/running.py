@@ -28,7 +28,7 @@ GROUP_WAIT_S = 10.0
 """Unless set otherwise: nobody watches a demo for half a minute to see an alert."""
 
 RATE_PER_S = 12.0
-RECORD_RATE_PER_S = 6.0
+RECORD_RATE_PER_S = 5.0
 """Journeys a second; fewer for a recording, so that it stays small enough to be kept in a repository."""
 
 
