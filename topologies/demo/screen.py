@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.shop.faults import Fault
+from schemas.events import Hypothesis
 from topologies.demo.front_door import SeenIncident
 from topologies.demo.verdict import tells_truth
 
@@ -82,7 +83,7 @@ class Screen:
         for one in seen.hypotheses[:SHOWN_HYPOTHESES]:
             mark = "*" if tells_truth(one, fault) else " "
             parts = ", ".join(f"{part.name} {part.contribution:.2f}" for part in one.parts[:SHOWN_PARTS])
-            self.say(f"  {mark} {one.rank}. {one.title}  score {one.score:.2f}  ({parts})")
+            self.say(f"  {mark} {one.rank}. {_suspect(one)}  score {one.score:.2f}  ({parts})")
 
     def _draw(self) -> RenderableType:
         now_s = time.monotonic()
@@ -94,16 +95,22 @@ class Screen:
         return Group(*parts)
 
 
+def _suspect(hypothesis: Hypothesis) -> str:
+    """Say who is suspected, with both ends of a connection."""
+    ends = f" ({hypothesis.edge_client} → {hypothesis.service})" if hypothesis.edge_client else ""
+    return hypothesis.title + ends
+
+
 def _picture(seen: SeenIncident, fault: Fault | None) -> RenderableType:
     table = Table(expand=True, box=None, pad_edge=False)
-    for column, share in (("", 1), ("suspect", 12), ("score", 2), ("place", 5), ("made of", 18)):
-        table.add_column(column, ratio=share, overflow="fold")
+    for column, share in (("", None), ("suspect", 4), ("score", None), ("place", 2), ("made of", 5)):
+        table.add_column(column, ratio=share, no_wrap=share is None)
     for one in seen.hypotheses[:SHOWN_HYPOTHESES]:
         true = fault is not None and tells_truth(one, fault)
         parts = "  ".join(f"{part.name} {part.contribution:.2f}" for part in one.parts[:SHOWN_PARTS])
         place = one.place.value.replace("_", " ") if one.place else ""
         style = "green" if true else ""
-        table.add_row(f"{one.rank}", escape(one.title), f"{one.score:.2f}", place, escape(parts), style=style)
+        table.add_row(f"{one.rank}", escape(_suspect(one)), f"{one.score:.2f}", place, escape(parts), style=style)
     title = f"{seen.name}  {seen.state}  {seen.severity}  {seen.title}"
     return Panel(
         table, title=escape(title), title_align="left", border_style="red" if seen.state == "open" else "green"
