@@ -136,7 +136,7 @@ class _Judgement:
         While evidence grows, normal is what was before it began; for ten minutes at most, lest a drift freezes it,
         and not on the word of a few panes.
         """
-        past = np.full((len(keys), 2, max(self.width, 1)), nothing)
+        past = np.full((len(keys), 2, self.width), nothing)
         longest_ns = self.pane_ns - int(self.config.freeze_s * 1e9)
         for row, key in enumerate(keys):
             known = table.get(key.packed())
@@ -158,8 +158,7 @@ class _Judgement:
     def _levels(self) -> list[SeriesScore]:
         keys = sorted(self.measures.levels, key=SeriesKey.packed)
         past = self._past_of(self.memory.levels, keys, np.nan)
-        is_new = self.width < self.config.new_panes
-        verdicts = judge_levels(self.measures.levels, past, self.past.levels, self.past.active, is_new, self.config)
+        verdicts = judge_levels(self.measures.levels, past, self.past.levels, self.past.active, self.config)
         scores = []
         for one in verdicts:
             self.now.levels[one.key.packed()] = one.sums
@@ -170,9 +169,8 @@ class _Judgement:
         return scores
 
     def _ratios(self) -> list[SeriesScore]:
-        """Judge the ratios: failed requests from the first pane on, by what is believed; error logs once known."""
         keys = sorted(self.measures.ratios, key=SeriesKey.packed)
-        if not keys:
+        if not keys or self.width < self.config.min_panes:
             return []
         past = self._past_of(self.memory.ratios, keys, 0.0).sum(axis=2)
         weight = past[:, 1] + self.config.ratio_prior_trials
@@ -180,9 +178,7 @@ class _Judgement:
         normal = mean + np.sqrt(mean * (1 - mean) / weight)
         ratios = [self.measures.ratios[key] for key in keys]
         hits = np.array([float(ratio.hits) for ratio in ratios])
-        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
-        learned = (past[:, 1] > 0) & (self.width >= self.config.min_panes)
-        trials = np.where(learned | believed, [float(ratio.trials) for ratio in ratios], 0.0)
+        trials = np.where(past[:, 1] > 0, [float(ratio.trials) for ratio in ratios], 0.0)
         fresh = (0.0,) * len(evidence.RATIO_RISES)
         sums = np.array([self.past.ratios.get(key.packed(), fresh) for key in keys])
         active = np.array([key.packed() in self.past.active for key in keys])

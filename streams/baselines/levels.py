@@ -46,28 +46,23 @@ class LevelVerdict:
 
 def judge_levels(
     levels: Mapping[SeriesKey, Level], past: Floats, before: Mapping[str, list[list[float]]], active: set[str],
-    is_new: bool, config: BaselineConfig,
+    config: BaselineConfig,
 ) -> list[LevelVerdict]:  # fmt: skip
     """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the sorted keys.
 
-    Series with too little past are left out, unless the service `is_new` and something is believed of them. Pools
-    follow the series they are made of.
+    Series with too little past are left out. Pools follow the series they are made of.
     """
     keys = sorted(levels, key=SeriesKey.packed)
-    if not keys:
+    if not keys or past.shape[2] == 0:
         return []
     medians, deviations, panes = _median_mad(past)
-    known = panes[:, 0] >= config.min_panes
-    judged = known | np.array([levels[key].has_prior and (is_new or key.packed() in active) for key in keys])
-    if not judged.any():
+    known = (panes[:, 0] >= config.min_panes) & (panes[:, 1] >= config.min_panes)
+    if not known.any():
         return []
-    keys = [key for key, can_be in zip(keys, judged, strict=True) if can_be]
-    past, medians, deviations, panes = past[judged], medians[judged], deviations[judged], panes[judged]
+    keys = [key for key, enough in zip(keys, known, strict=True) if enough]
+    past, medians, deviations, panes = past[known], medians[known], deviations[known], panes[known]
     floors = [config.own_time_floor_ms if key.kind is SeriesKind.SELF_TIME else config.latency_floor_ms for key in keys]
     scale = evidence.scales(medians, deviations, panes, np.array(floors), config)
-    believed = ~known[judged]
-    past[believed], medians[believed] = np.nan, config.prior_gap_ms
-    scale[believed] = config.prior_gap_scale_ms * np.array([1.0, 100.0])  # a tail of seconds may well be normal
     values = np.array([(levels[key].p50_ms, levels[key].p95_ms) for key in keys])
     requests = np.array([levels[key].requests for key in keys])
     scores = (values - medians) / scale

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from schemas.events import ConnectionType, EdgeHealth, NodeKind, SeriesKind, ServiceHealth
+from schemas.events import EdgeHealth, NodeKind, SeriesKind, ServiceHealth
 
 SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")
@@ -37,8 +37,6 @@ class Level:
     p50_ms: float
     p95_ms: float
     requests: int
-    has_prior: bool = False
-    """Something is believed of it before it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +98,7 @@ def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict
     if edge.client_kind is NodeKind.CLIENT:
         return
     pane = edge.pane
-    if pane.gap_p50_ms is not None and pane.gap_p95_ms is not None and pane.paired > 0:
-        is_request = edge.connection_type is ConnectionType.REQUEST
-        gap = Level(pane.gap_p50_ms, pane.gap_p95_ms, pane.paired, has_prior=is_request)
-        levels[SeriesKey(SeriesKind.GAP, edge.client)] = gap
+    _put(levels, SeriesKey(SeriesKind.GAP, edge.client), pane.gap_p50_ms, pane.gap_p95_ms, pane.paired)
     key = SeriesKey(SeriesKind.EDGE_LATENCY, edge.client)
     _put(levels, key, pane.client_p50_ms, pane.client_p95_ms, pane.requests)
     if pane.requests:

@@ -180,8 +180,7 @@ class BaselineState:
     def remember(self, snapshot: Snapshot, config: BaselineConfig) -> None:
         """Keep the snapshot in place of one of the same pane; only the last few stay."""
         for key in [key for key in snapshot.starts_ns if not self._has(key)]:
-            if snapshot.heard_ns.get(key) != snapshot.pane_ns:
-                snapshot = snapshot.without(key)
+            snapshot = snapshot.without(key)
         kept = [s for s in self.snapshots if s.pane_ns != snapshot.pane_ns]
         kept.append(snapshot)
         kept.sort(key=lambda s: s.pane_ns)
