@@ -50,7 +50,7 @@ def run(found: list[ServiceHealth], state: bytes | None = None) -> tuple[bytes |
 
 
 @pytest.mark.xfail(
-    reason="scores of an unlearned episode differ in a replay in rare cases: not mended yet", strict=False
+    reason="scores of an unlearned episode may differ in a replay: not mended yet", strict=False
 )
 @settings(max_examples=40, deadline=None)
 @given(panes)
