@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.failpoints import parse_failpoints
 
 
 class Settings(BaseSettings):
@@ -82,6 +84,17 @@ class Settings(BaseSettings):
     raw_retention_days: int = Field(14, ge=1)
     pane_retention_hours: int = Field(48, ge=1)
     minute_retention_days: int = Field(400, ge=1)
+
+    failpoint: str = Field(
+        "",
+        description="For tests: NAME[:NTH][,...], where the worker kills itself (schemas/failpoints.py).",
+    )
+
+    @field_validator("failpoint")
+    @classmethod
+    def _known_failpoint(cls, text: str) -> str:
+        parse_failpoints(text)
+        return text
 
     @property
     def pane_ns(self) -> int:

@@ -21,6 +21,7 @@ from faust.types import TP
 
 from schemas.errors import BadPayload, StoreError
 from schemas.events import ServiceHealth
+from schemas.failpoints import Failpoint
 from schemas.keys import PROGRESS_KEY, service_key
 from schemas.topics import HEALTH, LOGS, ROLLUPS, STUBS, TRACES, sources
 from sinks.kafka.producer import Message
@@ -30,6 +31,7 @@ from streams.partials import ServicePartial
 from streams.progress import Progress
 from topologies import metrics
 from topologies.app import add_stage
+from topologies.failpoints import reached
 from topologies.lanes import Lane, Lanes, Record
 from topologies.nodes import KEEP_PACE_S, KeptNodes, NodesTable
 from topologies.patience import LaneEndedError, insist
@@ -125,9 +127,12 @@ class Health:
         panes, messages = await asyncio.to_thread(lane.state.publish)
         if panes:
             wanted = self._lanes.wanted(lane)
+            reached(Failpoint.PANES_BEFORE)
             await insist("clickhouse", "panes", lambda: self._wiring.panes.write_panes(panes), wanted)
+            reached(Failpoint.PANES_AFTER)
             await self._show(panes)
             await self._wiring.send(self._lanes, lane, messages)
+            reached(Failpoint.HEALTH_AFTER)
             for pane in panes:
                 metrics.PANES.labels(metrics.tenant_label(pane.tenant)).inc()
             log.info("panes_published", partition=lane.partition.partition, panes=len(panes))

@@ -25,6 +25,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import BadPayload, RejectReason
+from schemas.failpoints import Failpoint
 from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant, service_key
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
@@ -38,6 +39,7 @@ from streams.stubs import StubFold
 from topologies import metrics
 from topologies.app import add_stage
 from topologies.dead_letters import dead_letter
+from topologies.failpoints import reached
 from topologies.landing import Landing
 from topologies.lanes import Lane, Lanes, Record
 from topologies.patience import LaneEndedError
@@ -233,11 +235,13 @@ class Ingest:
         Windows go first: they are what somebody waits for, and the insert takes longer.
         """
         batches = self._lanes.split(events)
+        reached(Failpoint.TAKEN)
         with suppress(LaneEndedError):  # all lanes end together, with their generation
             intakes = [
                 (lane, await asyncio.to_thread(lane.state.take, records, self._wiring.settings))
                 for lane, records in batches
             ]
+            reached(Failpoint.DECODED)
             for lane, _ in intakes:
                 await self._flush(lane)
             await self._store(intakes)
@@ -251,9 +255,13 @@ class Ingest:
         if folds.panes is None or not folds.flush_due.due():
             return
         progress = folds.clock.progress()
-        await self._wiring.send(self._lanes, lane, await asyncio.to_thread(folds.flush))
+        messages = await asyncio.to_thread(folds.flush)
+        reached(Failpoint.WINDOWS_BEFORE)
+        await self._wiring.send(self._lanes, lane, messages)
+        reached(Failpoint.WINDOWS_AFTER)
         news = [message for broadcast in folds.broadcasts for message in broadcast.messages(progress)]
         await self._wiring.send(self._lanes, lane, news)
+        reached(Failpoint.PROGRESS_AFTER)
         delay_s = (time.time_ns() - progress.wall_ns) / 1e9
         metrics.PROGRESS_DELAY.labels(*map(str, lane.partition)).set(delay_s)
 
@@ -263,7 +271,10 @@ class Ingest:
         letters = [letter for _, intake in intakes for letter in intake.letters]
         for lane, _ in intakes[:1]:
             letters += await self._landing.land(self._topic.name, rows, self._lanes.wanted(lane))
-            await self._wiring.send(self._lanes, lane, letters)
+            if letters:
+                reached(Failpoint.LETTERS_BEFORE)
+                await self._wiring.send(self._lanes, lane, letters)
+                reached(Failpoint.LETTERS_AFTER)
 
     async def _settle(self, lane: Lane[SourceFolds]) -> None:
         folds = lane.state

@@ -18,10 +18,12 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from schemas.errors import RejectReason, StoreRejected
+from schemas.failpoints import Failpoint
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Message
 from topologies import metrics
 from topologies.dead_letters import dead_letter
+from topologies.failpoints import reached
 from topologies.patience import insist
 
 log = structlog.get_logger()
@@ -45,9 +47,12 @@ class Landing:
         """
         if not rows:
             return []
+        reached(Failpoint.INSERT_BEFORE)
         try:
             await insist("clickhouse", "land", lambda: self._sink.insert(topic, list(rows)), wanted)
+            reached(Failpoint.INSERT_AFTER)
         except StoreRejected as error:
+            reached(Failpoint.REJECTED)
             return await self._find_bad(topic, rows, wanted, error)
         self._rejected_in_a_row = 0
         return []

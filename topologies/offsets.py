@@ -26,7 +26,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
+from schemas.failpoints import Failpoint
 from topologies import metrics
+from topologies.failpoints import reached
 
 log = structlog.get_logger()
 
@@ -156,10 +158,12 @@ class FloorConsumer(Consumer):
         committable = {tp: offset for tp, offset in offsets.items() if tp in assigned}
         if not committable:
             return False
+        reached(Failpoint.COMMIT_BEFORE)
         if not await self._commit(committable):
             self._commit_health.failed_commits += 1
             metrics.COMMITS.labels("failed").inc()
             return False
+        reached(Failpoint.COMMIT_AFTER)
         self._committed_offset.update(committable)
         self._commit_health.last_commit_s = time.monotonic()
         metrics.COMMITS.labels("done").inc()

@@ -20,11 +20,13 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import BadPayload
+from schemas.failpoints import Failpoint
 from schemas.keys import PROGRESS_KEY
 from schemas.topics import CLOSED_TABLE, TopicSpec
 from sinks.kafka.producer import Message
 from streams.progress import MAX_DRIVEN, Progress
 from topologies.app import StreamApp
+from topologies.failpoints import reached
 from topologies.lanes import Lane, Lanes
 from topologies.patience import insist
 from topologies.tables import StateTable, state_table
@@ -145,5 +147,7 @@ class FloorKeeper:
         lanes.report(lane, self._floor)
 
     async def _save(self, closed: Progress) -> None:
+        reached(Failpoint.CLOSED_BEFORE)
         await self._closed.save(self._partition, closed)
+        reached(Failpoint.CLOSED_AFTER)
         self._saved = closed

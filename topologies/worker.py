@@ -28,6 +28,7 @@ from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.panes import PaneSink
 from sinks.stores import Stores, open_stores
 from streams.windows import WindowConfig
+from topologies import failpoints
 from topologies.alerting import Alerting
 from topologies.app import StreamApp, make_app
 from topologies.baselines import baselines
@@ -149,6 +150,7 @@ async def run_worker(
     ``stores`` are used and left open; without them the worker opens its own. ``started`` is handed the worker
     before it begins. Raises `SetupError` for settings that cannot work, `WorkerFailedError` when it had to end.
     """
+    failpoints.arm(settings.failpoint)
     stop = stop or asyncio.Event()
     workers: list[Worker] = []
     async with (
