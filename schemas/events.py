@@ -405,20 +405,3 @@ class Alert(Event):
     causes: list[AlertCause] = []
     route: str = "default"
     path: str = Field(description="API path of the incident.")
-
-
-class DeadLetter(Event):
-    """A message or item that could not be used. Topic ``dead-letters``; ``item`` is -1 for a whole message."""
-
-    topic: str
-    partition: int
-    offset: int
-    item: int = -1
-    tenant: str
-    reason: str
-    detail: str
-    payload_sha256: str
-    payload_base64: str = Field(description="The original bytes; beyond 64 KiB only the first 64 KiB.")
-    payload_truncated: bool = False
-    decoder_version: str
-    first_seen_ns: int

@@ -41,9 +41,13 @@ PROGRESS_KEY = b"\x00progress"
 """Key of a record that carries `streams.progress.Progress` and no data; consumers of the JSON topics skip it."""
 
 
+RESERVED_TENANTS = frozenset({"unknown"})
+"""Names that mean nobody: the dead letters of records without a tenant are kept under ``unknown``."""
+
+
 def is_tenant(text: str) -> bool:
     """Tell whether ``text`` may be a tenant id."""
-    return TENANT_PATTERN.fullmatch(text) is not None
+    return TENANT_PATTERN.fullmatch(text) is not None and text not in RESERVED_TENANTS
 
 
 def tenant_key(tenant: str) -> bytes:

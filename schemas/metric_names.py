@@ -70,6 +70,18 @@ DEAD_LETTERS = MetricSpec(
     "Whole messages that went to the dead letters, by reason (schemas.errors.RejectReason).",
     ("tenant", "reason"),
 )
+LETTERS_FORGOTTEN = MetricSpec(
+    "incidentscope_dead_letters_forgotten_total",
+    "counter",
+    "Dead letters dropped from the table because their tenant has too many newer ones; the topic still has them.",
+    ("tenant",),
+)
+REPLAYS = MetricSpec(
+    "incidentscope_replayed_records_total",
+    "counter",
+    "Records that say they replay a dead letter, by what they were: first, repeated or unfounded.",
+    ("topic", "outcome"),
+)
 CLAMPED_ARRIVALS = MetricSpec(
     "incidentscope_clamped_arrivals_total",
     "counter",

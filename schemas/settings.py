@@ -42,6 +42,21 @@ class Settings(BaseSettings):
         "default", description="What to do with a record whose x-tenant-id header is missing or not a tenant id."
     )
 
+    max_unpacked_bytes: int = Field(
+        20 * 1024 * 1024, ge=1024, description="Of one record after decompression; more is a dead letter (too_large)."
+    )
+    dead_letter_in_a_row: int = Field(
+        1_000, ge=0, description="So many refused records of a tenant in a row are too many; 0 = no such limit."
+    )
+    dead_letter_ratio: float = Field(
+        0.5, ge=0, le=1, description="More than this share of a tenant's last records is too many; 0 = no such limit."
+    )
+    dead_letter_window: int = Field(1_000, ge=1, description="Records of a tenant that the share is taken of.")
+    dead_letters_kept: int = Field(
+        10_000, ge=1, description="Of one tenant in the table, the newest; the topic keeps all of them for 14 days."
+    )
+    dead_letter_retention_days: int = Field(14, ge=1)
+
     pane_s: int = Field(10, ge=1)
     window_s: int = Field(60, ge=1)
     lateness_s: float = Field(60.0, ge=0, description="A pane takes data until its end plus this, then closes.")

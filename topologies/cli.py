@@ -6,20 +6,15 @@ says what to do), 3 a service cannot be reached, 130 ended by Ctrl-C.
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from schemas.errors import SetupError, StoreError
-from schemas.settings import Settings
-from topologies import logs
-
-T = TypeVar("T")
+from schemas.errors import SetupError
+from topologies import dlq
+from topologies.commands import give_up, read_settings, real_services, run_to_end, with_running_stack
 
 app = typer.Typer(
     name="incidentscope",
@@ -45,7 +40,7 @@ def up() -> None:
     from topologies.product import until_told_to_stop
     from topologies.up import run_up
 
-    _run(until_told_to_stop(run_up(_settings())))
+    run_to_end(until_told_to_stop(run_up(read_settings())))
 
 
 @app.command(rich_help_panel=RUN)
@@ -74,9 +69,9 @@ def demo(
         for name, meaning in demonstration.faults().items():
             typer.echo(f"{name:<16} {meaning}")
         return
-    settings = _settings(log_to_file=True)
+    settings = read_settings(log_to_file=True)
     work = demonstration.run_demo(settings, fault=fault, once=once, record=record, rate_per_s=rate)
-    passed = _run(until_told_to_stop(work))
+    passed = run_to_end(until_told_to_stop(work))
     raise typer.Exit(0 if passed or not once else 1)
 
 
@@ -89,7 +84,7 @@ def worker() -> None:
     """
     from topologies.product import run_worker_alone, until_told_to_stop
 
-    _run(until_told_to_stop(run_worker_alone(_real_services(_settings(), "worker"))))
+    run_to_end(until_told_to_stop(run_worker_alone(real_services(read_settings(), "worker"))))
 
 
 @app.command(rich_help_panel=RUN)
@@ -100,7 +95,7 @@ def api() -> None:
     """
     from topologies.product import run_api, until_told_to_stop
 
-    _run(until_told_to_stop(run_api(_real_services(_settings(), "api"))))
+    run_to_end(until_told_to_stop(run_api(real_services(read_settings(), "api"))))
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -111,9 +106,9 @@ def migrate() -> None:
     """
     from topologies import preparing
 
-    settings = _real_services(_settings(), "migrate")
+    settings = real_services(read_settings(), "migrate")
     for store, step in (("ClickHouse", preparing.migrate_clickhouse), ("PostgreSQL", preparing.migrate_postgres)):
-        applied = _run(step(settings))
+        applied = run_to_end(step(settings))
         typer.echo(f"{store}: applied {', '.join(applied)}" if applied else f"{store}: nothing to do")
 
 
@@ -125,10 +120,10 @@ def topics() -> None:
     """
     from topologies import preparing
 
-    settings = _with_running_stack(_settings())
+    settings = with_running_stack(read_settings())
     if not settings.kafka_brokers:
-        _give_up(SetupError("no broker is set and no embedded stack is running", "set INCIDENTSCOPE_KAFKA_BROKERS"))
-    for topic in _run(preparing.topics(settings)):
+        give_up(SetupError("no broker is set and no embedded stack is running", "set INCIDENTSCOPE_KAFKA_BROKERS"))
+    for topic in run_to_end(preparing.topics(settings)):
         typer.echo(f"{topic.name:<40} {topic.partitions:>3} partitions{'  created' if topic.created else ''}")
 
 
@@ -147,11 +142,11 @@ def replay(
     from topologies.product import until_told_to_stop
     from topologies.replay import run_replay
 
-    settings = _with_running_stack(_settings(log_to_file=True))
+    settings = with_running_stack(read_settings(log_to_file=True))
     if not settings.kafka_brokers:
         remedy = "start `incidentscope up` in another terminal, or set INCIDENTSCOPE_KAFKA_BROKERS"
-        _give_up(SetupError("there is no broker to send it to", remedy))
-    _run(until_told_to_stop(run_replay(settings, recording, speed=speed, tenant=tenant)))
+        give_up(SetupError("there is no broker to send it to", remedy))
+    run_to_end(until_told_to_stop(run_replay(settings, recording, speed=speed, tenant=tenant)))
 
 
 @app.command(rich_help_panel=DATA)
@@ -180,8 +175,11 @@ def doctor() -> None:
     """
     from topologies.doctor import examine
 
-    healthy = _run(examine(_settings(log_to_file=True), typer.echo))
+    healthy = run_to_end(examine(read_settings(log_to_file=True), typer.echo))
     raise typer.Exit(0 if healthy else 1)
+
+
+app.add_typer(dlq.app, rich_help_panel=OPERATE)
 
 
 def main() -> None:
@@ -190,54 +188,3 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _settings(*, log_to_file: bool = False) -> Settings:
-    """Read the settings and set logging up; to a file for commands that draw on the terminal."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        wrong = [f"INCIDENTSCOPE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
-        _give_up(SetupError("some settings cannot be used: " + "; ".join(wrong), "their meaning: schemas/settings.py"))
-    if log_to_file:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    logs.configure(settings.log_level, to=settings.data_dir / "incidentscope.log" if log_to_file else None)
-    return settings
-
-
-def _with_running_stack(settings: Settings) -> Settings:
-    """Fill empty addresses from the embedded stack that runs on the data folder, if one does."""
-    from deploy.embedded import attached
-
-    return attached(settings) or settings
-
-
-def _real_services(settings: Settings, command: str) -> Settings:
-    """Refuse to run a command of the distributed set-up while an address is empty."""
-    addresses = {
-        "KAFKA_BROKERS": settings.kafka_brokers,
-        "CLICKHOUSE_DSN": settings.clickhouse_dsn.get_secret_value(),
-        "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-    }
-    missing = [f"INCIDENTSCOPE_{name}" for name, address in addresses.items() if not address]
-    if missing:
-        problem = f"`incidentscope {command}` needs services of yours, and these are not set: {', '.join(missing)}"
-        _give_up(SetupError(problem, "set them, or run `incidentscope up`, which has everything embedded"))
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end; turn what is wrong before start, or out of reach, into a message and a status."""
-    try:
-        return asyncio.run(work)
-    except (SetupError, StoreError) as error:
-        _give_up(error)
-
-
-def _give_up(error: SetupError | StoreError) -> NoReturn:
-    typer.secho(f"incidentscope: {error}", fg="red", err=True)
-    if isinstance(error, SetupError):
-        raise typer.Exit(2)
-    typer.secho("  -> `incidentscope doctor` checks every service and says what to do", fg="red", err=True)
-    raise typer.Exit(3)

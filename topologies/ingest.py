@@ -24,26 +24,31 @@ from typing import Any
 import structlog
 from faust.types import TP
 
+from schemas.dead_letters import UNKNOWN_TENANT, Replay
 from schemas.errors import BadPayload, RejectReason
 from schemas.failpoints import Failpoint
-from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant, service_key
+from schemas.keys import service_key
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
-from streams.otlp import MetricCounts, Signal, decode_logs, decode_metrics, decode_spans, open_payload
+from streams.otlp import Signal, decode_logs, decode_metrics, decode_spans, open_payload
+from streams.otlp.cutting import cut_items
 from streams.panes import PaneFold
 from streams.partials import ServicePartial
 from streams.progress import SourceClock
 from streams.stubs import StubFold
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.dead_letters import dead_letter
+from topologies.dead_letters import Origin, item_letters, message_letter
+from topologies.diverting import Diverting
+from topologies.envelope import read_envelope, tenant_of
 from topologies.failpoints import reached
 from topologies.landing import Landing
 from topologies.lanes import Lane, Lanes, Record
 from topologies.patience import LaneEndedError
 from topologies.progressing import Broadcast, FloorKeeper, Pacer
+from topologies.replays import Replays, find_replays
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring, count_losses
 
@@ -55,36 +60,6 @@ waited for as long as windows are flushed anyway (``flush_interval_s``; twice th
 
 SIGNALS = {TRACES.name: Signal.TRACES, METRICS.name: Signal.METRICS, LOGS.name: Signal.LOGS}
 
-UNKNOWN_TENANT = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What a record's headers say. ``tenant`` is None when the header is missing or not a tenant id."""
-
-    tenant: str | None
-    driven_ns: int | None
-    is_tick: bool
-
-
-def read_envelope(headers: Sequence[tuple[str, bytes]]) -> Envelope:
-    """Read the headers of a raw record; two different tenants are as good as none."""
-    tenants = {value for name, value in headers if name.lower() == TENANT_HEADER}
-    text = tenants.pop().decode("ascii", "replace") if len(tenants) == 1 else ""
-    arrivals = [value for name, value in headers if name == ARRIVAL_HEADER]
-    return Envelope(
-        tenant=text if is_tenant(text) else None,
-        driven_ns=_instant_ns(arrivals[0]) if arrivals else None,
-        is_tick=any(name == TICK_HEADER for name, _ in headers),
-    )
-
-
-def _instant_ns(digits: bytes) -> int | None:
-    if not digits.isdigit() or len(digits) > 19:
-        return None
-    instant_ns = int(digits)
-    return instant_ns if 0 < instant_ns < 2**63 else None
-
 
 @dataclass(slots=True)
 class Intake:
@@ -92,6 +67,8 @@ class Intake:
 
     rows: list[RawRow] = field(default_factory=list)
     letters: list[Message] = field(default_factory=list)
+    refusals: list[tuple[str, bool]] = field(default_factory=list)
+    """Of each record its tenant, and whether nothing of it could be used."""
 
 
 class SourceFolds:
@@ -113,30 +90,44 @@ class SourceFolds:
         self.flush_due = Pacer(wiring.settings.flush_interval_s)
         self.keeper = FloorKeeper(wiring.closed, partition)
 
-    def take(self, records: Sequence[Record], settings: Settings) -> Intake:
+    def take(self, records: Sequence[Record], settings: Settings, replays: Replays) -> Intake:
         """Decode and fold a batch. Blocks for its length: call it in a thread."""
         intake = Intake()
         for record in records:
-            self._take_one(record, settings, intake)
+            replay = replays.get(record.offset)
+            if replay is not None or record.offset not in replays:
+                self._take_one(record, settings, replay, intake)
         return intake
 
-    def _take_one(self, record: Record, settings: Settings, intake: Intake) -> None:
+    def _take_one(self, record: Record, settings: Settings, replay: Replay | None, intake: Intake) -> None:
         envelope = read_envelope(record.headers)
         wall_ns = self._arrival_ns(record)
         self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
         if envelope.is_tick:
             return
-        tenant = envelope.tenant or (settings.default_tenant if settings.missing_tenant == "default" else None)
+        tenant = tenant_of(envelope, settings)
         arrival_ns = envelope.driven_ns or wall_ns
+        if replay is not None:
+            arrival_ns = min(arrival_ns, replay.arrival_ns)
+        is_driven = envelope.driven_ns is not None
+        origin = Origin(*self.partition, record.offset, tenant or UNKNOWN_TENANT, arrival_ns, is_driven, replay)
         try:
             if tenant is None:
                 raise BadPayload(RejectReason.BAD_TENANT, "header x-tenant-id is missing or not a tenant id")
-            payload = self._fold(tenant, record, arrival_ns, envelope.driven_ns is not None)
+            payload = self._open(record, settings, replay)
+            is_refused = self._fold(origin, payload, intake)
         except BadPayload as error:
-            intake.letters.append(self._letter(record, tenant or UNKNOWN_TENANT, error, arrival_ns))
+            metrics.DEAD_LETTERS.labels(metrics.tenant_label(origin.tenant), error.reason).inc()
+            intake.letters.append(message_letter(origin, record.value, error))
+            intake.refusals.append((origin.tenant, True))
             return
+        intake.refusals.append((tenant, is_refused))
         if payload:
             intake.rows.append(RawRow(tenant, self.partition.partition, record.offset, payload, arrival_ns))
+
+    def _open(self, record: Record, settings: Settings, replay: Replay | None) -> bytes:
+        payload = open_payload(record.value, self.signal, settings.max_unpacked_bytes)
+        return cut_items(self.signal, payload, replay.items) if replay is not None and replay.items else payload
 
     def _arrival_ns(self, record: Record) -> int:
         """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
@@ -146,26 +137,22 @@ class SourceFolds:
         metrics.CLAMPED_ARRIVALS.labels(self.partition.topic).inc()
         return present_ns
 
-    def _fold(self, tenant: str, record: Record, arrival_ns: int, driven: bool) -> bytes:
-        payload = open_payload(record.value, self.signal)
-        label = metrics.tenant_label(tenant)
+    def _fold(self, origin: Origin, payload: bytes, intake: Intake) -> bool:
+        """Decode and fold a payload, keep its refused items; return whether that is all of them."""
+        label = metrics.tenant_label(origin.tenant)
         columns: Any = _decode(self.signal, payload)
         metrics.ITEMS.labels(label, self.signal).inc(len(columns))
         for reject in columns.rejects:
             metrics.REJECTS.labels(label, reject.reason).inc()
-        if isinstance(columns, MetricCounts) or self.panes is None:
-            return payload
-        if self.signal is Signal.LOGS:
-            self.panes.step_logs(tenant, columns, arrival_ns, record.offset, driven)
-        else:
-            self.panes.step_spans(tenant, columns, arrival_ns, record.offset, driven)
+        intake.letters += item_letters(origin, self.signal, payload, columns.rejects)
+        where = (origin.arrival_ns, origin.offset, origin.driven)
+        if self.signal is Signal.LOGS and self.panes is not None:
+            self.panes.step_logs(origin.tenant, columns, *where)
+        elif self.signal is Signal.TRACES and self.panes is not None:
+            self.panes.step_spans(origin.tenant, columns, *where)
         if self.stubs is not None:
-            self.stubs.step(tenant, columns, arrival_ns, record.offset, driven)
-        return payload
-
-    def _letter(self, record: Record, tenant: str, error: BadPayload, arrival_ns: int) -> Message:
-        metrics.DEAD_LETTERS.labels(metrics.tenant_label(tenant), error.reason).inc()
-        return dead_letter(*self.partition, record.offset, tenant, record.value, error.reason, error.detail, arrival_ns)
+            self.stubs.step(origin.tenant, columns, *where)
+        return bool(columns.rejects) and not len(columns)
 
     def flush(self) -> list[Message]:
         """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""
@@ -212,6 +199,7 @@ class Ingest:
         self._landing = landing
         self._ticker = ticker
         self._topic = topic
+        self._diversion = Diverting(wiring, topic)
         app = wiring.app
         self._lanes: Lanes[SourceFolds] = Lanes(
             f"ingest.{SIGNALS[topic.name]}",
@@ -238,16 +226,26 @@ class Ingest:
         reached(Failpoint.TAKEN)
         with suppress(LaneEndedError):  # all lanes end together, with their generation
             intakes = [
-                (lane, await asyncio.to_thread(lane.state.take, records, self._wiring.settings))
-                for lane, records in batches
+                (lane, await asyncio.to_thread(lane.state.take, records, self._wiring.settings, replays))
+                for lane, records, replays in await self._with_replays(batches)
             ]
             reached(Failpoint.DECODED)
             for lane, _ in intakes:
                 await self._flush(lane)
             await self._store(intakes)
+            await self._diversion.judge([refusal for _, intake in intakes for refusal in intake.refusals])
             for lane, _ in intakes:
                 self._ticker.heard(lane.partition)
                 await self._settle(lane)
+
+    async def _with_replays(
+        self, batches: Sequence[tuple[Lane[SourceFolds], list[Record]]]
+    ) -> list[tuple[Lane[SourceFolds], list[Record], Replays]]:
+        pool, settings = self._wiring.stores.postgres, self._wiring.settings
+        return [
+            (lane, records, await find_replays(pool, settings, lane.partition, records, self._lanes.wanted(lane)))
+            for lane, records in batches
+        ]
 
     async def _flush(self, lane: Lane[SourceFolds]) -> None:
         """Send what is new in the windows when that is due, then the progress it allows."""

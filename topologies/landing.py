@@ -12,17 +12,16 @@ after row is rejected it is the store or a bug of ours, and the worker stops rat
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from schemas.errors import RejectReason, StoreRejected
+from schemas.errors import BadPayload, RejectReason, StoreRejected
 from schemas.failpoints import Failpoint
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Message
 from topologies import metrics
-from topologies.dead_letters import dead_letter
+from topologies.dead_letters import Origin, message_letter
 from topologies.failpoints import reached
 from topologies.patience import insist
 
@@ -72,6 +71,5 @@ class Landing:
         row = rows[0]
         log.warning("row_rejected", topic=topic, partition=row.partition, offset=row.offset, error=str(error))
         metrics.DEAD_LETTERS.labels(metrics.tenant_label(row.tenant), RejectReason.DECODE).inc()
-        detail = "ClickHouse refuses the payload"
-        reason = RejectReason.DECODE
-        return [dead_letter(topic, row.partition, row.offset, row.tenant, row.value, reason, detail, time.time_ns())]
+        origin = Origin(topic, row.partition, row.offset, row.tenant, row.arrival_ns)
+        return [message_letter(origin, row.value, BadPayload(RejectReason.DECODE, "ClickHouse refuses the payload"))]

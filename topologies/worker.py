@@ -39,6 +39,7 @@ from topologies.health import Health
 from topologies.incidents import Incidents
 from topologies.ingest import Ingest
 from topologies.landing import Landing
+from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
 from topologies.preparing import prepare
 from topologies.progressing import ClosedTable
@@ -135,6 +136,7 @@ def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) 
         Incidents(wiring),
         Correlation(wiring),
         Alerting(wiring),
+        Letters(wiring),
     ]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streams.otlp.columns import MetricCounts, Signal
+from streams.otlp.columns import MetricCounts, Reject, Signal
+from streams.otlp.metric_checks import refused_points
 from streams.otlp.resources import check_caps
+from streams.otlp.slim import METRIC_TYPES
 from streams.otlp.wrong_signal import parse_as, refuse_other_signals
-
-_TYPES = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
 def decode_metrics(payload: bytes) -> MetricCounts:
@@ -16,13 +16,17 @@ def decode_metrics(payload: bytes) -> MetricCounts:
     metrics = [metric for found in by_resource for metric in found]
     if metrics and all(len(metric.name) in (0, 16) for metric in metrics):
         refuse_other_signals(Signal.METRICS, payload)
-    points = dict.fromkeys(_TYPES, 0)
+    points, rejects, first = dict.fromkeys(METRIC_TYPES, 0), list[Reject](), 0
     items_by_resource = []
     for found in by_resource:
-        before = sum(points.values())
+        before = first
         for metric in found:
-            for kind in _TYPES:
-                points[kind] += len(getattr(metric, kind).points)
-        items_by_resource.append(sum(points.values()) - before)
+            for kind in METRIC_TYPES:
+                data = getattr(metric, kind)
+                refused = [Reject(first + place, *why) for place, why in refused_points(kind, data)]
+                first += len(data.points)
+                points[kind] += len(data.points) - len(refused)
+                rejects += refused
+        items_by_resource.append(first - before)
     check_caps(items_by_resource)
-    return MetricCounts(len(metrics), points)
+    return MetricCounts(len(metrics), points, rejects)

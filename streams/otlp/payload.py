@@ -22,7 +22,9 @@ _ZSTD_STEP_BYTES = 256
 _BOM = b"\xef\xbb\xbf"
 
 
-def open_payload(raw: bytes | None, signal: Signal | None = None) -> bytes:
+def open_payload(
+    raw: bytes | None, signal: Signal | None = None, max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+) -> bytes:
     """Return a message's OTLP protobuf bytes.
 
     Raises `BadPayload`: ``null_value``, ``too_large``, ``decode``, or ``wrong_signal`` when ``signal`` is given
@@ -31,9 +33,11 @@ def open_payload(raw: bytes | None, signal: Signal | None = None) -> bytes:
     if raw is None:
         raise BadPayload(RejectReason.NULL_VALUE, "the record has no value")
     if raw[:2] == _GZIP:
-        raw = _gunzip(raw)
+        raw = _gunzip(raw, _limit(len(raw), max_unpacked_bytes))
     elif raw[:4] == _ZSTD:
-        raw = _unzstd(raw)
+        raw = _unzstd(raw, _limit(len(raw), max_unpacked_bytes))
+    elif len(raw) > max_unpacked_bytes:
+        raise BadPayload(RejectReason.TOO_LARGE, f"{len(raw)} bytes, at most {max_unpacked_bytes} are taken")
     if _is_json(raw):
         return json_to_protobuf(raw, signal)
     return raw
@@ -49,23 +53,23 @@ def _is_json(raw: bytes) -> bool:
     return text[:1] == b"{" and text[-1:] == b"}" and text[1:].lstrip()[:1] in (b'"', b"}")
 
 
-def _limit(packed_bytes: int) -> int:
-    return min(MAX_UNPACKED_BYTES, MAX_RATIO * packed_bytes)
+def _limit(packed_bytes: int, max_unpacked_bytes: int) -> int:
+    return min(max_unpacked_bytes, MAX_RATIO * packed_bytes)
 
 
-def _too_large(packed_bytes: int) -> BadPayload:
-    return BadPayload(RejectReason.TOO_LARGE, f"{packed_bytes} packed bytes unpack to more than {_limit(packed_bytes)}")
+def _too_large(packed_bytes: int, limit: int) -> BadPayload:
+    return BadPayload(RejectReason.TOO_LARGE, f"{packed_bytes} packed bytes unpack to more than {limit}")
 
 
-def _gunzip(raw: bytes) -> bytes:
+def _gunzip(raw: bytes, limit: int) -> bytes:
     """Unpack gzip, also of several members (RFC 1952)."""
-    limit, unpacked, rest = _limit(len(raw)), bytearray(), raw
+    unpacked, rest = bytearray(), raw
     try:
         while rest:
             member = zlib.decompressobj(wbits=31)
             unpacked += member.decompress(rest, limit + 1 - len(unpacked))
             if len(unpacked) > limit:
-                raise _too_large(len(raw))
+                raise _too_large(len(raw), limit)
             if not member.eof:
                 raise BadPayload(RejectReason.DECODE, "truncated gzip")
             rest = member.unused_data
@@ -74,12 +78,12 @@ def _gunzip(raw: bytes) -> bytes:
     return bytes(unpacked)
 
 
-def _unzstd(raw: bytes) -> bytes:
+def _unzstd(raw: bytes, limit: int) -> bytes:
     """Unpack zstd, also of several frames (RFC 8878), a few input bytes at a time.
 
     A block of four bytes can stand for 128 KiB; small steps keep what one of them can make below 8 MiB.
     """
-    limit, unpacked, rest = _limit(len(raw)), bytearray(), memoryview(raw)
+    unpacked, rest = bytearray(), memoryview(raw)
     try:
         while rest:
             frame = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES).decompressobj()
@@ -87,7 +91,7 @@ def _unzstd(raw: bytes) -> bytes:
                 unpacked += frame.decompress(rest[:_ZSTD_STEP_BYTES])
                 rest = rest[_ZSTD_STEP_BYTES:]
                 if len(unpacked) > limit:
-                    raise _too_large(len(raw))
+                    raise _too_large(len(raw), limit)
             if not frame.eof:
                 raise BadPayload(RejectReason.DECODE, "truncated zstd")
             rest = memoryview(frame.unused_data + bytes(rest))

@@ -17,6 +17,7 @@ from schemas.errors import BadPayload, RejectReason
 _TYPES = descriptor_pb2.FieldDescriptorProto
 _BYTES, _INT32, _INT64 = _TYPES.TYPE_BYTES, _TYPES.TYPE_INT32, _TYPES.TYPE_INT64
 _FIXED64, _DOUBLE, _BOOL = _TYPES.TYPE_FIXED64, _TYPES.TYPE_DOUBLE, _TYPES.TYPE_BOOL
+_UINT64, _SINT32 = _TYPES.TYPE_UINT64, _TYPES.TYPE_SINT32
 
 # message -> field -> (number, type or message name, repeated)
 _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
@@ -53,7 +54,20 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
     "ScopeLogs": {"records": (2, "LogRecord", True)},
     "ResourceLogs": {"resource": (1, "Resource", False), "scopes": (2, "ScopeLogs", True)},
     "LogRequest": {"resources": (1, "ResourceLogs", True)},
-    "Data": {"points": (1, _BYTES, True)},
+    "Data": {"points": (1, _BYTES, True), "temporality": (2, _INT32, False)},
+    "HistogramPoint": {
+        "count": (4, _FIXED64, False),
+        "bucket_counts": (6, _FIXED64, True),
+        "bounds": (7, _DOUBLE, True),
+    },
+    "Buckets": {"bucket_counts": (2, _UINT64, True)},
+    "ExponentialPoint": {
+        "count": (4, _FIXED64, False),
+        "scale": (6, _SINT32, False),
+        "zero_count": (7, _FIXED64, False),
+        "positive": (8, "Buckets", False),
+        "negative": (9, "Buckets", False),
+    },
     "Metric": {
         "name": (1, _BYTES, False),
         "gauge": (5, "Data", False),
@@ -90,10 +104,14 @@ def _message_classes() -> dict[str, Any]:
     }
 
 
+METRIC_TYPES = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
+
 _CLASSES = _message_classes()
 
 KeyValue: Any = _CLASSES["KeyValue"]
 Status: Any = _CLASSES["Status"]
+HistogramPoint: Any = _CLASSES["HistogramPoint"]
+ExponentialPoint: Any = _CLASSES["ExponentialPoint"]
 TraceRequest: Any = _CLASSES["TraceRequest"]
 LogRequest: Any = _CLASSES["LogRequest"]
 MetricRequest: Any = _CLASSES["MetricRequest"]

@@ -4,61 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from google.protobuf.json_format import MessageToJson
+from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, add_purchase, second, ticks
 
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, TRACES
 from sinks.kafka.producer import Message
 from sinks.redis import picture
-from sinks.stores import Stores, open_stores
-from topologies.worker import Worker, run_worker
-
-PARTITIONS = 2
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Stores, Worker]]:
-    """Run a worker in this loop until it is ready, and stop it at the end."""
-    stop, workers = asyncio.Event(), []
-    async with open_stores(settings) as stores:
-        task = asyncio.create_task(run_worker(settings, stores=stores, stop=stop, started=workers.append))
-        try:
-            await until(lambda: bool(workers) and workers[0].facts().ready, task)
-            yield stores, workers[0]
-        finally:
-            stop.set()
-            await task
-
-
-async def until(condition: Callable[[], bool], task: asyncio.Task[None], patience_s: float = 60.0) -> None:
-    """Wait for ``condition``; a worker that ends meanwhile ends the wait."""
-    async with asyncio.timeout(patience_s):
-        while not condition():
-            if task.done():
-                await task
-            await asyncio.sleep(0.1)
-
-
-async def eventually(read: Callable[[], Awaitable[int]], expected: int, patience_s: float = 60.0) -> None:
-    """Wait until ``read`` gives ``expected``."""
-    async with asyncio.timeout(patience_s):
-        while await read() != expected:  # noqa: ASYNC110  # a store's contents
-            await asyncio.sleep(0.2)
-
-
-def quick(settings: Settings) -> Settings:
-    """Return the settings with short intervals."""
-    changes = {"partitions": PARTITIONS, "flush_interval_s": 0.1, "tick_interval_s": 0.3, "session_timeout_s": 3.0}
-    return settings.model_copy(update=changes)
+from sinks.stores import Stores
 
 
 @pytest.mark.timeout(180)

@@ -10,13 +10,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from stage_bench import Bench
 
+from schemas.dead_letters import DeadLetter
 from schemas.errors import StoreUnavailable
-from schemas.events import DeadLetter
 from schemas.keys import PROGRESS_KEY, TENANT_HEADER, TICK_HEADER, service_key
 from schemas.topics import DEAD_LETTERS, ROLLUPS, TRACES
 from sinks.clickhouse.landing import RawRow
 from streams.partials import ServicePartial
-from topologies.ingest import Ingest, read_envelope
+from topologies.envelope import read_envelope
+from topologies.ingest import Ingest
 from topologies.landing import Landing
 from topologies.ticks import Ticker
 

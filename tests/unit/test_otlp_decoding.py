@@ -9,6 +9,7 @@ from made_spans import CLIENT, CONSUMER, INTERNAL, SERVER, START_NS, MadeSpan, t
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from schemas.errors import BadPayload, RejectReason
 from schemas.keys import UNKNOWN_SERVICE
@@ -54,7 +55,9 @@ def metrics_request() -> ExportMetricsServiceRequest:
     gauge = metrics.add(name="memory")
     for value in (1.0, 2.0):
         gauge.gauge.data_points.add(as_double=value, time_unix_nano=START_NS)
-    metrics.add(name="latency").histogram.data_points.add(count=1, time_unix_nano=START_NS)
+    latency = metrics.add(name="latency").histogram
+    latency.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+    latency.data_points.add(count=1, time_unix_nano=START_NS)
     return request
 
 

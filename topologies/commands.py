@@ -1,0 +1,71 @@
+"""What the commands of the command line share: reading settings, and ending with a message and a status.
+
+Exit status: 2 something is missing or wrong before start (the message says what to do), 3 a service cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from schemas.errors import SetupError, StoreError
+from schemas.settings import Settings
+from topologies import logs
+
+T = TypeVar("T")
+
+
+def read_settings(*, log_to_file: bool = False) -> Settings:
+    """Read the settings and set logging up; to a file for commands that draw on the terminal."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = [f"INCIDENTSCOPE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        give_up(SetupError("some settings cannot be used: " + "; ".join(wrong), "their meaning: schemas/settings.py"))
+    if log_to_file:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    logs.configure(settings.log_level, to=settings.data_dir / "incidentscope.log" if log_to_file else None)
+    return settings
+
+
+def with_running_stack(settings: Settings) -> Settings:
+    """Fill empty addresses from the embedded stack that runs on the data folder, if one does."""
+    from deploy.embedded import attached
+
+    return attached(settings) or settings
+
+
+def real_services(settings: Settings, command: str) -> Settings:
+    """Refuse to run a command of the distributed set-up while an address is empty."""
+    addresses = {
+        "KAFKA_BROKERS": settings.kafka_brokers,
+        "CLICKHOUSE_DSN": settings.clickhouse_dsn.get_secret_value(),
+        "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+    }
+    missing = [f"INCIDENTSCOPE_{name}" for name, address in addresses.items() if not address]
+    if missing:
+        problem = f"`incidentscope {command}` needs services of yours, and these are not set: {', '.join(missing)}"
+        give_up(SetupError(problem, "set them, or run `incidentscope up`, which has everything embedded"))
+    return settings
+
+
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` to its end; turn what is wrong before start, or out of reach, into a message and a status."""
+    try:
+        return asyncio.run(work)
+    except (SetupError, StoreError) as error:
+        give_up(error)
+
+
+def give_up(error: SetupError | StoreError) -> NoReturn:
+    """End the command with what is wrong and what to do about it."""
+    typer.secho(f"incidentscope: {error}", fg="red", err=True)
+    if isinstance(error, SetupError):
+        raise typer.Exit(2)
+    typer.secho("  -> `incidentscope doctor` checks every service and says what to do", fg="red", err=True)
+    raise typer.Exit(3)
