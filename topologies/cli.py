@@ -53,9 +53,6 @@ def demo(
     ] = "",
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name the faults and end.")] = False,
     rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 12.")] = 0.0,
-    record: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Write the telemetry to this folder as a recording, then end.")
-    ] = None,
 ) -> None:
     """Watch a real small shop break: one fault, one incident, ranked causes, a delivered alert.
 
@@ -70,9 +67,34 @@ def demo(
             typer.echo(f"{name:<16} {meaning}")
         return
     settings = read_settings(log_to_file=True)
-    work = demonstration.run_demo(settings, fault=fault, once=once, record=record, rate_per_s=rate)
+    work = demonstration.run_demo(settings, fault=fault, once=once, rate_per_s=rate)
     passed = run_to_end(until_told_to_stop(work))
     raise typer.Exit(0 if passed or not once else 1)
+
+
+@app.command(rich_help_panel=DATA)
+def record(
+    folder: Annotated[Path | None, typer.Argument(file_okay=False, help="Where each gets a folder of its own.")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Which to record; several times for several; none = all.")
+    ] = None,
+    list_scenarios: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
+) -> None:
+    """Record scenarios of the demo shop: faults, bad deploys and quiet times, with the truth as labels.
+
+    Needs no product, only the shop; about ten minutes each, one after the other. What is there already is left
+    alone. Status 1 when the machine was too busy for one of them to be of use.
+    """
+    from topologies.demo.recording import record_all, scenarios
+    from topologies.product import until_told_to_stop
+
+    if list_scenarios or folder is None:
+        for name, meaning in scenarios().items():
+            typer.echo(f"{name:<26} {meaning}")
+        return
+    work = record_all(read_settings(log_to_file=True), folder, scenario or [], typer.echo)
+    steady = run_to_end(until_told_to_stop(work))
+    raise typer.Exit(0 if steady else 1)
 
 
 @app.command(rich_help_panel=RUN)

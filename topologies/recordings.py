@@ -5,6 +5,7 @@
     traces.otlp[.zst] ┐
     metrics.otlp[.zst]├─ [4-byte length][Export…ServiceRequest]…      index.csv[.zst]  by arrival
     logs.otlp[.zst]   ┘                                                labels.json      what was wrong
+                                                                       deploys.json     what was announced
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import io
 import mmap
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self, get_args
 
 import zstandard
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from schemas.errors import SetupError
+from schemas.events import Deploy
 
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
@@ -44,8 +46,33 @@ class RecordedFault(BaseModel):
     duration_s: float
     service: str
     instance: str = ""
+    edge_client: str = ""
+    """For a fault of one connection: its client."""
     fault: str = ""
     start_uncertainty_s: float = 0.0
+
+
+class RecordedDeploy(BaseModel):
+    """A deploy that was announced while recording (one of ``deploys.json``)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    service: str
+    version: str = ""
+    environment: str = ""
+    kind: Literal["deploy", "rollback", "config"] = "deploy"
+    at_unix: float
+
+    def event(self, tenant: str, number: int) -> Deploy:
+        """Return it as the product is told of it; ``number`` tells it from others of the recording."""
+        at_ns = round(self.at_unix * 1e9)
+        return Deploy(
+            deploy_id=f"recorded-{number}-{at_ns}", tenant=tenant, service=self.service, version=self.version,
+            environment=self.environment, kind=self.kind, at_ns=at_ns,
+        )  # fmt: skip
+
+
+_DEPLOYS = TypeAdapter(list[RecordedDeploy])
 
 
 class Labels(BaseModel):
@@ -91,6 +118,7 @@ class Recording:
         self.folder = folder
         self.labels = _read_labels(folder)
         self.index = _read_index(folder)
+        self._deploys = _read_deploys(folder)
         self._bytes: dict[Signal, mmap.mmap] = {}
 
     def __enter__(self) -> Self:
@@ -103,6 +131,10 @@ class Recording:
     ) -> None:
         for mapped in self._bytes.values():
             mapped.close()
+
+    def deploys(self, tenant: str) -> list[Deploy]:
+        """Return what was announced, in the order of time, as deploys of ``tenant``."""
+        return [deploy.event(tenant, number) for number, deploy in enumerate(self._deploys)]
 
     def messages(self) -> Iterator[RecordedMessage]:
         """Yield all messages in the order of their arrival."""
@@ -134,8 +166,8 @@ class RecordingWriter:
         file.write(LENGTH_PREFIX.pack(entry.length) + message.value)
         self._index.append(entry)
 
-    def finish(self, labels: Labels) -> None:
-        """Write index and labels, and compress the rest."""
+    def finish(self, labels: Labels, deploys: Sequence[RecordedDeploy] = ()) -> None:
+        """Write index, labels and, if there were any, deploys; compress the rest."""
         for file in self._files.values():
             file.close()
         for signal in self._files:
@@ -143,6 +175,8 @@ class RecordingWriter:
         _write_index(self.folder / "index.csv", sorted(self._index, key=lambda entry: entry.arrival_ns))
         _compress(self.folder / "index.csv")
         (self.folder / "labels.json").write_text(labels.model_dump_json(indent=1) + "\n")
+        if deploys:
+            (self.folder / "deploys.json").write_bytes(_DEPLOYS.dump_json(list(deploys), indent=1) + b"\n")
 
 
 def _read_labels(folder: Path) -> Labels:
@@ -151,6 +185,16 @@ def _read_labels(folder: Path) -> Labels:
         return Labels.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise SetupError(f"{folder} is not a recording: it has no labels.json", "see docs/recordings.md") from error
+    except ValidationError as error:
+        raise SetupError(f"{path} is not as docs/recordings.md says: {error}", "correct it") from error
+
+
+def _read_deploys(folder: Path) -> list[RecordedDeploy]:
+    path = folder / "deploys.json"
+    if not path.exists():
+        return []
+    try:
+        return sorted(_DEPLOYS.validate_json(path.read_bytes()), key=lambda deploy: deploy.at_unix)
     except ValidationError as error:
         raise SetupError(f"{path} is not as docs/recordings.md says: {error}", "correct it") from error
 

@@ -1,6 +1,6 @@
 """Run the shop alone, against any OTLP/HTTP receiver and PostgreSQL: ``python -m deploy.shop --help``.
 
-Faults are switched by writing ``faults.json`` in the folder, or by typing ``NAME on`` and ``NAME off``.
+Faults are switched by typing ``NAME on`` and ``NAME off``, any number at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from deploy.shop.faults import FAULTS
-from deploy.shop.processes import OtlpTarget, Shop
+from deploy.shop.identity import OtlpTarget
+from deploy.shop.processes import Shop
 
 
 async def run(given: argparse.Namespace) -> None:
@@ -26,7 +27,7 @@ async def run(given: argparse.Namespace) -> None:
         async for line in commands:
             fault, _, state = line.decode().strip().partition(" ")
             if fault in FAULTS:
-                await shop.switch(fault, on=state == "on")
+                await (shop.inject if state == "on" else shop.repair)(FAULTS[fault])
                 print(f"{fault} {state}: {FAULTS[fault].what}", flush=True)  # noqa: T201
 
 

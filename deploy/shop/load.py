@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import httpx
 
-from deploy.shop.faults import FaultState, follow
+from deploy.shop.switch import USERS, Effect, FaultState, follow
 from deploy.shop.wiring import Wiring
 
 PRODUCTS = 100
-USERS = 10_000
+ACCOUNTS = 10_000
 MAX_UNDER_WAY = 64
 """Journeys at the same time, many times what a healthy shop holds; beyond it an arrival is turned away.
 
@@ -48,18 +48,18 @@ JOURNEYS: tuple[tuple[Callable[[int, int], list[Step]], float], ...] = ((browse,
 """Each with its share of the arrivals."""
 
 
-def arrivals(rate_per_s: float, chance: random.Random) -> AsyncIterator[list[Step]]:
-    """Draw journeys and wait for the time of each; the same seed gives the same users and gaps."""
+def arrivals(rate_per_s: Callable[[], float], chance: random.Random) -> AsyncIterator[list[Step]]:
+    """Draw journeys and wait for the time of each; the same seed gives the same users, and gaps that fit the rate."""
 
     async def draw() -> AsyncIterator[list[Step]]:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         kinds, shares = zip(*JOURNEYS, strict=True)
         while True:
-            due_s = max(due_s + chance.expovariate(rate_per_s), loop.time() - 1.0)  # after a stall: no burst
+            due_s = max(due_s + chance.expovariate(rate_per_s()), loop.time() - 1.0)  # after a stall: no burst
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             (journey,) = chance.choices(kinds, shares)
-            yield journey(chance.randrange(USERS), 1 + chance.randrange(PRODUCTS))
+            yield journey(chance.randrange(ACCOUNTS), 1 + chance.randrange(PRODUCTS))
 
     return draw()
 
@@ -71,10 +71,13 @@ class Users:
         self._client = client
         self._under_way: set[asyncio.Task[None]] = set()
         self.stopped = False
+        self.factor = 1.0
+        """By how much there are more users than usual."""
 
     def follow(self, state: FaultState) -> None:
-        """Stay outside while traffic is stopped."""
-        self.stopped = state.traffic_stopped
+        """Stay outside while traffic is stopped, come in numbers in a spike."""
+        self.stopped = state.of(Effect.STOP, USERS) > 0
+        self.factor = state.of(Effect.SPIKE, USERS) or 1.0
 
     def enter(self, journey: list[Step]) -> None:
         """Begin a journey, unless traffic is stopped or the shop is full."""
@@ -99,7 +102,7 @@ async def run() -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     limits = httpx.Limits(max_connections=MAX_UNDER_WAY, max_keepalive_connections=50)
-    async with httpx.AsyncClient(base_url=wiring.url("storefront"), timeout=10.0, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=_door(wiring.addresses["storefront"]), timeout=10.0, limits=limits) as client:
         users = Users(client)
         watch = asyncio.create_task(follow(wiring, users.follow, ended.set))
         send = asyncio.create_task(_send(users, wiring))
@@ -109,8 +112,14 @@ async def run() -> None:
 
 
 async def _send(users: Users, wiring: Wiring) -> None:
-    async for journey in arrivals(wiring.rate_per_s, random.Random(wiring.seed)):  # noqa: S311 - not a secret
+    chance = random.Random(wiring.seed)  # noqa: S311 - not a secret
+    async for journey in arrivals(lambda: wiring.rate_per_s * users.factor, chance):
         users.enter(journey)
+
+
+def _door(instances: Sequence[str]) -> str:
+    [address] = instances
+    return f"http://{address}"
 
 
 if __name__ == "__main__":

@@ -14,17 +14,18 @@ import os
 import random
 import signal
 import socket
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import asyncpg
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from deploy.shop.faults import BURN_THREADS, FaultState, follow
+from deploy.shop.misbehaving import Trouble
+from deploy.shop.names import NamedHosts
+from deploy.shop.switch import follow
 from deploy.shop.telemetry import Telemetry
 from deploy.shop.wiring import SERVICES, Wiring
 
@@ -37,9 +38,8 @@ class ServiceContext:
 
     name: str
     wiring: Wiring
-    fail_share: float
-    """Share of requests this release fails."""
     chance: random.Random
+    trouble: Trouble
     client: httpx.AsyncClient = field(init=False)
     database: asyncpg.Pool = field(init=False)
 
@@ -54,35 +54,11 @@ class ServiceContext:
 
     async def call(self, method: str, service: str, path: str, **arguments: object) -> httpx.Response:
         """Call another service; an error of it is logged and raised as `httpx.HTTPStatusError`."""
-        response = await self.client.request(method, self.wiring.url(service) + path, **arguments)  # type: ignore[arg-type]
+        response = await self.client.request(method, f"http://{service}{path}", **arguments)  # type: ignore[arg-type]
         if response.is_server_error:
             self.log.error("%s answered %d to %s %s", service, response.status_code, method, path)
         response.raise_for_status()
         return response
-
-
-class Burner:
-    """Busy loops in this process: they hold Python's interpreter lock, as a hot code path would."""
-
-    def __init__(self, service: str) -> None:
-        self._service = service
-        self._cool = threading.Event()
-        self._cool.set()
-
-    def follow(self, state: FaultState) -> None:
-        """Burn when, and only when, ``state`` names this service."""
-        if state.burning == self._service and self._cool.is_set():
-            self._cool.clear()
-            for _ in range(BURN_THREADS):
-                threading.Thread(target=self._burn, daemon=True).start()
-        elif state.burning != self._service:
-            self._cool.set()
-
-    def _burn(self) -> None:
-        number = 1
-        while not self._cool.is_set():
-            for _ in range(10_000):
-                number = (number * 6364136223846793005 + 1442695040888963407) % 2**64
 
 
 def create_pool(postgres_dsn: str) -> asyncpg.Pool:
@@ -94,23 +70,27 @@ def create_pool(postgres_dsn: str) -> asyncpg.Pool:
     return asyncpg.create_pool(postgres_dsn, min_size=1, max_size=4, reset=keep)
 
 
-def create_app(context: ServiceContext) -> FastAPI:
-    """Build the FastAPI application of the service named in ``context``."""
+def create_app(context: ServiceContext, telemetry: Telemetry) -> FastAPI:
+    """Build the FastAPI application of the service named in ``context``; ``telemetry`` watches its client."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Hold the connections, and follow the fault switch, while the service runs."""
-        burner = Burner(context.name)
-        watch = asyncio.create_task(follow(context.wiring, burner.follow, lambda: os.kill(os.getpid(), signal.SIGTERM)))
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
-        context.client = httpx.AsyncClient(timeout=CALL_TIMEOUT_S, limits=limits)
+        trouble = context.trouble
+        watch = asyncio.create_task(
+            follow(context.wiring, trouble.follow, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        )
+        hosts = NamedHosts(context.wiring.addresses, httpx.Limits(max_connections=200, max_keepalive_connections=50))
+        context.client = httpx.AsyncClient(timeout=CALL_TIMEOUT_S, transport=hosts)
+        telemetry.watch_client(context.client)
         async with context.client, create_pool(context.wiring.postgres_dsn) as pool:
             context.database = pool
             yield
         watch.cancel()
 
     app = FastAPI(title=context.name, lifespan=lifespan)
-    app.include_router(importlib.import_module(f"deploy.shop.services.{context.name}").create_router(context))
+    router = importlib.import_module(f"deploy.shop.services.{context.name}").create_router(context)
+    app.include_router(router, dependencies=[Depends(context.trouble.suffer)])
 
     @app.get("/ready")
     async def ready() -> dict[str, int]:
@@ -140,13 +120,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("name", choices=SERVICES)
     arguments.add_argument("--fd", type=int, required=True, help="inherited listening socket")
-    arguments.add_argument("--fail-share", type=float, default=0.0)
+    arguments.add_argument("--fail-share", type=float, default=0.0, help="of the requests, by this release")
+    arguments.add_argument("--extra-s", type=float, default=0.0, help="wasted in each request, by this release")
     given = arguments.parse_args()
     wiring = Wiring.from_environment()
     telemetry = Telemetry()
     telemetry.start()
-    context = ServiceContext(given.name, wiring, given.fail_share, random.Random(f"{wiring.seed} {given.name}"))  # noqa: S311
-    app = create_app(context)
+    chance = random.Random(f"{wiring.seed} {given.name}")  # noqa: S311 - not a secret
+    trouble = Trouble(given.name, chance, given.fail_share, given.extra_s)
+    app = create_app(ServiceContext(given.name, wiring, chance, trouble), telemetry)
     telemetry.watch(app)
     # uvicorn raises the signal that ended it once more: this turns it into a normal end, so that telemetry is flushed
     signal.signal(signal.SIGTERM, lambda *_: None)

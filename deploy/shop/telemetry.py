@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 
+import httpx
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
@@ -51,13 +52,16 @@ class Telemetry:
         set_logger_provider(self.logs)
         _log_to_stderr_too()
         LoggingInstrumentor().instrument()
-        HTTPXClientInstrumentor().instrument()
         AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]
         SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument()
 
     def watch(self, app: FastAPI) -> None:
         """Instrument the server side; without the spans of single ASGI messages, which nobody reads."""
         FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls="ready")
+
+    def watch_client(self, client: httpx.AsyncClient) -> None:
+        """Instrument the client side: above the finding of names, as a library that balances load would be."""
+        HTTPXClientInstrumentor.instrument_client(client)
 
     def stop(self) -> None:
         """Send what is still held back."""

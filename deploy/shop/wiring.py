@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 VARIABLE = "SHOP_WIRING"
 
 SERVICES = ("storefront", "catalog", "pricing", "recommendations", "cart", "checkout", "payments", "shipping")
-SLOW_LANE = "slow-lane"
-"""The proxy between checkout and payments; what `addresses` holds for it is what checkout calls."""
+TWO_INSTANCES = ("catalog",)
+"""Services that run twice; their clients take turns between the two."""
+CARD_NETWORK = "api.card-network.example"
+"""The host behind payments that is not ours: it sends no telemetry."""
+LANES = (("checkout", "payments"), ("storefront", "recommendations"), ("cart", "pricing"))
+"""Connections (client, server) that lead through a proxy, so that they can be made slow."""
+
+
+def lane(client: str, server: str) -> str:
+    """Return the name of a connection."""
+    return f"{client}>{server}"
+
+
+def places(service: str) -> tuple[str, ...]:
+    """Return the names of a service's instances; the first has the name of the service."""
+    return (service, f"{service}-2") if service in TWO_INSTANCES else (service,)
 
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """Addresses of the services, the database, the fault switch and the load."""
 
-    addresses: Mapping[str, str]
-    """Service name (or `SLOW_LANE`) to ``host:port``."""
+    addresses: Mapping[str, Sequence[str]]
+    """Host name to the ``host:port`` of each instance, as this process is to reach it."""
     postgres_dsn: str
     faults_file: str
     """Where the fault switch is."""
@@ -28,10 +42,6 @@ class Wiring:
     rate_per_s: float = 12.0
     """Journeys a second that begin; 12 give about 150 spans a second and take a third of a slow core."""
     seed: int = 1
-
-    def url(self, service: str) -> str:
-        """Return the root URL of a service."""
-        return f"http://{self.addresses[service]}"
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment a child needs to find this again (never on a command line: it holds a password)."""

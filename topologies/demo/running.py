@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from deploy.shop.faults import FAULTS, Fault
-from deploy.shop.processes import OtlpTarget, Shop
+from deploy.shop.identity import OtlpTarget
+from deploy.shop.processes import Shop
 from schemas.errors import SetupError
 from schemas.settings import Settings
-from sinks.api_keys import KEY_FILE, tenants_by_key
-from topologies.demo.capture import Capture, capture
+from sinks.api_keys import KEY_FILE
 from topologies.demo.front_door import API, FrontDoor
 from topologies.demo.receiver import AlertReceiver
 from topologies.demo.screen import Screen
@@ -28,8 +27,7 @@ GROUP_WAIT_S = 10.0
 """Unless set otherwise: nobody watches a demo for half a minute to see an alert."""
 
 RATE_PER_S = 12.0
-RECORD_RATE_PER_S = 5.0
-"""Journeys a second; fewer for a recording, so that it stays small enough to be kept in a repository."""
+"""Journeys a second."""
 
 
 def faults() -> dict[str, str]:
@@ -65,34 +63,25 @@ def demo_settings(settings: Settings, receiver: AlertReceiver) -> Settings:
     return settings.model_copy(update=update)
 
 
-async def run_demo(
-    settings: Settings, *, fault: str = "", once: bool = False, record: Path | None = None, rate_per_s: float = 0.0
-) -> bool:
+async def run_demo(settings: Settings, *, fault: str = "", once: bool = False, rate_per_s: float = 0.0) -> bool:
     """Run the demo; return whether every fault was found and named first, with an alert delivered.
 
     ``fault`` is one name or several with commas, taken one after the other. ``once`` ends after the last verdict,
-    otherwise the demo repairs the shop and serves until cancelled. ``record`` (one fault) writes a recording of
-    the telemetry to that folder and implies ``once``. ``rate_per_s`` is the load in journeys a second.
+    otherwise the demo repairs the shop and serves until cancelled. ``rate_per_s`` is the load in journeys a second.
     """
     wanted = chosen(fault)
-    if record is not None and len(wanted) != 1:
-        raise SetupError("a recording holds one fault", "name one with --fault")
-    rate_per_s = rate_per_s or (RECORD_RATE_PER_S if record else RATE_PER_S)
     async with AsyncExitStack() as opened:
         screen = opened.enter_context(Screen())
         receiver = await opened.enter_async_context(AlertReceiver())
         screen.phase("starting the stack and the product")
         product = await opened.enter_async_context(running_product(demo_settings(settings, receiver)))
         screen.phase("opening the shop")
-        shop = await opened.enter_async_context(open_shop(product, rate_per_s))
+        shop = await opened.enter_async_context(open_shop(product, rate_per_s or RATE_PER_S))
         door = await opened.enter_async_context(FrontDoor(product.api_url, product.api_key))
-        tape = (
-            await opened.enter_async_context(capture(product.settings, tenant_of(product), record)) if record else None
-        )
         story = Story(door, shop, receiver, screen)
-        verdicts = await _unless_ended(product, _faults(story, wanted, tape, repair_last=not (once or record)))
+        verdicts = await _unless_ended(product, _faults(story, wanted, repair_last=not once))
         _conclude(screen, story, verdicts)
-        if not (once or record):
+        if not once:
             _show_where_to_look(screen, product, shop, verdicts)
             await _unless_ended(product, story.keep_showing())
         return all(verdict.passed for verdict in verdicts)
@@ -108,21 +97,12 @@ async def open_shop(product: Product, rate_per_s: float) -> AsyncIterator[Shop]:
         yield shop
 
 
-def tenant_of(product: Product) -> str:
-    """Return the tenant of the key the shop uses."""
-    return tenants_by_key(product.settings)[product.api_key]
-
-
-async def _faults(story: Story, wanted: Sequence[Fault], tape: Capture | None, *, repair_last: bool) -> list[Verdict]:
+async def _faults(story: Story, wanted: Sequence[Fault], *, repair_last: bool) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for number, fault in enumerate(wanted, start=1):
         await story.warm_up()
-        if tape is not None:
-            tape.fault_begins(fault)
         verdict = await story.tell(fault)
         verdicts.append(verdict)
-        if tape is not None:
-            await tape.finish()
         if repair_last or number < len(wanted):
             await story.repair(verdict)
     return verdicts

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import httpx
 
-from deploy.shop.faults import BAD_RELEASE, Fault
-from deploy.shop.processes import Shop
+from deploy.shop.faults import Fault
+from deploy.shop.processes import Rollout, Shop
 from deploy.shop.wiring import SERVICES
 from schemas.errors import SetupError
 from topologies.demo.front_door import FrontDoor, ListedIncident, SeenIncident
@@ -120,9 +120,7 @@ class Story:
         fault, incident = verdict.fault, verdict.incident
         self._screen.phase(f"repaired: {fault.name} is switched off")
         repaired_s = time.monotonic()
-        await self._shop.switch(fault.name, on=False)
-        if fault.name == "deploy-errors":
-            await self._announce("rollback")
+        await self._announce(await self._shop.repair(fault))
         if incident is None:
             return
 
@@ -143,16 +141,13 @@ class Story:
             await self._until(self._figures, LOOK_EVERY_S)
 
     async def _inject(self, fault: Fault) -> None:
-        await self._shop.switch(fault.name, on=True)
-        if fault.name == "deploy-errors":
-            await self._announce("deploy")
+        await self._announce(await self._shop.inject(fault))
 
-    async def _announce(self, kind: str) -> None:
+    async def _announce(self, rollouts: list[Rollout]) -> None:
         """Tell of what was just rolled out, as the last step of a deployment job does."""
-        service = BAD_RELEASE[0]
-        version = self._shop.versions[service]
-        await self._door.announce_deploy(service, version, kind)
-        self._screen.say(f"announced at POST /api/v1/deploys: {kind} of {service} {version}")
+        for one in rollouts:
+            await self._door.announce_deploy(one.service, one.version, one.kind)
+            self._screen.say(f"announced at POST /api/v1/deploys: {one.kind} of {one.service} {one.version}")
 
     async def _opened(self, injected_ns: int) -> str | None:
         await self._figures()

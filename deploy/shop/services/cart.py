@@ -14,24 +14,14 @@ class Item(BaseModel):
     product_id: int
 
 
-class DiscountTableMissing(RuntimeError):
-    """The bad release looks for a table that was never shipped."""
-
-
 def create_router(context: ServiceContext) -> APIRouter:
     """Build the routes of the cart."""
     router = APIRouter()
-
-    def apply_discounts(user: int) -> None:
-        """Fail for a share of requests when this is the bad release."""
-        if context.chance.random() < context.fail_share:
-            raise DiscountTableMissing(f"no discount table for region {user % 7}")
 
     @router.post("/carts/{user}/items")
     async def add(user: int, item: Item) -> dict[str, int]:
         """Put a product into the cart."""
         await context.work(3)
-        apply_discounts(user)
         cents = (await context.call("GET", "pricing", f"/prices/{item.product_id}")).json()["cents"]
         await context.database.execute(
             "INSERT INTO cart_item (shopper, product_id, cents) VALUES ($1, $2, $3)", user, item.product_id, cents
@@ -43,7 +33,6 @@ def create_router(context: ServiceContext) -> APIRouter:
     async def show(user: int) -> dict[str, int]:
         """Total the cart."""
         await context.work(3)
-        apply_discounts(user)
         rows = await context.database.fetch("SELECT cents FROM cart_item WHERE shopper = $1", user)
         return {"items": len(rows), "cents": sum(row["cents"] for row in rows)}
 
