@@ -178,6 +178,7 @@ class _Judges:
         for incident_id, event in list(self._open.items()):
             version = max(0, (as_of_ns - event.onset_ns) // self._windows.pane_ns)
             if incident_id in fresh or version <= EAGER_PANES or version % LATER_EVERY == 0:
-                yield rank(self._picture, event, self._deploys, as_of_ns, version)
+                known = [deploy for deploy in self._deploys if deploy.at_ns < as_of_ns]
+                yield rank(self._picture, event, known, as_of_ns, version)
             if event.state in _OVER:
                 del self._open[incident_id]

@@ -3,13 +3,15 @@
 A fault is *hit* by an incident opened in (start, start + 270 s]. An incident opened outside of [start - 5 s,
 start + 400 s] of every fault, and outside the ranges that do not count, is a *false alarm*. AC@k: the service at fault
 is among the first k hypotheses that the hitting incident had 300 s after the start; Avg@5 is the mean of AC@1 to AC@5.
-A fault that nothing hits is a miss there, too. "Opened" is the instant of the decision, not of the pane it is about.
+A fault that nothing hits is a miss there, too. Of faults that are there at the same time each needs an incident of its
+own, the first ones that were opened. "Opened" is the instant of the decision, not of the pane it is about.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 HIT_S = 270.0
@@ -29,6 +31,7 @@ class Fault:
     service: str
     kind: str = ""
     start_uncertainty_s: float = 0.0
+    duration_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def score_recording(
 ) -> RecordingScore:
     """Score one recording. `dont_care_utc` are ranges ``HH:MM-HH:MM`` of every day, both ends included."""
     ordered = sorted(incidents, key=lambda one: (one.at_s, one.incident_id))
-    scores = tuple(_score(fault, ordered) for fault in faults)
+    scored = {score.fault: score for cluster in _clusters(faults) for score in _score_cluster(cluster, ordered)}
+    scores = tuple(scored[fault] for fault in faults)
     alarms = tuple(one for one in ordered if not _excused(one.at_s, faults, dont_care_utc))
     return RecordingScore(scores, alarms, _fault_free_s(faults, start_s, end_s, dont_care_utc) / 3600.0)
 
@@ -113,9 +117,42 @@ def total(scores: Iterable[RecordingScore]) -> RecordingScore:
     )
 
 
-def _score(fault: Fault, incidents: Sequence[Opened]) -> FaultScore:
-    hit = next((one for one in incidents if fault.start_s < one.at_s <= fault.start_s + HIT_S), None)
-    if hit is None:
+def _clusters(faults: Sequence[Fault]) -> Iterator[list[Fault]]:
+    """Yield the faults in groups that are there at the same time; nearly all are alone."""
+    cluster: list[Fault] = []
+    for fault in sorted(faults, key=lambda one: (one.start_s, one.fault_id)):
+        if cluster and fault.start_s >= max(one.start_s + one.duration_s for one in cluster):
+            yield cluster
+            cluster = []
+        cluster.append(fault)
+    if cluster:
+        yield cluster
+
+
+def _score_cluster(faults: Sequence[Fault], incidents: Sequence[Opened]) -> Sequence[FaultScore]:
+    """Give each fault one of the first incidents, the way that hits and names most of them.
+
+    Only as many incidents as there are faults are looked at: who splits a fault into several does not gain by it.
+    """
+    first = [one for one in incidents if any(_in_time(one, fault) for fault in faults)][: len(faults)]
+    chances: list[Opened | None] = [*first, *[None] * len(faults)]
+    ways = dict.fromkeys(itertools.permutations(chances, len(faults)))
+    scored = ([_score(fault, hit) for fault, hit in zip(faults, way, strict=True)] for way in ways)
+    return max(scored, key=_worth)
+
+
+def _worth(scores: Sequence[FaultScore]) -> tuple[float, ...]:
+    hits = [score for score in scores if score.incident is not None]
+    named = sum(1.0 / score.rank for score in hits if score.rank)
+    return (len(hits), named, -sum(score.delay_s or 0.0 for score in hits))
+
+
+def _in_time(incident: Opened, fault: Fault) -> bool:
+    return fault.start_s < incident.at_s <= fault.start_s + HIT_S
+
+
+def _score(fault: Fault, hit: Opened | None) -> FaultScore:
+    if hit is None or not _in_time(hit, fault):
         return FaultScore(fault, None)
     named = hit.named_by(fault.start_s + RANKED_S)
     place = named.index(fault.service) + 1 if fault.service in named else 0

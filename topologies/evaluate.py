@@ -2,7 +2,7 @@
 
 ::
 
-    Recording ──▶ LocalPipeline (fresh) ──▶ incidents, rankings ──▶ score_recording ──▶ table, JSON
+    Recording, deploys ──▶ LocalPipeline (fresh) ──▶ incidents, rankings ──▶ score_recording ──▶ table, JSON
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from streams.pipeline import Decided, LocalPipeline
 from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
 from topologies.recordings import Recording
 
+TENANT = "evaluated"
 _TOPICS = {"traces": TRACES.name, "logs": LOGS.name, "metrics": METRICS.name}
 _AFTER_NS = 300 * 1_000_000_000
 """Time goes on so long after the last record, so that what is open can end."""
@@ -70,9 +71,9 @@ class _Witness:
 def replay_locally(folder: Path, settings: Settings | None = None) -> tuple[RecordingScore, str]:
     """Replay one recording into a fresh pipeline; return its score and its name."""
     witness = _Witness()
-    pipeline = LocalPipeline(settings or Settings())
     last_ns = 0
     with Recording(folder) as recording:
+        pipeline = LocalPipeline(settings or Settings(), TENANT, recording.deploys(TENANT))
         for message in recording.messages():
             last_ns = message.arrival_ns
             for decided in pipeline.feed(_TOPICS[message.signal], message.value, message.arrival_ns):
@@ -81,7 +82,7 @@ def replay_locally(folder: Path, settings: Settings | None = None) -> tuple[Reco
     for decided in pipeline.advance(last_ns + _AFTER_NS):
         witness.see(decided)
     faults = [
-        Fault(fault.id, fault.start_unix, fault.service, fault.fault, fault.start_uncertainty_s)
+        Fault(fault.id, fault.start_unix, fault.service, fault.fault, fault.start_uncertainty_s, fault.duration_s)
         for fault in labels.faults
     ]
     score = score_recording(faults, witness.incidents(), labels.start_unix, labels.end_unix, labels.dont_care_utc)

@@ -2,6 +2,8 @@
 
 ::
 
+    deploys ──────────────────────────────────────────────────────────▶ deploys.events, before all else
+
     messages by arrival ─┐                                            ┌─ header x-arrival-unix-nano
                          ├─▶ schedule ──▶ pace (÷ speed) ──▶ batches ──┤  header x-tenant-id
     ticks, each second ──┘                                            └─▶ otel.traces  otel.metrics  otel.logs
@@ -23,9 +25,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from schemas.errors import SetupError
-from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant
+from schemas.events import Deploy
+from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant, tenant_key
 from schemas.settings import Settings
-from schemas.topics import LOGS, METRICS, RAW_TOPICS, TRACES
+from schemas.topics import DEPLOYS, LOGS, METRICS, RAW_TOPICS, TRACES
 from sinks.kafka.producer import Message, Producer
 from topologies.recordings import RecordedMessage, Recording
 
@@ -88,6 +91,12 @@ def to_record(planned: Planned, tenant: str) -> Message:
     return Message(planned.topic, value, headers=headers, partition=planned.partition)
 
 
+def deploy_record(deploy: Deploy) -> Message:
+    """Return what is sent to Kafka for a deploy that was announced while recording."""
+    headers = [(TENANT_HEADER, deploy.tenant.encode())]
+    return Message(DEPLOYS.name, deploy.model_dump_json().encode(), tenant_key(deploy.tenant), headers)
+
+
 async def paced(plan: Iterable[Planned], speed: float) -> AsyncIterator[list[Planned]]:
     """Yield the plan in batches, each when its first record is due; speed 0 never waits.
 
@@ -125,11 +134,13 @@ async def send_recording(
     speed: float = 0.0,
     on_sent: Callable[[int, int], None] = lambda messages, arrival_ns: None,
 ) -> None:
-    """Send all messages and ticks of a recording; each batch is confirmed before the next leaves.
+    """Send all deploys, messages and ticks of a recording; each batch is confirmed before the next leaves.
 
+    Deploys go first: rankings look at those before their own instant only, so none can come too late or too early.
     ``on_sent`` is told, after each batch, how many messages it held and the arrival time it reached. Raises
     `StoreUnavailable` when the broker goes away: what was sent stays, start again under another tenant.
     """
+    await producer.send_many(deploy_record(deploy) for deploy in recording.deploys(tenant))
     async for batch in paced(schedule(recording.messages(), partitions), speed):
         await producer.send_many(to_record(planned, tenant) for planned in batch)
         on_sent(sum(planned.message is not None for planned in batch), batch[-1].arrival_ns)

@@ -6,9 +6,9 @@ import sys
 
 from aiokafka import ConsumerRecord
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from topologies.demo.capture import count_items, own_roots, to_message, without_paths
 
 from schemas.keys import TENANT_HEADER, TICK_HEADER
-from topologies.demo.capture import count_items, own_roots, to_message, without_paths
 
 
 def logs_of(*bodies: str) -> bytes:

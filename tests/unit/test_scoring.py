@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streams.scoring import Fault, Opened, RecordingScore, score_recording, total
@@ -56,6 +58,34 @@ def test_the_first_incident_in_time_is_the_hit() -> None:
     score = scored(opened(30, "ads"), opened(60, "cart"))
     assert score.accuracy(1) == 0.0
     assert score.faults[0].delay_s == 30
+
+
+def test_two_faults_at_once_need_an_incident_each() -> None:
+    """One incident for both is one hit; two are given to the faults they name, whichever was opened first."""
+    first, other = replace(FAULT, duration_s=180), Fault("g", FAULT.start_s + 20, "ads", duration_s=160)
+
+    def both(*incidents: Opened) -> RecordingScore:
+        return score_recording([first, other], incidents, START_S, START_S + 3600, ())
+
+    assert both(opened(30, "cart", "ads")).hits == 1
+    apart = both(opened(30, "ads", "cart"), opened(50, "cart"))
+    assert (apart.hits, apart.accuracy(1)) == (2, 1.0)
+    assert [score.incident.at_s - FAULT.start_s for score in apart.faults if score.incident] == [50, 30]
+
+
+def test_splitting_a_fault_into_incidents_does_not_help_to_name_the_other() -> None:
+    """With two faults, only the two incidents opened first are looked at."""
+    first, other = replace(FAULT, duration_s=180), Fault("g", FAULT.start_s + 20, "ads", duration_s=160)
+    incidents = [opened(30, "cart"), opened(40, "cart"), opened(50, "ads")]
+    score = score_recording([first, other], incidents, START_S, START_S + 3600, ())
+    assert (score.hits, score.accuracy(1)) == (2, 0.5)
+
+
+def test_faults_one_after_the_other_may_share_an_incident() -> None:
+    """As the definition says: it was opened in the time of both."""
+    first, later = replace(FAULT, duration_s=180), Fault("g", FAULT.start_s + 240, "ads", duration_s=180)
+    score = score_recording([first, later], [opened(260, "ads")], START_S, START_S + 3600, ())
+    assert (score.hits, score.accuracy(1)) == (2, 0.5)
 
 
 def test_an_undetected_fault_is_a_miss_for_accuracy_too() -> None:
