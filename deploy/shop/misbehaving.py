@@ -71,6 +71,11 @@ class Leak:
         self._kept: list[str] = []
         self._number = 0
 
+    @property
+    def size(self) -> int:
+        """How many entries are kept."""
+        return len(self._kept)
+
     def grow(self, entries: int) -> None:
         """Search the cache in vain, then keep more; 0 entries empty it, as a restart would."""
         if not entries:

@@ -54,7 +54,8 @@ class Slimmer:
             items = [each for one in request.resource_metrics for scope in one.scope_metrics for each in scope.metrics]
             for metric in items:
                 for point in getattr(metric, metric.WhichOneof("data")).data_points:
-                    point.ClearField("exemplars")
+                    if hasattr(point, "exemplars"):  # a summary has none
+                        point.ClearField("exemplars")
         return request.SerializeToString(), len(items)
 
     def _slim_span(self, span: Any) -> None:

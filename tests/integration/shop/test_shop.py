@@ -1,4 +1,4 @@
-"""The demo shop's faults do what they claim, seen from its telemetry alone."""
+"""The demo shop's telemetry, and its first four faults, seen from that telemetry alone."""
 
 from __future__ import annotations
 
@@ -9,40 +9,15 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
-import pytest
 
-from deploy.shop.processes import FIRST_VERSIONS, OtlpTarget, Shop
-from deploy.shop.wiring import SERVICES
+from deploy.shop.faults import FAULTS
+from deploy.shop.processes import FIRST_VERSIONS, Rollout, Shop
+from deploy.shop.wiring import CARD_NETWORK, SERVICES
 from schemas.settings import Settings
-from tests.integration.otlp_receiver import Received, ReceivedSpan, otlp_receiver
-
-ENOUGH = 25
-"""Requests a median rests on."""
-
-
-@pytest.fixture(scope="module")
-async def received() -> AsyncIterator[Received]:
-    """Receive what the shop of this module sends."""
-    async with otlp_receiver() as seen:
-        yield seen
-
-
-@pytest.fixture(scope="module")
-async def shop(stack: Settings, received: Received, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    """Run the shop under load for this module."""
-    folder = tmp_path_factory.mktemp("shop")
-    target = OtlpTarget(received.endpoint, {"x-api-key": "any"})
-    async with Shop(folder, stack.postgres_dsn.get_secret_value(), target, rate_per_s=20.0) as open_shop:
-        yield open_shop
-
-
-def median_ms(spans: list[ReceivedSpan]) -> float:
-    """Return the median duration."""
-    return statistics.median(item.duration_ms for item in spans)
+from tests.integration.shop.otlp_receiver import ENOUGH, Received, median_ms
 
 
 def paths(received: Received) -> list[set[str]]:
@@ -70,6 +45,7 @@ async def test_every_service_sends_spans_logs_with_trace_ids_and_four_kinds_of_m
         if attribute.key == "db.namespace"
     }
     assert databases == {"shop"}
+    await received.until(lambda: {one.text("server.address") for one in received.clients("payments")} == {CARD_NETWORK})
     await received.until(lambda: {"storefront", "checkout", "cart", "payments", "shipping"} in paths(received))
 
 
@@ -77,13 +53,13 @@ async def test_a_delay_shows_between_checkout_and_payments_and_in_no_service(sho
     """The gap (client minus server duration) of that one connection grows by 400 ms; payments stays as it was."""
     before_ns = time.time_ns()
     await received.until(lambda: len(received.calls("checkout", "payments", before_ns)) >= ENOUGH)
-    await shop.switch("delay", on=True)
+    await shop.inject(FAULTS["delay"])
     await asyncio.sleep(1.0)  # until the proxy has looked
     during_ns = time.time_ns()
     await received.until(lambda: len(received.calls("checkout", "payments", during_ns)) >= ENOUGH)
     during = received.calls("checkout", "payments", during_ns)
     shipping = received.calls("checkout", "shipping", during_ns)
-    await shop.switch("delay", on=False)
+    await shop.repair(FAULTS["delay"])
     before = [pair for pair in received.calls("checkout", "payments", before_ns) if pair not in during]
     calm = [pair for pair in before if pair[0].span.start_time_unix_nano < during_ns - 2 * 10**9]
 
@@ -97,24 +73,24 @@ async def test_a_delay_shows_between_checkout_and_payments_and_in_no_service(sho
 async def test_a_burning_service_gets_slow_and_its_neighbours_do_not(shop: Shop, received: Received) -> None:
     """Busy loops in pricing multiply its own time; shipping keeps its pace."""
     calm = received.server_spans("pricing"), received.server_spans("shipping")
-    await shop.switch("cpu", on=True)
+    await shop.inject(FAULTS["cpu"])
     await asyncio.sleep(1.0)
     during_ns = time.time_ns()
     await received.until(lambda: len(received.server_spans("pricing", during_ns)) >= ENOUGH)
     await received.until(lambda: len(received.server_spans("shipping", during_ns)) >= ENOUGH)
     burning = received.server_spans("pricing", during_ns), received.server_spans("shipping", during_ns)
-    await shop.switch("cpu", on=False)
+    await shop.repair(FAULTS["cpu"])
     assert median_ms(burning[0]) > 3 * median_ms(calm[0])
     assert median_ms(burning[1]) < 2 * median_ms(calm[1])
 
 
 async def test_a_bad_release_fails_requests_of_its_own_and_no_connection(shop: Shop, received: Received) -> None:
     """The new version appears, fails about 40 %, logs why, and takes over without a refused connection."""
-    await shop.switch("deploy-errors", on=True)
+    assert await shop.inject(FAULTS["deploy-errors"]) == [Rollout("cart", "1.5.0", "deploy")]
     after_ns = time.time_ns()
     await received.until(lambda: len(received.server_spans("cart", after_ns)) >= 4 * ENOUGH)
     requests = [item for item in received.server_spans("cart", after_ns) if not item.span.name.startswith("DELETE")]
-    await shop.switch("deploy-errors", on=False)
+    assert await shop.repair(FAULTS["deploy-errors"]) == [Rollout("cart", FIRST_VERSIONS["cart"], "rollback")]
     assert {item.version for item in requests} == {"1.5.0"}
     assert 0.2 < sum(item.failed for item in requests) / len(requests) < 0.6
     reasons = [record.body.string_value for service, record in received.logs if service == "cart"]
@@ -124,11 +100,11 @@ async def test_a_bad_release_fails_requests_of_its_own_and_no_connection(shop: S
 
 async def test_traffic_stops_at_the_door(shop: Shop, received: Received) -> None:
     """Once the users are kept out and what was on its way is served, no request begins, and they come back."""
-    await shop.switch("traffic-stop", on=True)
+    await shop.inject(FAULTS["traffic-stop"])
     quiet_ns = 3 * 10**9  # without the fault, sixty requests would begin in it
     await received.until(lambda: not received.server_spans("storefront", time.time_ns() - quiet_ns))
     stopped_ns = time.time_ns()
-    await shop.switch("traffic-stop", on=False)
+    await shop.repair(FAULTS["traffic-stop"])
     await received.until(lambda: received.server_spans("storefront", stopped_ns) != [])
 
 
@@ -144,7 +120,7 @@ async def test_killing_the_owner_ends_every_process_of_the_shop(
     assert owner.stdout is not None
     assert b"the shop is open" in await owner.stdout.readline()
     children = psutil.Process(owner.pid).children(recursive=True)
-    assert len(children) == len(SERVICES) + 2
+    assert len(children) == len(SERVICES) + 4, "catalog has two instances; proxy, card network and load are there"
     os.kill(owner.pid, signal.SIGKILL)
     await owner.wait()
     gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 15.0)

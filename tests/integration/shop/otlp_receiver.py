@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+ENOUGH = 25
+"""Requests a median rests on."""
+
 
 @dataclass(frozen=True)
 class ReceivedSpan:
@@ -28,6 +32,7 @@ class ReceivedSpan:
 
     service: str
     version: str
+    instance: str
     span: Span
 
     @property
@@ -39,6 +44,10 @@ class ReceivedSpan:
     def failed(self) -> bool:
         """Tell whether its status is an error."""
         return self.span.status.code == 2
+
+    def text(self, key: str) -> str:
+        """Return an attribute that is a string; empty when it is not there."""
+        return next((one.value.string_value for one in self.span.attributes if one.key == key), "")
 
 
 @dataclass
@@ -59,6 +68,16 @@ class Received:
             if item.service == service and item.span.kind == 2 and item.span.start_time_unix_nano > after_ns
         ]
 
+    def clients(self, service: str, after_ns: int = 0) -> list[ReceivedSpan]:
+        """Return the HTTP client spans of a service that began after an instant."""
+        found = (item for item in self.spans if item.service == service and item.span.kind == 3)
+        return [item for item in found if item.span.start_time_unix_nano > after_ns and item.text("url.full")]
+
+    def queries(self, service: str, table: str, after_ns: int = 0) -> list[ReceivedSpan]:
+        """Return the database spans of a service on a table that began after an instant."""
+        found = (item for item in self.spans if item.service == service and table in item.text("db.query.text"))
+        return [item for item in found if item.span.start_time_unix_nano > after_ns]
+
     def calls(self, client: str, server: str, after_ns: int) -> list[tuple[ReceivedSpan, ReceivedSpan]]:
         """Return pairs (client span, server span) of one connection that began after an instant."""
         clients = {item.span.span_id: item for item in self.spans if item.service == client and item.span.kind == 3}
@@ -66,7 +85,7 @@ class Received:
         pairs = ((clients.get(item.span.parent_span_id), item) for item in servers)
         return [(seen, item) for seen, item in pairs if seen and seen.span.start_time_unix_nano > after_ns]
 
-    async def until(self, condition: object, patience_s: float = 60.0) -> None:
+    async def until(self, condition: object, patience_s: float = 120.0) -> None:
         """Wait until ``condition()`` holds."""
         assert callable(condition)
         async with asyncio.timeout(patience_s):
@@ -77,12 +96,9 @@ class Received:
         """Keep one export request."""
         if signal == "traces":
             for spans in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service, version = (
-                    _attribute(spans.resource, "service.name"),
-                    _attribute(spans.resource, "service.version"),
-                )
+                who = [_attribute(spans.resource, f"service.{key}") for key in ("name", "version", "instance.id")]
                 for scope in spans.scope_spans:
-                    self.spans += [ReceivedSpan(service, version, span) for span in scope.spans]
+                    self.spans += [ReceivedSpan(*who, span) for span in scope.spans]
         elif signal == "logs":
             for logs in ExportLogsServiceRequest.FromString(body).resource_logs:
                 service = _attribute(logs.resource, "service.name")
@@ -116,6 +132,11 @@ async def otlp_receiver() -> AsyncIterator[Received]:
     finally:
         server.should_exit = True
         await serving
+
+
+def median_ms(spans: list[ReceivedSpan]) -> float:
+    """Return the median duration."""
+    return statistics.median(item.duration_ms for item in spans)
 
 
 def _attribute(resource: Resource, key: str) -> str:

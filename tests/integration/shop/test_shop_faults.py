@@ -1,0 +1,118 @@
+"""The other faults of the demo shop do what they claim, and their repair ends them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psutil
+
+from deploy.shop.faults import FAULTS
+from deploy.shop.processes import Shop
+from deploy.shop.switch import LOOK_INTERVAL_S
+from deploy.shop.wiring import CARD_NETWORK
+from tests.integration.shop.otlp_receiver import ENOUGH, Received, median_ms
+
+LOOKED_NS = round(4 * LOOK_INTERVAL_S * 1e9)
+"""After this long every process has looked at the switch."""
+MIB = 1024 * 1024
+
+
+@asynccontextmanager
+async def broken(shop: Shop, fault: str) -> AsyncIterator[int]:
+    """Have a fault while the context is open; give the instant from which on it is everywhere."""
+    await shop.inject(FAULTS[fault])
+    try:
+        yield time.time_ns() + LOOKED_NS
+    finally:
+        await shop.repair(FAULTS[fault])
+
+
+async def test_errors_are_returned_by_the_version_that_was_there(shop: Shop, received: Received) -> None:
+    """Shipping fails about 40 % of its requests and says why; nothing was released."""
+    async with broken(shop, "errors") as since_ns:
+        await received.until(lambda: len(received.server_spans("shipping", since_ns)) >= 4 * ENOUGH)
+    requests = received.server_spans("shipping", since_ns)
+    assert {item.version for item in received.server_spans("shipping")} == {"1.1.0"}
+    assert 0.2 < sum(item.failed for item in requests[: 4 * ENOUGH]) / (4 * ENOUGH) < 0.6
+    assert any("no carrier" in record.body.string_value for service, record in received.logs if service == "shipping")
+
+
+async def test_a_leaking_service_grows_and_gets_slower(shop: Shop, received: Received) -> None:
+    """The memory of the recommendations process is really taken, and each request searches it."""
+    process = psutil.Process(shop.pid("recommendations"))
+    calm, before_bytes = received.server_spans("recommendations")[-ENOUGH:], process.memory_info().rss
+    async with broken(shop, "memory"):
+        await received.until(lambda: process.memory_info().rss > before_bytes + 100 * MIB)
+        grown_ns = time.time_ns()
+        await received.until(lambda: len(received.server_spans("recommendations", grown_ns)) >= ENOUGH)
+    assert median_ms(received.server_spans("recommendations", grown_ns)) > 1.5 * median_ms(calm)
+
+
+async def test_half_of_the_calls_to_a_dead_instance_are_refused_and_the_rest_served(
+    shop: Shop, received: Received
+) -> None:
+    """Clients take turns, so one in two meets the instance that was killed; it comes back at its address."""
+    dead = shop.instances["catalog-2"]
+    await received.until(lambda: len({item.instance for item in received.server_spans("catalog")}) >= 2)
+
+    def to_catalog(since_ns: int) -> list[bool]:
+        calls = [item for item in received.clients("storefront", since_ns) if item.text("server.address") == "catalog"]
+        return [item.failed for item in calls]
+
+    async with broken(shop, "dead-instance") as since_ns:
+        await received.until(lambda: len(to_catalog(since_ns)) >= 2 * ENOUGH)
+        refused = statistics.mean(to_catalog(since_ns))
+        served_by = {item.instance for item in received.server_spans("catalog", since_ns)}
+    assert 0.35 < refused < 0.65
+    assert served_by == {shop.instances["catalog"]}
+    back_ns = time.time_ns()
+    back = shop.instances["catalog-2"]
+    await received.until(lambda: back in {item.instance for item in received.server_spans("catalog", back_ns)})
+    assert back != dead
+    assert shop.ended() == {}, "who was killed on purpose did not end by itself"
+
+
+async def test_of_three_releases_at_once_only_one_is_bad(shop: Shop, received: Received) -> None:
+    """All three go live and are announced; catalog, with two instances, and shipping are as good as before."""
+    fault = FAULTS["deploy-among-others"]
+    rolled_out = await shop.inject(fault)
+    assert {(one.service, one.version, one.kind) for one in rolled_out} == {
+        ("cart", "1.5.0", "deploy"), ("catalog", "3.2.0", "deploy"), ("shipping", "1.2.0", "deploy")
+    }  # fmt: skip
+    since_ns = time.time_ns()
+    await received.until(lambda: len(received.server_spans("cart", since_ns)) >= 4 * ENOUGH)
+    await received.until(lambda: len(received.server_spans("shipping", since_ns)) >= ENOUGH)
+    failed = {
+        service: statistics.mean(item.failed for item in received.server_spans(service, since_ns))
+        for service in ("cart", "catalog", "shipping")
+    }
+    versions = {item.version for item in received.server_spans("catalog", since_ns)}
+    await shop.repair(fault)
+    assert failed["cart"] > 0.15
+    assert failed["catalog"] == failed["shipping"] == 0
+    assert versions == {"3.2.0"}
+
+
+async def test_queries_on_a_locked_table_wait_and_others_do_not(shop: Shop, received: Received) -> None:
+    """Every statement on ``product`` waits for the lock of the maintenance job, inside the database."""
+    async with broken(shop, "slow-query") as since_ns:
+        await received.until(lambda: len(received.queries("catalog", "product", since_ns)) >= 2 * ENOUGH)
+        locked = received.queries("catalog", "product", since_ns)
+        others = received.queries("cart", "cart_item", since_ns)
+    assert median_ms(locked) > 100 + median_ms(others)
+
+
+async def test_a_card_network_that_hangs_makes_payments_give_up_after_two_seconds(
+    shop: Shop, received: Received
+) -> None:
+    """The call to the host that is not ours fails, and so does the payment; the card network itself says nothing."""
+    async with broken(shop, "dependency-timeout") as since_ns:
+        await received.until(lambda: sum(item.failed for item in received.clients("payments", since_ns)) >= ENOUGH)
+    calls = [item for item in received.clients("payments", since_ns) if item.failed]
+    assert {item.text("server.address") for item in calls} == {CARD_NETWORK}
+    assert 1900 < median_ms(calls) < 3500
+    assert all(item.service != CARD_NETWORK for item in received.spans)
+    assert any("ReadTimeout" in record.body.string_value for service, record in received.logs if service == "payments")
