@@ -41,6 +41,7 @@ from schemas.events import (
     Severity,
 )
 from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, Trace, TraceSpan
+from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
 from sinks.postgres.incidents import Incident
 
 S: Final = 1_000_000_000
@@ -173,6 +174,33 @@ INCIDENT: Final = _INCIDENT
 INCIDENT_PAGE: Final = IncidentPage(items=[_INCIDENT], next_cursor=_CURSOR)
 TIMELINE: Final = Timeline(incident_id="inc-7d1f0c52", items=[TimelineEntry.of(EVENT)])
 RANKING: Final = _RANKING
+SNAPSHOT: Final = RankingSnapshot(
+    tenant="acme",
+    incident_id=EVENT.incident_id,
+    version=_RANKING.version,
+    as_of_ns=ONSET_NS + 70 * S,
+    onset_ns=ONSET_NS,
+    start_ns=ONSET_NS - 20 * S,
+    end_ns=ONSET_NS + 70 * S,
+    nodes=[
+        NodeFinding(
+            service="postgresql:orders",
+            node_kind=NodeKind.DATABASE,
+            requests=318,
+            errors=0,
+            requests_before=2870,
+            is_entry=False,
+            callers=[CallerFinding(client="checkout", requests=318, errors=0, requests_before=2870)],
+            series=[
+                SeriesFinding(
+                    kind=SeriesKind.GAP, client="checkout", strength=1.99, evidence=1.3, mean=397.5, peak=GAP,
+                    since_ns=ONSET_NS,
+                )
+            ],
+        )
+    ],
+    deploys=[],
+)  # fmt: skip
 DEPLOY: Final = DeployView.of(_DEPLOY)
 DEPLOY_PAGE: Final = DeployPage(items=[DEPLOY])
 ALERT: Final = _ALERT

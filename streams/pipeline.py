@@ -22,7 +22,7 @@ from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
 from streams.baselines import BaselineConfig, BaselineFold
 from streams.edges import EdgeFold
 from streams.health import HealthFold
-from streams.hypotheses import TenantPicture, rank
+from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.otlp import Signal, decode_logs, decode_spans, open_payload
 from streams.panes import PaneFold
@@ -178,7 +178,6 @@ class _Judges:
         for incident_id, event in list(self._open.items()):
             version = max(0, (as_of_ns - event.onset_ns) // self._windows.pane_ns)
             if incident_id in fresh or version <= EAGER_PANES or version % LATER_EVERY == 0:
-                known = [deploy for deploy in self._deploys if deploy.at_ns < as_of_ns]
-                yield rank(self._picture, event, known, as_of_ns, version)
+                yield rank(snapshot_of(self._picture, event, self._deploys, as_of_ns, version))
             if event.state in _OVER:
                 del self._open[incident_id]

@@ -29,8 +29,8 @@ from schemas.keys import PROGRESS_KEY, tenant_key
 from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
 from sinks.kafka.producer import Message
 from sinks.postgres import deploys as deploy_store
-from sinks.postgres.incidents import put_hypotheses
-from streams.hypotheses import TenantPicture, rank
+from sinks.postgres import rankings
+from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.progress import Progress, ProgressClock
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents, metrics
@@ -253,10 +253,12 @@ class Correlation:
     async def _rank_one(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> None:
         picture = lane.state.pictures.setdefault(event.tenant, TenantPicture(event.tenant))
         near = await self._near_deploys(lane, event, as_of_ns)
-        ranking = rank(picture, event, near, as_of_ns, version_of(event, as_of_ns, lane.state.windows))
+        version = version_of(event, as_of_ns, lane.state.windows)
+        snapshot = snapshot_of(picture, event, near, as_of_ns, version)
+        ranking = rank(snapshot)
         pool = self._wiring.stores.postgres
         wanted = self._lanes.wanted(lane)
-        if await insist("postgres", "hypotheses", lambda: put_hypotheses(pool, ranking), wanted):
+        if await insist("postgres", "hypotheses", lambda: rankings.put(pool, ranking, snapshot), wanted):
             _tell(ranking)
         await self._wiring.send(self._lanes, lane, [hypotheses_message(ranking)])
 

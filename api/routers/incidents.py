@@ -19,11 +19,15 @@ from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, T
 from api.views.overview import DEPLOYS_BEFORE_NS, Overview, overview_of
 from schemas.errors import NotFound
 from schemas.events import IncidentState, Severity
-from sinks.postgres import alerts, deploys, incidents
+from schemas.snapshots import RankingSnapshot
+from sinks.postgres import alerts, deploys, incidents, rankings
 from sinks.stores import Stores
 
 router = APIRouter(prefix=f"{API}/incidents", tags=["incidents"])
 
+RankingVersion = Annotated[
+    int | None, Query(ge=1, le=2**53, description="What was believed then; the newest if not given.")
+]
 _ONE = documented(Slug.NOT_FOUND)
 TIMELINE_LIMIT = 200
 
@@ -99,16 +103,28 @@ async def get_hypotheses(
     tenant: Tenant,
     stores: OpenStores,
     incident_id: IncidentId,
-    version: Annotated[
-        int | None, Query(ge=1, le=2**53, description="What was believed then; the newest if not given.")
-    ] = None,
+    version: RankingVersion = None,
 ) -> Ranking:
     """Return who is suspected, why (score parts, evidence with the query behind it), and who was ruled out."""
     found = await incidents.get(stores.postgres, tenant, incident_id)
     key = found.current.incident_id
     if version is not None:
-        return Ranking.of(key, await incidents.hypotheses(stores.postgres, tenant, key, version=version))
+        return Ranking.of(key, await rankings.get(stores.postgres, tenant, key, version=version))
     return await _newest_ranking(stores, tenant, key)
+
+
+@router.get(
+    "/{incident_id}/snapshot",
+    summary="Get what a ranking was made from",
+    response_description="The snapshot: findings of every node around the onset, and the near deploys.",
+    responses=examples.answer(examples.SNAPSHOT) | _ONE,
+)
+async def get_snapshot(
+    tenant: Tenant, stores: OpenStores, incident_id: IncidentId, version: RankingVersion = None
+) -> RankingSnapshot:
+    """Return all that a ranking looked at. Ranking it again, with the same weights, gives the same hypotheses."""
+    found = await incidents.get(stores.postgres, tenant, incident_id)
+    return await rankings.snapshot(stores.postgres, tenant, found.current.incident_id, version=version)
 
 
 @router.get(
@@ -141,6 +157,6 @@ async def get_overview(tenant: Tenant, stores: OpenStores, incident_id: Incident
 
 async def _newest_ranking(stores: Stores, tenant: str, incident_id: str) -> Ranking:
     try:
-        return Ranking.of(incident_id, await incidents.hypotheses(stores.postgres, tenant, incident_id))
+        return Ranking.of(incident_id, await rankings.get(stores.postgres, tenant, incident_id))
     except NotFound:
         return Ranking.of(incident_id, None)

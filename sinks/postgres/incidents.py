@@ -1,4 +1,4 @@
-"""Incidents: current state, timeline, hypotheses.
+"""Incidents: current state and timeline.
 
 `apply_event` is idempotent and does not mind the order: an event that is known changes nothing, and the
 state is always that of the event with the largest sequence, so a replay ends where the first run ended.
@@ -7,14 +7,14 @@ state is always that of the event with the largest sequence, so a replay ends wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from schemas.errors import NotFound
-from schemas.events import HypothesisSet, IncidentEvent, IncidentState, Severity
+from schemas.events import IncidentEvent, IncidentState, Severity
 from sinks.postgres.documents import clean, document, int64
 from sinks.postgres.pool import Connection, Pool, translated
 
@@ -227,49 +227,3 @@ async def timeline(
     if not rows:
         await get(pool, tenant, incident_id)
     return [IncidentEvent.model_validate_json(row["document"]) for row in rows]
-
-
-_PUT_HYPOTHESES = """
-INSERT INTO incident_hypotheses (tenant, incident_id, version, as_of_ns, weights_version, document)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (tenant, incident_id, version) DO NOTHING
-RETURNING version
-"""
-
-
-async def put_hypotheses(pool: Pool, ranking: HypothesisSet) -> bool:
-    """Keep this version of an incident's ranking; the largest version counts, a known one changes nothing.
-
-    Returns whether the version is new.
-    """
-    values = (ranking.tenant, ranking.incident_id, ranking.version, ranking.as_of_ns, clean(ranking.weights_version))
-    with translated("storing hypotheses"):
-        row = await pool.fetchrow(_PUT_HYPOTHESES, *values, document(ranking))
-    return row is not None
-
-
-async def hypotheses(pool: Pool, tenant: str, incident_id: str, *, version: int | None = None) -> HypothesisSet:
-    """Return the newest ranking of an incident, or the one of ``version``. Raises `NotFound` when there is none."""
-    with translated("reading hypotheses"):
-        row = await pool.fetchrow(
-            "SELECT document FROM incident_hypotheses WHERE tenant = $1 AND incident_id = $2"
-            " AND ($3::bigint IS NULL OR version = $3) ORDER BY version DESC LIMIT 1",
-            tenant,
-            clean(incident_id),
-            int64(version),
-        )
-    if row is None:
-        raise NotFound(f"no hypotheses for incident {incident_id}")
-    return HypothesisSet.model_validate_json(row["document"])
-
-
-async def newest_hypotheses(pool: Pool, tenant: str, incident_ids: Iterable[str]) -> dict[str, HypothesisSet]:
-    """Return the newest ranking of each of these incidents that has one: a whole page in one query."""
-    with translated("reading hypotheses"):
-        rows = await pool.fetch(
-            "SELECT DISTINCT ON (incident_id) incident_id, document FROM incident_hypotheses"
-            " WHERE tenant = $1 AND incident_id = ANY($2::text[]) ORDER BY incident_id, version DESC",
-            tenant,
-            [clean(incident_id) for incident_id in incident_ids],
-        )
-    return {row["incident_id"]: HypothesisSet.model_validate_json(row["document"]) for row in rows}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.events import SeriesKind
-from streams.hypotheses.findings import ServiceFindings
+from streams.hypotheses.nodes import Nodes
 
 _SLOW = 0.3
 """Strength from which an edge counts as slow (six scales)."""
@@ -56,24 +56,24 @@ def _weight(edges: list[tuple[float, int]]) -> float:
     return slow * slow / len(edges) if edges else 0.0
 
 
-def blame_edges(found: Mapping[str, ServiceFindings]) -> dict[str, EdgeBlame]:
-    """Return the blame of every service that has edges."""
+def blame_edges(nodes: Nodes) -> dict[str, EdgeBlame]:
+    """Return the blame of every node that has edges."""
     ends: dict[str, _Ends] = defaultdict(_Ends)
-    for service, findings in found.items():
-        for client, (requests, _) in findings.edges.items():
-            if requests > 0 and (SeriesKind.GAP, client) in findings.series:
-                measured = (findings.strength(SeriesKind.GAP, client), requests)
-                ends[service].incoming[client] = measured
-                ends[client].outgoing[service] = measured
+    for node in nodes:
+        for client, caller in node.callers.items():
+            gap = node.series.get((SeriesKind.GAP, client))
+            if caller.requests > 0 and gap is not None:
+                measured = (gap.strength, caller.requests)
+                ends[node.service].incoming[client] = measured
+                ends[client].outgoing[node.service] = measured
     explains = {service: end.explains() for service, end in ends.items()}
-    return {service: _blame(service, end, explains) for service, end in ends.items()}
+    return {service: _blame(end, explains[service], explains) for service, end in ends.items()}
 
 
-def _blame(service: str, ends: _Ends, explains: Mapping[str, float]) -> EdgeBlame:
+def _blame(ends: _Ends, own: float, explains: Mapping[str, float]) -> EdgeBlame:
     blame = EdgeBlame(edges_in=len(ends.incoming), edges_out=len(ends.outgoing))
     blame.slow_in = sum(1 for strength, _ in ends.incoming.values() if strength >= _SLOW)
     blame.slow_out = sum(1 for strength, _ in ends.outgoing.values() if strength >= _SLOW)
-    own = explains[service]
     blame.as_callee = _mean(
         (strength * _share(own * _CALLEE_PRIOR, explains[client]), requests)
         for client, (strength, requests) in ends.incoming.items()

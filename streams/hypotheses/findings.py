@@ -1,4 +1,4 @@
-"""What the panes since the onset say about each service: one strength per series, comparable across kinds.
+"""What the panes since the onset say about each node: one strength per series, comparable across kinds.
 
 A latency's strength is the mean over panes of log10(score / 3): 0 up to three scales, 1 at thirty, 2 at three hundred,
 3 at most. A ratio's is twice the square root of its rise: 2 when everything fails that never did. Series that never
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations
+from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import is_stop, stoppable_in
@@ -21,38 +22,22 @@ _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
 _STOPS = IncidentConfig()
 
-SeriesName = tuple[SeriesKind, str | None]
-"""Kind, and the client of an edge."""
+SeriesKey = tuple[SeriesKind, str | None, str | None]
+"""Kind, client of an edge, operation."""
 
 
-@dataclass(slots=True)
-class SeriesFinding:
-    """One series since the onset."""
-
-    kind: SeriesKind
-    client: str | None
-    total: float = 0.0
-    panes: int = 0
-    evidence: float = 0.0
-    peak: SeriesScore | None = None
-    since_ns: int | None = None
-
-    def see(self, score: SeriesScore) -> None:
-        """Take one pane."""
-        self.panes += 1
-        self.total += pane_strength(score)
-        self.evidence = max(self.evidence, score.evidence)
-        if score.deviating and score.since_ns is not None:
-            self.since_ns = score.since_ns if self.since_ns is None else min(self.since_ns, score.since_ns)
-        if self.peak is None or score.score > self.peak.score:
-            self.peak = score
-
-    @property
-    def strength(self) -> float:
-        """How strong it is; 0 without enough evidence."""
-        if self.evidence < _LEAST_EVIDENCE or not self.panes:
-            return 0.0
-        return self.total / self.panes
+def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, Pane]]) -> list[NodeFinding]:
+    """Return what is known of every node seen since the onset, sorted by name; `before` is its recent past."""
+    nodes: dict[str, _Node] = {}
+    for _, pane in since:
+        entries = {name for name, node in nodes.items() if node.is_entry}
+        stoppable = stoppable_in(pane, entries)
+        for service, one in pane.items():
+            nodes.setdefault(service, _Node(service, one.node_kind)).see(one, service in stoppable)
+    for _, pane in before:
+        for service in pane.keys() & nodes.keys():
+            nodes[service].see_past(pane[service])
+    return [nodes[service].finding() for service in sorted(nodes)]
 
 
 def pane_strength(score: SeriesScore) -> float:
@@ -63,35 +48,70 @@ def pane_strength(score: SeriesScore) -> float:
 
 
 @dataclass(slots=True)
-class ServiceFindings:
-    """All that is found about one service or virtual node since the onset."""
+class _Series:
+    """One series being followed."""
+
+    peak: SeriesScore
+    total: float = 0.0
+    values: float = 0.0
+    panes: int = 0
+    evidence: float = 0.0
+    since_ns: int | None = None
+
+    def see(self, score: SeriesScore) -> None:
+        self.panes += 1
+        self.total += pane_strength(score)
+        self.values += score.value
+        self.evidence = max(self.evidence, score.evidence)
+        if score.deviating and score.since_ns is not None:
+            self.since_ns = score.since_ns if self.since_ns is None else min(self.since_ns, score.since_ns)
+        if score.score > self.peak.score:
+            self.peak = score
+
+    def finding(self) -> SeriesFinding:
+        strength = self.total / self.panes if self.evidence >= _LEAST_EVIDENCE else 0.0
+        return SeriesFinding(
+            kind=self.peak.kind, client=self.peak.edge_client, operation=self.peak.operation,
+            strength=round(strength, 6), evidence=self.evidence, mean=round(self.values / self.panes, 6),
+            peak=self.peak, since_ns=self.since_ns,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Caller:
+    """One client of a node being counted."""
+
+    requests: int = 0
+    errors: int = 0
+    requests_before: int = 0
+
+
+@dataclass(slots=True)
+class _Node:
+    """One node being followed."""
 
     service: str
     node_kind: NodeKind
-    series: dict[SeriesName, SeriesFinding] = field(default_factory=dict)
+    series: dict[SeriesKey, _Series] = field(default_factory=dict)
     requests: int = 0
     errors: int = 0
-    edges: dict[str, list[int]] = field(default_factory=dict)
-    """By client of an incoming edge: requests and errors."""
+    requests_before: int = 0
+    callers: dict[str, _Caller] = field(default_factory=dict)
     is_entry: bool = False
     stop: SeriesScore | None = None
     surge: float = 0.0
-    """Robust score of the request rate, mean over panes; positive for more than normal."""
     exemplars: Exemplars = field(default_factory=Exemplars)
-    _rates: int = 0
+    rates: int = 0
 
-    def strength(self, kind: SeriesKind, client: str | None = None) -> float:
-        """Return the strength of one series."""
-        finding = self.series.get((kind, client))
-        return finding.strength if finding else 0.0
-
-    def since_ns(self, kinds: Iterable[SeriesKind]) -> int | None:
-        """Return when the first of these series began to deviate, if any has."""
-        starts = [f.since_ns for f in self.series.values() if f.kind in set(kinds) and f.since_ns is not None]
-        return min(starts, default=None)
+    def see_past(self, one: ServiceDeviations) -> None:
+        """Take one pane from before the onset."""
+        self.requests_before += one.requests
+        for edge in one.edges_in:
+            if edge.client_kind is not NodeKind.CLIENT:
+                self.callers.setdefault(edge.client, _Caller()).requests_before += edge.requests
 
     def see(self, one: ServiceDeviations, stoppable: bool) -> None:
-        """Take one pane of the service. `stoppable`: silence would mean something in this pane."""
+        """Take one pane since the onset. `stoppable`: silence would mean something in this pane."""
         self.requests += one.requests
         self.errors += one.errors
         for edge in one.edges_in:
@@ -105,27 +125,30 @@ class ServiceFindings:
         if edge.client_kind is NodeKind.CLIENT:
             self.is_entry = True
             return
-        counts = self.edges.setdefault(edge.client, [0, 0])
-        counts[0] += edge.requests
-        counts[1] += edge.errors
+        caller = self.callers.setdefault(edge.client, _Caller())
+        caller.requests += edge.requests
+        caller.errors += edge.errors
 
     def _see_series(self, score: SeriesScore, pane_start_ns: int, stoppable: bool) -> None:
         if score.kind is SeriesKind.REQUEST_RATE:
-            self._rates += 1
-            self.surge += (score.score - self.surge) / self._rates
+            self.rates += 1
+            self.surge += (score.score - self.surge) / self.rates
             if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score
-        elif score.operation is None:
-            name = (score.kind, score.edge_client)
-            self.series.setdefault(name, SeriesFinding(score.kind, score.edge_client)).see(score)
+            return
+        key = (score.kind, score.edge_client, score.operation)
+        self.series.setdefault(key, _Series(score)).see(score)
 
-
-def findings_of(panes: Iterable[tuple[int, Pane]]) -> dict[str, ServiceFindings]:
-    """Return the findings of every service seen in these panes."""
-    found: dict[str, ServiceFindings] = {}
-    for _, pane in panes:
-        entries = {name for name, finding in found.items() if finding.is_entry}
-        stoppable = stoppable_in(pane, entries)
-        for service, one in pane.items():
-            found.setdefault(service, ServiceFindings(service, one.node_kind)).see(one, service in stoppable)
-    return found
+    def finding(self) -> NodeFinding:
+        """Return what was found, in an order that does not depend on what came first."""
+        found = [series.finding() for series in self.series.values()]
+        found.sort(key=lambda f: (f.kind.value, f.client or "", f.operation or ""))
+        callers = [
+            CallerFinding(client=name, requests=c.requests, errors=c.errors, requests_before=c.requests_before)
+            for name, c in sorted(self.callers.items())
+        ]
+        return NodeFinding(
+            service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
+            requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
+            stop=self.stop, surge=round(self.surge, 6), exemplars=self.exemplars,
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from schemas.events import Evidence, SeriesKind
-from streams.hypotheses.findings import SeriesFinding
+from schemas.snapshots import SeriesFinding
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
 from streams.incidents.words import series_in_words
 
@@ -43,10 +43,10 @@ def title_of(suspect: Suspect) -> str:
 
 def evidence_of(suspect: Suspect, start_ns: int, end_ns: int) -> list[Evidence]:
     """Return what speaks against the suspect, strongest first, with an API path that returns it again."""
-    series = [f for f in suspect.findings.series.values() if f.kind in OWN_KINDS and f.strength > 0]
+    series = [f for f in suspect.node.series.values() if f.kind in OWN_KINDS and f.strength > 0]
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
-    if suspect.findings.stop is not None:
+    if suspect.node.finding.stop is not None:
         evidence.append(_stop(suspect, start_ns, end_ns))
     if suspect.deploy is not None:
         evidence.append(_deploy(suspect))
@@ -54,7 +54,7 @@ def evidence_of(suspect: Suspect, start_ns: int, end_ns: int) -> list[Evidence]:
 
 
 def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int) -> Evidence:
-    summary = series_in_words(suspect.service, finding.peak) if finding.peak else suspect.service
+    summary = series_in_words(suspect.service, finding.peak)
     is_edge = finding.kind in _EDGE_KINDS
     kind = "edge" if is_edge else "log_errors" if finding.kind is SeriesKind.LOG_ERRORS else "series"
     query = f"/api/v1/edges?at={end_ns}" if is_edge else _health(suspect.service, start_ns, end_ns)
@@ -62,7 +62,7 @@ def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int
 
 
 def _stop(suspect: Suspect, start_ns: int, end_ns: int) -> Evidence:
-    stop = suspect.findings.stop
+    stop = suspect.node.finding.stop
     summary = series_in_words(suspect.service, stop) if stop else ""
     return Evidence(
         kind="series", summary=summary, query=_health(suspect.service, start_ns, end_ns), series=stop
@@ -79,7 +79,7 @@ def _deploy(suspect: Suspect) -> Evidence:
 
 
 def _traces(suspect: Suspect) -> list[Evidence]:
-    exemplars = suspect.findings.exemplars
+    exemplars = suspect.node.finding.exemplars
     found = [("failing", exemplars.failing), ("slow", exemplars.slow)]
     return [
         Evidence(

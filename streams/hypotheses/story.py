@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from schemas.events import Place, SeriesKind
-from streams.hypotheses.findings import ServiceFindings
+from streams.hypotheses.nodes import Node, Nodes
 
 _FELT = (SeriesKind.P95, SeriesKind.EDGE_LATENCY, SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE)
 
 
-def places_of(root: str, found: Mapping[str, ServiceFindings]) -> dict[str, Place]:
-    """Return the place of each service that has one.
+def places_of(root: str, nodes: Nodes) -> dict[str, Place]:
+    """Return the place of each node that has one.
 
     Walks from the root cause up to its callers: the nearest one that feels it is the first critical failure (of several
     the one that felt it first), the farthest where users come in is the impact.
     """
     places = {root: Place.ROOT_CAUSE}
-    ring, seen = [root], {root}
-    impact: str | None = None
+    ring, seen = [nodes[root]], {root}
+    impact: Node | None = None
     while ring:
-        callers = sorted({client for service in ring for client in found[service].edges if client in found} - seen)
-        felt = [c for c in callers if _feels(found[c]) is not None]
+        callers = {n.service: n for node in ring for n in nodes.callers(node.service) if n.service not in seen}
+        felt = [node for _, node in sorted(callers.items()) if _feels(node) is not None]
         if felt and Place.FIRST_CRITICAL_FAILURE not in places.values():
-            first = min(felt, key=lambda c: (_feels(found[c]) or 0, c))
-            places[first] = Place.FIRST_CRITICAL_FAILURE
-        doors = [c for c in callers if found[c].is_entry]
-        impact = doors[0] if doors else impact
-        seen |= set(callers)
-        ring = callers
-    if impact is not None and impact not in places:
-        places[impact] = Place.IMPACT
+            places[min(felt, key=lambda n: (_feels(n) or 0, n.service)).service] = Place.FIRST_CRITICAL_FAILURE
+        impact = _door([*felt, *callers.values()]) or impact
+        seen |= callers.keys()
+        ring = list(callers.values())
+    if impact is not None and impact.service not in places:
+        places[impact.service] = Place.IMPACT
     return places
 
 
-def _feels(findings: ServiceFindings) -> int | None:
-    return findings.since_ns(_FELT)
+def _door(nodes: list[Node]) -> Node | None:
+    """Return the first of these where users come in."""
+    return next((node for node in nodes if node.finding.is_entry), None)
+
+
+def _feels(node: Node) -> int | None:
+    return node.since_ns(_FELT)

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+PARTS: Mapping[str, str] = {
+    "self_time": "Own time above normal: powers of ten of its robust score.",
+    "gap": "Network and queue time of the edges, as far as they blame this end.",
+    "dependency": "Latency of a node that sends no telemetry, as its clients see it.",
+    "own_errors": "Failed requests that no failing callee explains.",
+    "log_errors": "Error logs above normal that no callee in trouble explains.",
+    "stopped": "Requests that stopped coming (0 or 1).",
+    "first": "How early it began among the suspects (0 to 1).",
+    "deploy": "A deploy of this service shortly before the onset (0 to 1).",
+    "load": "More requests than normal where the users come in.",
+}
+"""Every part of a score and what it says; values lie between 0 and about 3 unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights of the parts, whose values lie between 0 and about 3 unless said otherwise."""
+    """The weight of each part in `PARTS`."""
 
     version: str
-    self_time: float
-    """Own time above normal: powers of ten of its robust score."""
-    gap: float
-    """Network and queue time of the edges, as far as they blame this end."""
-    dependency: float
-    """Latency of a node that sends no telemetry, as its clients see it."""
-    own_errors: float
-    """Failed requests that no failing callee explains."""
-    log_errors: float
-    """Error logs above normal that no callee in trouble explains."""
-    stopped: float
-    """Requests that stopped coming (0 or 1)."""
-    first: float
-    """How early it began among the suspects (0 to 1)."""
-    deploy: float
-    """A deploy of this service shortly before the onset (0 to 1)."""
-    load: float
-    """More requests than normal where the users come in."""
+    of: Mapping[str, float]
 
 
 WEIGHTS = Weights(
-    version="2026-11-a", self_time=1.0, gap=1.0, dependency=1.0, own_errors=1.2, log_errors=1.0, stopped=1.0, first=0.4,
-    deploy=0.8, load=0.4,
-)  # fmt: skip
+    "2026-11-a",
+    {
+        "self_time": 1.0,
+        "gap": 1.0,
+        "dependency": 1.0,
+        "own_errors": 1.2,
+        "log_errors": 1.0,
+        "stopped": 1.0,
+        "first": 0.4,
+        "deploy": 0.8,
+        "load": 0.4,
+    },
+)

@@ -29,6 +29,7 @@ EXPECTED = {
     "GET /api/v1/incidents/{incident_id}/timeline",
     "GET /api/v1/incidents/{incident_id}/hypotheses",
     "GET /api/v1/incidents/{incident_id}/overview",
+    "GET /api/v1/incidents/{incident_id}/snapshot",
     "GET /api/v1/services",
     "GET /api/v1/services/{service}",
     "GET /api/v1/services/{service}/health",

@@ -8,9 +8,10 @@ import pytest
 from api_caller import Caller
 
 from api import examples
-from api.examples import EVENT, HYPOTHESIS, ONSET_NS, TRACE_ID
+from api.examples import EVENT, HYPOTHESIS, ONSET_NS, SNAPSHOT, TRACE_ID
 from schemas.events import Alert, Deploy, HypothesisSet, IncidentEvent, IncidentState, Place, RuledOut, Severity
-from sinks.postgres import deploys, incidents, outbox
+from schemas.snapshots import RankingSnapshot
+from sinks.postgres import deploys, incidents, outbox, rankings
 
 MINUTE_NS = 60_000_000_000
 
@@ -122,7 +123,7 @@ async def test_the_ranking_is_the_newest_or_the_one_that_was_believed_then(acme:
     await store_incident(acme, 1)
     assert (await acme.get("/incidents/inc-1/hypotheses")).json()["version"] == 0
     for version in (1, 2):
-        await incidents.put_hypotheses(acme.stores.postgres, ranked(acme.tenant, version, f"belief {version}"))
+        await rankings.put(acme.stores.postgres, ranked(acme.tenant, version, f"belief {version}"), SNAPSHOT)
     newest = (await acme.get("/incidents/inc-1/hypotheses")).json()
     assert (newest["version"], newest["hypotheses"][0]["title"]) == (2, "belief 2")
     assert newest["hypotheses"][0]["parts"][0]["contribution"] == 7.1
@@ -132,10 +133,20 @@ async def test_the_ranking_is_the_newest_or_the_one_that_was_believed_then(acme:
     assert (await acme.get("/incidents/inc-1/hypotheses", version=3)).status_code == 404
 
 
+async def test_what_a_ranking_was_made_from_can_be_read(acme: Caller, other: Caller) -> None:
+    """As it was stored with it; another tenant's is not there."""
+    await store_incident(acme, 1)
+    assert (await acme.get("/incidents/inc-1/snapshot")).status_code == 404
+    await rankings.put(acme.stores.postgres, ranked(acme.tenant, 1, "the database is slow"), SNAPSHOT)
+    found = (await acme.get("/incidents/inc-1/snapshot", version=1)).json()
+    assert RankingSnapshot.model_validate(found) == SNAPSHOT
+    assert (await other.get("/incidents/inc-1/snapshot")).status_code == 404
+
+
 async def test_the_overview_tells_the_story_in_one_call(acme: Caller, other: Caller) -> None:
     """Root cause, first critical failure, impact, evidence, near deploys, alerts, timeline, links."""
     event = await store_incident(acme, 1)
-    await incidents.put_hypotheses(acme.stores.postgres, ranked(acme.tenant, 1, "the database is slow"))
+    await rankings.put(acme.stores.postgres, ranked(acme.tenant, 1, "the database is slow"), SNAPSHOT)
     for deploy_id, tenant, service, before_min in [
         ("near", acme.tenant, "checkout", 2),
         ("elsewhere", acme.tenant, "newsletter", 1),

@@ -21,6 +21,7 @@ from schemas.events import (
     ServiceHealth,
     Severity,
 )
+from schemas.snapshots import NodeFinding, RankingSnapshot, SeriesFinding
 
 MINUTE_NS = 60_000_000_000
 ONSET_NS = 1_760_000_000_123_456_789
@@ -62,6 +63,20 @@ def ranking(incident_id: str = "inc-a", version: int = 1, tenant: str = "acme", 
         tenant=tenant, incident_id=incident_id, version=version, as_of_ns=ONSET_NS, weights_version="w1",
         hypotheses=[suspect],
     )  # fmt: skip
+
+
+def snapshot(**other: Any) -> RankingSnapshot:
+    """Make what a ranking was made from: one service that is slow itself."""
+    own = PEAK.model_copy(update={"kind": SeriesKind.SELF_TIME})
+    series = SeriesFinding(kind=own.kind, strength=1.25, evidence=1.3, mean=700.5, peak=own, since_ns=ONSET_NS)
+    cart = NodeFinding(
+        service="cart", node_kind=NodeKind.SERVICE, requests=120, errors=3, is_entry=True, callers=[], series=[series]
+    )
+    given: dict[str, Any] = {
+        "tenant": "acme", "incident_id": "inc-a", "version": 1, "as_of_ns": ONSET_NS + MINUTE_NS,
+        "onset_ns": ONSET_NS, "start_ns": ONSET_NS, "end_ns": ONSET_NS + MINUTE_NS, "nodes": [cart], "deploys": [],
+    }  # fmt: skip
+    return RankingSnapshot(**(given | other))
 
 
 def deploy(deploy_id: str = "d-1", tenant: str = "acme", **other: Any) -> Deploy:

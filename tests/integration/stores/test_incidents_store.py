@@ -8,11 +8,11 @@ import random
 
 import asyncpg
 import pytest
-from store_examples import MINUTE_NS, ONSET_NS, incident_event, ranking
+from store_examples import MINUTE_NS, ONSET_NS, incident_event, ranking, snapshot
 
 from schemas.errors import NotFound, StoreRejected
 from schemas.events import IncidentEvent, IncidentState, ResolveReason, Severity
-from sinks.postgres import incidents
+from sinks.postgres import incidents, rankings
 from sinks.postgres.incidents import IncidentFilter
 from sinks.postgres.pool import Pool
 
@@ -101,15 +101,15 @@ async def test_another_tenant_finds_nothing(pool: Pool) -> None:
     """Ids, names, pages, timelines, rankings and counts of a tenant are invisible to another one."""
     for event in STORY:
         await incidents.apply_event(pool, event)
-    await incidents.put_hypotheses(pool, ranking())
+    await rankings.put(pool, ranking(), snapshot())
     for name in ("inc-a", "INC-1"):
         with pytest.raises(NotFound):
             await incidents.get(pool, "other", name)
     with pytest.raises(NotFound):
         await incidents.timeline(pool, "other", "inc-a")
     with pytest.raises(NotFound):
-        await incidents.hypotheses(pool, "other", "inc-a")
-    assert await incidents.newest_hypotheses(pool, "other", ["inc-a"]) == {}
+        await rankings.get(pool, "other", "inc-a")
+    assert await rankings.newest(pool, "other", ["inc-a"]) == {}
     assert await incidents.page(pool, "other") == []
     assert not any((await incidents.count_by_state(pool, "other")).values())
 
@@ -119,11 +119,11 @@ async def test_the_same_ids_live_in_two_tenants(pool: Pool) -> None:
     theirs = incident_event(tenant="other", title="theirs")
     assert await incidents.apply_event(pool, STORY[0])
     assert await incidents.apply_event(pool, theirs)
-    assert await incidents.put_hypotheses(pool, ranking())
-    assert await incidents.put_hypotheses(pool, ranking(tenant="other", service="theirs"))
+    assert await rankings.put(pool, ranking(), snapshot())
+    assert await rankings.put(pool, ranking(tenant="other", service="theirs"), snapshot())
     assert (await incidents.get(pool, "acme", "inc-a")).current == STORY[0]
     assert (await incidents.get(pool, "other", "inc-a")).current == theirs
-    assert (await incidents.hypotheses(pool, "acme", "inc-a")).hypotheses[0].service == "cart"
+    assert (await rankings.get(pool, "acme", "inc-a")).hypotheses[0].service == "cart"
 
 
 async def test_pages_show_every_incident_once(pool: Pool) -> None:
@@ -176,18 +176,6 @@ async def test_every_state_is_counted(pool: Pool) -> None:
     counted = await incidents.count_by_state(pool, "acme")
     assert set(counted) == set(IncidentState)
     assert (counted[IncidentState.OPEN], counted[IncidentState.RESOLVED], counted[IncidentState.CLOSED]) == (1, 1, 0)
-
-
-async def test_the_largest_version_of_a_ranking_counts(pool: Pool) -> None:
-    """Out of order and twice: the newest stays, and each version can be asked for."""
-    for version in (2, 3, 1, 2):
-        await incidents.put_hypotheses(pool, ranking(version=version, service=f"s{version}"))
-    assert not await incidents.put_hypotheses(pool, ranking(version=3, service="another"))
-    assert await incidents.hypotheses(pool, "acme", "inc-a") == ranking(version=3, service="s3")
-    assert await incidents.hypotheses(pool, "acme", "inc-a", version=1) == ranking(version=1, service="s1")
-    await incidents.put_hypotheses(pool, ranking("inc-b", version=9))
-    newest = await incidents.newest_hypotheses(pool, "acme", ["inc-a", "inc-b", "inc-c"])
-    assert {name: found.version for name, found in newest.items()} == {"inc-a": 3, "inc-b": 9}
 
 
 async def test_what_text_columns_cannot_hold_becomes_a_replacement_character(pool: Pool) -> None:

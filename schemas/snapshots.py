@@ -1,0 +1,62 @@
+"""What a ranking was made from: everything the ranking looks at, small enough to be kept with it.
+
+``rank(snapshot)`` is a pure function, so a stored snapshot gives the stored hypotheses again (with the same weights).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.events import Deploy, Event, Exemplars, NodeKind, SeriesKind, SeriesScore
+
+
+class SeriesFinding(Event):
+    """One series since the onset."""
+
+    kind: SeriesKind
+    client: str | None = Field(None, description="The client of the incoming edge this series belongs to.")
+    operation: str | None = None
+    strength: float = Field(description="Comparable across kinds: 0 is normal, 1 clear, 3 the most.")
+    evidence: float = Field(description="The largest in any pane; an alarm has 1.")
+    mean: float = Field(description="Of its values since the onset; what is normal stands in `peak`.")
+    peak: SeriesScore = Field(description="The pane with the highest score.")
+    since_ns: int | None = Field(None, description="When it began to deviate, if it ever did.")
+
+
+class CallerFinding(Event):
+    """One client of a node: requests before the onset (while it was seen) and since."""
+
+    client: str
+    requests: int
+    errors: int
+    requests_before: int = 0
+
+
+class NodeFinding(Event):
+    """All that is known about one service or virtual node around the onset."""
+
+    service: str
+    node_kind: NodeKind
+    requests: int
+    errors: int
+    requests_before: int = 0
+    is_entry: bool = Field(description="Called by clients that send no telemetry: users come in here.")
+    callers: list[CallerFinding]
+    series: list[SeriesFinding]
+    stop: SeriesScore | None = Field(None, description="The request rate, when traffic has stopped.")
+    surge: float = Field(0.0, description="Robust score of the request rate, mean over panes; positive for more.")
+    exemplars: Exemplars = Exemplars()
+
+
+class RankingSnapshot(Event):
+    """The input of one ranking: an incident as of one instant."""
+
+    tenant: str
+    incident_id: str
+    version: int
+    as_of_ns: int
+    onset_ns: int
+    start_ns: int = Field(description="Panes from here on were looked at.")
+    end_ns: int
+    nodes: list[NodeFinding]
+    deploys: list[Deploy] = Field(description="Of the tenant, near the onset, known by then.")

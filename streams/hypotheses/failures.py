@@ -1,0 +1,55 @@
+"""Where requests fail: failures of a node that nothing below it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from schemas.events import SeriesKind
+from streams.hypotheses.nodes import Node, Nodes
+from streams.hypotheses.parts import Part, rise
+from streams.hypotheses.times import mean_over_callers
+
+_EXPLAINED = 0.7
+"""How much of a failure a callee in trouble explains away."""
+
+
+def failure_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
+    """Yield ``own_errors`` and ``log_errors``."""
+    callees = nodes.callees(node.service)
+    yield _own_errors(node, callees)
+    logs = node.series.get((SeriesKind.LOG_ERRORS, None))
+    if logs is not None and logs.strength > 0:
+        value = unexplained(logs.strength, node, callees)
+        yield Part("log_errors", value, rise("requests with an error log", logs))
+
+
+def unexplained(value: float, node: Node, callees: Sequence[Node]) -> float:
+    """Return what of a failure is left after the callee in the deepest trouble has explained its share."""
+    explained = max((trouble(callee, node.service) for callee in callees), default=0.0)
+    return value * (1.0 - _EXPLAINED * min(1.0, explained / value)) if value > 0 else 0.0
+
+
+def trouble(callee: Node, caller: str) -> float:
+    """Return how much a callee fails its caller: by errors, or by letting it wait until it gives up."""
+    slow = max(callee.strength(SeriesKind.SELF_TIME), callee.strength(SeriesKind.GAP, caller))
+    return max(failing(callee), slow)
+
+
+def failing(node: Node) -> float:
+    """Return how much a node fails, whatever the reason."""
+    return max(node.strength(SeriesKind.LOG_ERRORS), node.strength(SeriesKind.ERROR_RATE))
+
+
+def _own_errors(node: Node, callees: Sequence[Node]) -> Part:
+    found = node.finding
+    below = sum(callee.callers[node.service].errors for callee in callees)
+    share = max(0.0, found.errors - below) / found.errors if found.errors else 0.0
+    inside = node.strength(SeriesKind.ERROR_RATE) * share
+    outside, _ = mean_over_callers(node, SeriesKind.EDGE_ERROR_RATE)
+    seen = sum(caller.errors for caller in node.callers.values())
+    outside *= max(0.0, seen - found.errors) / seen if seen else 0.0
+    if outside > inside:
+        why = f"{seen} calls to it failed for the callers, {found.errors} by its own account"
+    else:
+        why = f"{found.errors} of {found.requests} requests failed, {below} of them in a callee"
+    return Part("own_errors", max(inside, outside), why)

@@ -1,0 +1,94 @@
+"""The nodes of a snapshot with what is looked up in them: series by name, callers, callees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from schemas.events import NodeKind, SeriesKind
+from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
+
+SeriesName = tuple[SeriesKind, str | None]
+"""Kind, and the client of an edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: its finding, indexed. ``series`` are those of the whole node, ``operations`` those of a single one."""
+
+    finding: NodeFinding
+    series: dict[SeriesName, SeriesFinding]
+    operations: list[SeriesFinding]
+    callers: dict[str, CallerFinding]
+
+    @classmethod
+    def of(cls, finding: NodeFinding) -> Node:
+        """Index a finding."""
+        return cls(
+            finding,
+            {(one.kind, one.client): one for one in finding.series if one.operation is None},
+            [one for one in finding.series if one.operation is not None],
+            {caller.client: caller for caller in finding.callers},
+        )
+
+    @property
+    def service(self) -> str:
+        """The service or virtual node."""
+        return self.finding.service
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it sends telemetry of its own."""
+        return self.finding.node_kind is NodeKind.SERVICE
+
+    def strength(self, kind: SeriesKind, client: str | None = None) -> float:
+        """Return the strength of one series."""
+        found = self.series.get((kind, client))
+        return found.strength if found else 0.0
+
+    def since_ns(self, kinds: Collection[SeriesKind]) -> int | None:
+        """Return when the first of these series began to deviate, if any has."""
+        starts = [f.since_ns for f in self.series.values() if f.kind in kinds and f.since_ns is not None]
+        return min(starts, default=None)
+
+
+class Nodes:
+    """All nodes of a snapshot, by name in ascending order, with the graph between them."""
+
+    def __init__(self, snapshot: RankingSnapshot) -> None:
+        self._nodes = {finding.service: Node.of(finding) for finding in snapshot.nodes}
+        self._callees: dict[str, list[Node]] = {}
+        for node in self._nodes.values():
+            for client in node.callers:
+                self._callees.setdefault(client, []).append(node)
+
+    def __iter__(self) -> Iterator[Node]:
+        """All of them."""
+        return iter(self._nodes.values())
+
+    def __getitem__(self, service: str) -> Node:
+        """The node of this name."""
+        return self._nodes[service]
+
+    def get(self, service: str) -> Node | None:
+        """Return the node of this name, if there is one."""
+        return self._nodes.get(service)
+
+    def callees(self, service: str) -> list[Node]:
+        """Return the nodes that this one calls."""
+        return self._callees.get(service, [])
+
+    def callers(self, service: str) -> list[Node]:
+        """Return the nodes that call this one."""
+        return [self._nodes[client] for client in self._nodes[service].callers if client in self._nodes]
+
+    def depths(self) -> dict[str, int]:
+        """Return how many calls each node is away from where users come in; what no call reaches has none."""
+        ring = [node.service for node in self if node.finding.is_entry]
+        depths = dict.fromkeys(ring, 0)
+        while ring:
+            further = [n.service for service in ring for n in self.callees(service) if n.service not in depths]
+            depth = depths[ring[0]] + 1
+            ring = list(dict.fromkeys(further))
+            depths |= dict.fromkeys(ring, depth)
+        return depths

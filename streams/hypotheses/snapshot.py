@@ -1,0 +1,35 @@
+"""Take from the picture all that a ranking looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.events import Deploy, IncidentEvent
+from schemas.snapshots import RankingSnapshot
+from streams.hypotheses.findings import findings_of
+from streams.hypotheses.picture import TenantPicture
+
+_NS = 1_000_000_000
+_LOOK_S = 300.0
+"""A ranking looks at the first minutes since the onset: what comes later are mostly consequences."""
+_EARLIER_S = 20.0
+_PAST_S = 600.0
+"""How far before the onset calls per request are counted as normal."""
+
+
+def snapshot_of(
+    picture: TenantPicture, incident: IncidentEvent, deploys: Sequence[Deploy], as_of_ns: int, version: int
+) -> RankingSnapshot:
+    """Return what is known of an incident at `as_of_ns`. The same input, in any order, gives the same snapshot.
+
+    `deploys` are those of the tenant near the incident; later ones than `as_of_ns` are ignored.
+    """
+    start_ns = incident.onset_ns - int(_EARLIER_S * _NS)
+    end_ns = max(start_ns, min(as_of_ns, incident.onset_ns + int(_LOOK_S * _NS)))
+    before = picture.between(start_ns - int(_PAST_S * _NS), start_ns)
+    known = sorted((d for d in deploys if d.at_ns <= as_of_ns), key=lambda d: (d.at_ns, d.deploy_id))
+    return RankingSnapshot(
+        tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
+        onset_ns=incident.onset_ns, start_ns=start_ns, end_ns=end_ns,
+        nodes=findings_of(before, picture.between(start_ns, end_ns)), deploys=known,
+    )  # fmt: skip
