@@ -9,14 +9,17 @@ Faust's own acknowledgements decide nothing here: it commits past events in flig
 failed (FloorConsumer says where it is overridden). After a crash, reading starts again at the floor and
 rebuilds what was in memory; nothing older is needed by anybody.
 
-At a rebalance Faust rewinds *every* partition, also those that stay, to its committed offset. So all
+At a rebalance *every* partition, also those that stay, is rewound to its committed offset. So all
 floors, like all state in memory, belong to one generation of the consumer group and end with it.
+
+Rewinding stands still until it is done (`FloorConsumer.perform_seek`). Faust fetches on while it seeks partition
+by partition, and empties the stages' queues afterwards: what had come meanwhile was read and then thrown away.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -116,7 +119,7 @@ class FloorConsumer(Consumer):
 
     Overridden internals of faust-streaming 0.15: ``_filter_tps_with_pending_acks`` and ``_new_offset`` (what to
     commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
-    failed commit is not booked as done).
+    failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over).
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -133,6 +136,16 @@ class FloorConsumer(Consumer):
     def committed_offset(self, partition: TP) -> int | None:
         """Return the committed offset as last read from the broker or written to it."""
         return self._committed_offset.get(partition)
+
+    async def perform_seek(self) -> None:
+        """Rewind every partition that a stage reads, with the flow stopped; Faust resumes it when all is ready."""
+        self.stop_flow()
+        await super().perform_seek()
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Rewind to the committed offsets, or to the beginning where there is none; return the committed ones."""
+        sources = [TopicPartition(*tp) for tp in self.assignment() if self._floors.reads(tp.topic)]
+        return await cast("_PromptThread", self._thread).rewind(sources)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         for partition in self._floors.partitions():
@@ -171,12 +184,28 @@ class FloorConsumer(Consumer):
 
 
 class _PromptThread(AIOKafkaConsumerThread):
-    """The consumer thread with a shorter wait of its fetches, and commits that may fail."""
+    """The consumer thread with a shorter wait of its fetches, commits that may fail, and seeks that leave none out."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int]:
+        """Seek to where reading has to begin again, and return the committed offsets there are."""
+        committed: dict[TP, int] = await self.call_thread(self._rewind, partitions)
+        return committed
+
+    async def _rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int]:
+        # aiokafka's own seek_to_committed asks partition by partition, and leaves a partition that has no commit
+        # where it is: somewhere behind what was read and not yet done.
+        consumer = self._ensure_consumer()
+        committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+        for partition, found in committed.items():
+            consumer.seek(partition, found.offset)
+        if fresh := [partition for partition in partitions if partition not in committed]:
+            await consumer.seek_to_beginning(*fresh)
+        return {TP(*partition): found.offset for partition, found in committed.items()}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # Faust crashes the app for every failure. A commit is made again a second later with a newer floor,

@@ -1,21 +1,52 @@
-"""A worker with one stage that needs every record since the last round hundred; tells what it reads."""
+"""A worker with one stage that needs every record since the last round hundred; tells what it reads.
+
+With the argument ``slow``, rewinding its partitions takes seconds after the new positions are set, as it may on a
+busy machine.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from faust.types import TP
+
 from schemas.settings import Settings
-from schemas.topics import TRACES
+from schemas.topics import CLOSED_TABLE, TRACES
 from topologies.app import add_stage, make_app
 from topologies.lanes import Lanes
+from topologies.offsets import FloorConsumer, FloorTransport
+from topologies.tables import state_table
+
+REWIND_S = 2.0
+
+
+class SlowConsumer(FloorConsumer):
+    """A consumer whose rewinding is noticed late."""
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek, and take long to say so."""
+        committed = await super().seek_to_committed()
+        await asyncio.sleep(REWIND_S)
+        return committed
+
+
+class SlowTransport(FloorTransport):
+    """The transport with `SlowConsumer`."""
+
+    Consumer = SlowConsumer
 
 
 async def main() -> None:
     """Run until killed."""
-    app = make_app(Settings(_env_file=None))
+    settings = Settings(_env_file=None)
+    app = make_app(settings)
+    if sys.argv[1:] == ["slow"]:
+        app.transport = SlowTransport(app.conf.broker_consumer, app)
+    state_table(app, CLOSED_TABLE, settings.partitions)  # Faust reads tables, and so the flow is on, before it rewinds
     lanes = Lanes("floor", [TRACES.name], app.floors, app.generation, lambda _: None, app.committed)
     app.forget.append(lanes.clear)
 

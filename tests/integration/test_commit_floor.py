@@ -55,3 +55,25 @@ async def test_killed_worker_is_followed_by_one_that_starts_exactly_at_the_floor
         assert second.lines[0] == {"partition": 1, "first": 300}
         await produce(settings, 345, 499)
         await until_committed(settings, 400)
+
+
+async def test_what_comes_while_workers_rewind_is_not_lost_at_a_join(own_broker: Settings, tmp_path: Path) -> None:
+    """Fifty records, all still needed: after a join whoever has the partition reads it anew, however slow to rewind."""
+    settings = own_broker.model_copy(update={"partitions": 2, "data_dir": tmp_path})
+    await ensure_topics(settings)
+    async with child(CHILD, settings, tmp_path / "first.log", "slow") as first:
+        await produce(settings, 0, 49)
+        await first.until(lambda lines: len(lines) > 0)
+        async with child(CHILD, settings, tmp_path / "second.log", "slow") as second:
+            begun = len(first.lines)
+            again = {"partition": 1, "first": 0}
+            done, waiting = await asyncio.wait(
+                [
+                    asyncio.create_task(first.until(lambda lines: again in lines[begun:])),
+                    asyncio.create_task(second.until(lambda lines: again in lines)),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in waiting:
+                task.cancel()
+            assert [task.exception() for task in done] == [None]
