@@ -27,13 +27,13 @@ from api.parameters import known_parameters_only
 from api.problems import Problem, Slug, documented, problem_of
 from api.rate_limit import RedisRateLimit
 from api.readiness import ReadinessProbe, checks_of
-from api.routers import alerts, dead_letters, deploys, edges, health, incidents, otlp, services, traces
+from api.routers import alerts, dead_letters, deploys, edges, health, incidents, otlp, reconcile, services, traces
 from schemas.errors import BadPayload, Conflict, NotFound, StoreUnavailable
 from schemas.settings import Settings
 from sinks.api_keys import tenants_by_key
 from sinks.stores import Stores, open_stores
 
-NOUNS = (incidents, services, edges, traces, deploys, alerts, dead_letters)
+NOUNS = (incidents, services, edges, traces, deploys, alerts, dead_letters, reconcile)
 
 
 def create_app(settings: Settings | None = None, stores: Stores | None = None) -> FastAPI:

@@ -35,6 +35,7 @@ TAGS: Final = [
     {"name": "deploys", "description": "Announce what went live (`POST /api/v1/deploys`), and look it up."},
     {"name": "alerts", "description": "What was told to whom, and how each delivery went."},
     {"name": "dead letters", "description": "What was refused and why; send it again once it would be taken."},
+    {"name": "reconcile", "description": "What was produced against what became of it, gaps by name."},
     {"name": "otlp", "description": "OTLP/HTTP: point `OTEL_EXPORTER_OTLP_ENDPOINT` at this server."},
     {"name": "operations", "description": "For orchestrators and Prometheus. No key needed."},
 ]

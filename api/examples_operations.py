@@ -9,6 +9,7 @@ from typing import Final
 from api.views.dead_letters import LetterDetail, LetterPage, LetterView
 from schemas.dead_letters import DeadLetter
 from schemas.errors import RejectReason
+from schemas.reconciling import Gap, GapCause, Outcomes, PartitionAccount, Reconciliation, TenantAccount
 from schemas.topics import TRACES
 from sinks.postgres.dead_letters import LetterState, StoredLetter
 
@@ -35,3 +36,35 @@ _STORED: Final = StoredLetter(
 )
 LETTER: Final = LetterDetail.of(_STORED)
 LETTER_PAGE: Final = LetterPage(items=[LetterView.of(_STORED)])
+
+_AT_NS: Final = 1_795_426_500 * 1_000_000_000
+_OUTCOMES: Final = Outcomes(stored=80_911, refused=1, empty=1_088)
+RECONCILIATION: Final = Reconciliation(
+    at_ns=_AT_NS,
+    complete=False,
+    partitions=[
+        PartitionAccount(
+            topic=TRACES.name,
+            partition=0,
+            first_offset=0,
+            floor_offset=82_001,
+            read_offset=82_040,
+            end_offset=82_042,
+            outcomes=_OUTCOMES,
+            gaps=[Gap(first_offset=512, last_offset=551, cause=GapCause.GONE)],
+            missing_records=40,
+            lag_records=2,
+            lag_s=0.4,
+        )
+    ],
+    tenants=[
+        TenantAccount(
+            tenant="shop",
+            topic=TRACES.name,
+            outcomes=_OUTCOMES,
+            newest_event_ns=_AT_NS - 2_400_000_000,
+            newest_arrival_ns=_AT_NS - 1_900_000_000,
+            ingest_delay_s=2.4,
+        )
+    ],
+)

@@ -101,6 +101,24 @@ LAG_RECORDS = MetricSpec(
     "Records of a partition not yet handled by every stage that reads it. (The committed offset trails further.)",
     ("topic", "partition"),
 )
+LAG_SECONDS = MetricSpec(
+    "incidentscope_lag_seconds",
+    "gauge",
+    "Age of the oldest record of a raw partition that is not accounted for yet; 0 when there is none.",
+    ("topic", "partition"),
+)
+UNACCOUNTED = MetricSpec(
+    "incidentscope_unaccounted_records",
+    "gauge",
+    "Records below the committed floor of which nobody knows what became of them; must be 0.",
+    ("topic", "partition"),
+)
+INGEST_DELAY = MetricSpec(
+    "incidentscope_ingest_delay_seconds",
+    "gauge",
+    "Age of the newest stored event. Also grows when a tenant sends nothing, or sends what is old.",
+    ("tenant", "topic"),
+)
 PROGRESS_DELAY = MetricSpec(
     "incidentscope_progress_delay_seconds",
     "gauge",

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(SecretStr(""), description="redis://:password@host:6379/0 or unix://path")
 
     default_tenant: str = "default"
+    operator_tenant: str = Field(
+        "",
+        description="Whose API key sees the whole ingest, and who is told when it is not well; empty = default tenant.",
+    )
+    ingest_delay_alert_s: float = Field(
+        120.0, ge=0, description="Tell the operator when records wait longer than this to be stored; 0 = never."
+    )
     missing_tenant: Literal["default", "dead_letter"] = Field(
         "default", description="What to do with a record whose x-tenant-id header is missing or not a tenant id."
     )
@@ -110,6 +117,11 @@ class Settings(BaseSettings):
     def _known_failpoint(cls, text: str) -> str:
         parse_failpoints(text)
         return text
+
+    @property
+    def operator(self) -> str:
+        """The tenant of whoever runs the installation."""
+        return self.operator_tenant or self.default_tenant
 
     @property
     def pane_ns(self) -> int:

@@ -201,6 +201,22 @@ def doctor() -> None:
     raise typer.Exit(0 if healthy else 1)
 
 
+@app.command(rich_help_panel=OPERATE)
+def reconcile(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the whole answer to this file.")] = None,
+) -> None:
+    """Compare what the broker was given with what became of it; name what is missing, by topic, partition and offset.
+
+    Status 1 when something is missing. On an embedded stack it asks the running product, whose ClickHouse belongs
+    to that process.
+    """
+    from topologies.reconciling import compare
+
+    settings = with_running_stack(read_settings(log_to_file=True))
+    complete = run_to_end(compare(settings, json_file, typer.echo))
+    raise typer.Exit(0 if complete else 1)
+
+
 app.add_typer(dlq.app, rich_help_panel=OPERATE)
 
 

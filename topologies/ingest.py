@@ -28,17 +28,19 @@ from schemas.dead_letters import UNKNOWN_TENANT, Replay
 from schemas.errors import BadPayload, RejectReason
 from schemas.failpoints import Failpoint
 from schemas.keys import service_key
+from schemas.reconciling import Outcome
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
-from streams.otlp import Signal, decode_logs, decode_metrics, decode_spans, open_payload
+from streams.otlp import LogColumns, MetricCounts, Signal, decode_logs, decode_metrics, decode_spans, open_payload
 from streams.otlp.cutting import cut_items
 from streams.panes import PaneFold
 from streams.partials import ServicePartial
 from streams.progress import SourceClock
 from streams.stubs import StubFold
 from topologies import metrics
+from topologies.accounting import Accounts, Ledger, lowest
 from topologies.app import add_stage
 from topologies.dead_letters import Origin, item_letters, message_letter
 from topologies.diverting import Diverting
@@ -65,6 +67,7 @@ SIGNALS = {TRACES.name: Signal.TRACES, METRICS.name: Signal.METRICS, LOGS.name: 
 class Intake:
     """What a batch of one lane came to, beside what its folds took."""
 
+    ledger: Ledger
     rows: list[RawRow] = field(default_factory=list)
     letters: list[Message] = field(default_factory=list)
     refusals: list[tuple[str, bool]] = field(default_factory=list)
@@ -92,11 +95,14 @@ class SourceFolds:
 
     def take(self, records: Sequence[Record], settings: Settings, replays: Replays) -> Intake:
         """Decode and fold a batch. Blocks for its length: call it in a thread."""
-        intake = Intake()
+        intake = Intake(Ledger(self.partition))
         for record in records:
             replay = replays.get(record.offset)
             if replay is not None or record.offset not in replays:
                 self._take_one(record, settings, replay, intake)
+            else:
+                tenant = tenant_of(read_envelope(record.headers), settings) or UNKNOWN_TENANT
+                intake.ledger.note(tenant, Outcome.REPEATED, record.offset, record.timestamp_ns)
         return intake
 
     def _take_one(self, record: Record, settings: Settings, replay: Replay | None, intake: Intake) -> None:
@@ -104,6 +110,7 @@ class SourceFolds:
         wall_ns = self._arrival_ns(record)
         self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
         if envelope.is_tick:
+            intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
             return
         tenant = tenant_of(envelope, settings)
         arrival_ns = envelope.driven_ns or wall_ns
@@ -120,9 +127,12 @@ class SourceFolds:
             metrics.DEAD_LETTERS.labels(metrics.tenant_label(origin.tenant), error.reason).inc()
             intake.letters.append(message_letter(origin, record.value, error))
             intake.refusals.append((origin.tenant, True))
+            intake.ledger.note(origin.tenant, Outcome.REFUSED, record.offset, wall_ns)
             return
         intake.refusals.append((tenant, is_refused))
-        if payload:
+        if not payload:
+            intake.ledger.note(tenant, Outcome.EMPTY, record.offset, wall_ns)
+        else:
             intake.rows.append(RawRow(tenant, self.partition.partition, record.offset, payload, arrival_ns))
 
     def _open(self, record: Record, settings: Settings, replay: Replay | None) -> bytes:
@@ -145,6 +155,9 @@ class SourceFolds:
         for reject in columns.rejects:
             metrics.REJECTS.labels(label, reject.reason).inc()
         intake.letters += item_letters(origin, self.signal, payload, columns.rejects)
+        newest_ns = _newest_ns(columns)
+        if newest_ns:
+            intake.ledger.event(origin.tenant, newest_ns, origin.arrival_ns)
         where = (origin.arrival_ns, origin.offset, origin.driven)
         if self.signal is Signal.LOGS and self.panes is not None:
             self.panes.step_logs(origin.tenant, columns, *where)
@@ -186,6 +199,13 @@ def _decode(signal: Signal, payload: bytes) -> Any:
         raise BadPayload(RejectReason.DECODE, f"decoder bug: {type(error).__name__}") from error
 
 
+def _newest_ns(columns: Any) -> int:
+    """Return the newest event time of decoded items; 0 for none, and for metrics, whose times are not decoded."""
+    if isinstance(columns, MetricCounts) or not len(columns):
+        return 0
+    return int((columns.time_ns if isinstance(columns, LogColumns) else columns.end_ns).max())
+
+
 def partial_message(partial: ServicePartial) -> Message:
     """Return a partial as the record of ``telemetry.rollups``."""
     return Message(ROLLUPS.name, partial.encode(), service_key(partial.tenant, partial.service))
@@ -200,6 +220,7 @@ class Ingest:
         self._ticker = ticker
         self._topic = topic
         self._diversion = Diverting(wiring, topic)
+        self._accounts = Accounts(wiring.stores.clickhouse)
         app = wiring.app
         self._lanes: Lanes[SourceFolds] = Lanes(
             f"ingest.{SIGNALS[topic.name]}",
@@ -209,7 +230,7 @@ class Ingest:
             lambda partition: SourceFolds(wiring, partition),
             app.committed,
         )
-        app.forget.append(self._lanes.clear)
+        app.forget += [self._lanes.clear, self._accounts.clear]
 
     def attach(self, channel: Any = None) -> Any:
         """Make the stage an agent of the app."""
@@ -234,8 +255,10 @@ class Ingest:
                 await self._flush(lane)
             await self._store(intakes)
             await self._diversion.judge([refusal for _, intake in intakes for refusal in intake.refusals])
-            for lane, _ in intakes:
+            for lane, intake in intakes:
                 self._ticker.heard(lane.partition)
+                self._accounts.take(intake.ledger, lane.next_offset)
+                await self._accounts.write(self._lanes.wanted(lane))
                 await self._settle(lane)
 
     async def _with_replays(
@@ -268,7 +291,9 @@ class Ingest:
         rows = [row for _, intake in intakes for row in intake.rows]
         letters = [letter for _, intake in intakes for letter in intake.letters]
         for lane, _ in intakes[:1]:
-            letters += await self._landing.land(self._topic.name, rows, self._lanes.wanted(lane))
+            refused = await self._landing.land(self._topic.name, rows, self._lanes.wanted(lane))
+            self._accounts.refused(refused)
+            letters += refused
             if letters:
                 reached(Failpoint.LETTERS_BEFORE)
                 await self._wiring.send(self._lanes, lane, letters)
@@ -276,7 +301,8 @@ class Ingest:
 
     async def _settle(self, lane: Lane[SourceFolds]) -> None:
         folds = lane.state
+        needed = lowest(folds.needed(), self._accounts.needed(lane.partition))
         if folds.panes is None:
-            self._lanes.report(lane, None)
+            self._lanes.report(lane, needed)
         else:
-            await folds.keeper.settle(self._lanes, lane, folds.needed(), folds.panes.closed())
+            await folds.keeper.settle(self._lanes, lane, needed, folds.panes.closed())

@@ -6,7 +6,8 @@
                 ├─ Faust app: ingest x3 ▸ edges ▸ health ▸ baselines · slo ▸ incidents ▸ correlation ▸ alerting
                 ├─ ticks            time for quiet partitions
                 ├─ dispatching      the outbox
-                └─ watchdog         gauges; ends the worker when it is of no use any more
+                ├─ watchdog         gauges; ends the worker when it is of no use any more
+                └─ self watch       reconciles; tells the operator when ingest is behind
 
 `run_worker` lives in any running event loop; the embedded product has the API beside it. A worker in a process of
 its own serves /metrics, /livez and /readyz on ``worker_port``.
@@ -43,6 +44,7 @@ from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
 from topologies.preparing import prepare
 from topologies.progressing import ClosedTable
+from topologies.self_watch import SelfWatch
 from topologies.slo import slo
 from topologies.ticks import Ticker
 from topologies.watchdog import Watchdog, WorkerFacts
@@ -85,6 +87,7 @@ class Worker:
             asyncio.create_task(self._guarded("ticks", self.ticker.run())),
             asyncio.create_task(self._guarded("dispatching", self._dispatch())),
             asyncio.create_task(self._guarded("watchdog", self._watch())),
+            asyncio.create_task(self._guarded("self_watch", SelfWatch(self.app, self.settings, self.stores).run())),
         ]
         try:
             await _first_of(stop.wait(), self.app.failed.wait())

@@ -102,6 +102,7 @@ async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
         "metric_points": raw,
         "rejected_items": raw,
         "landed_records": raw,
+        "offset_accounts": raw,
         "service_panes": panes,
         "operation_panes": panes,
         "edge_panes": panes,

@@ -43,6 +43,7 @@ EXPECTED = {
     "GET /api/v1/dead-letters",
     "GET /api/v1/dead-letters/{key}",
     "POST /api/v1/dead-letters/{key}/replay",
+    "GET /api/v1/reconcile",
     "POST /v1/traces",
     "POST /v1/metrics",
     "POST /v1/logs",

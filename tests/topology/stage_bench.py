@@ -37,11 +37,22 @@ class RecordingProducer:
 
 
 @dataclass
+class RecordingClickHouse:
+    """Keeps the rows that are inserted, by table."""
+
+    inserted: dict[str, list[list[Any]]] = field(default_factory=dict)
+
+    async def insert_rows(self, table: str, columns: Any, rows: Any, settings: Any = None) -> None:
+        """Keep the rows."""
+        self.inserted.setdefault(table, []).extend(rows)
+
+
+@dataclass
 class RecordingStores:
     """Stands where `sinks.stores.Stores` stands."""
 
     producer: RecordingProducer = field(default_factory=RecordingProducer)
-    clickhouse: Any = None
+    clickhouse: Any = field(default_factory=RecordingClickHouse)
     postgres: Any = None
     redis: Any = None
 
