@@ -20,6 +20,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -44,6 +45,13 @@ SLICE_S = 0.05
 """At a given speed, what is due within this time goes in one batch."""
 
 TOPICS = {"traces": TRACES.name, "metrics": METRICS.name, "logs": LOGS.name}
+
+
+class Sender(Protocol):
+    """What a replay needs of a producer."""
+
+    async def send_many(self, messages: Iterable[Message], /) -> object:
+        """Send all, and return when all are confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ async def paced(plan: Iterable[Planned], speed: float) -> AsyncIterator[list[Pla
 
 async def send_recording(
     recording: Recording,
-    producer: Producer,
+    producer: Sender,
     *,
     partitions: int,
     tenant: str,

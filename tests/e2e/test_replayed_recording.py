@@ -1,4 +1,4 @@
-"""A recording of our own shop, replayed into a running product, becomes an incident with the right cause."""
+"""A recording of our own shop, with deploys, replayed into a running product: an incident with the right cause."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from tests.e2e.command import Running, command, running_up
 from topologies.recordings import Recording
 
-RECORDING = Path(__file__).parents[1] / "data" / "shop-delay"
+RECORDING = Path(__file__).parents[1] / "data" / "scenarios" / "bad-deploy-among-cart"
 TENANT = "replayed"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 async def test_a_replayed_outage_is_found_and_its_cause_named_first(tmp_path: Path) -> None:
-    """`incidentscope up`, then `incidentscope replay`: one incident for the delay, payments named first."""
+    """`incidentscope up`, then `incidentscope replay`: one incident; of three announced deploys the bad one first."""
     with Recording(RECORDING) as recording:
         [fault] = recording.labels.faults
         end_ns = int(recording.labels.end_unix * 1e9)
@@ -37,7 +37,10 @@ async def test_a_replayed_outage_is_found_and_its_cause_named_first(tmp_path: Pa
 
         ranking = await product.until(judged, 300.0)
         first = ranking["hypotheses"][0]
-        assert (first["service"], fault.service) == ("payments", "payments"), ranking
+        assert (first["service"], fault.service) == ("cart", "cart"), ranking
+        announced = (await product.get("/deploys", limit=100))["items"]
+        went_live = {one["service"] for one in announced if one["kind"] == "deploy"}
+        assert went_live == {"cart", "catalog", "shipping"}
         opened = await incidents_during(product, fault.start_unix, end_ns)
         assert len(opened) == 1, "one fault is one incident"
         assert opened[0]["opened_ns"] / 1e9 - fault.start_unix < 270

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.events import IncidentEvent
+from schemas.events import Deploy, HypothesisSet, IncidentEvent
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
 from streams.pipeline import Decided, LocalPipeline
@@ -68,6 +68,22 @@ def test_a_network_delay_becomes_one_incident_that_names_the_callee() -> None:
     assert opened[0].decided_at_ns - opened[0].at_ns == 15 * SECOND_NS
     rankings = [ranking for one in decided for ranking in one.rankings]
     assert rankings[-1].hypotheses[0].service == "cart"
+
+
+def test_a_deploy_before_the_onset_counts_and_one_to_come_does_not() -> None:
+    """All of them are given at the start; what goes live later explains nothing."""
+
+    def ranked(*at_s: int) -> list[HypothesisSet]:
+        deploys = [
+            Deploy(deploy_id=f"{second}", tenant="local", service="cart", at_ns=START_NS + second * SECOND_NS)
+            for second in at_s
+        ]
+        decided = run(LocalPipeline(Settings(), deploys=deploys))
+        return [ranking for one in decided for ranking in one.rankings]
+
+    plain = ranked()
+    assert ranked(CALM_S + 45) == plain
+    assert ranked(CALM_S - 5)[0] != plain[0]
 
 
 def test_two_runs_decide_the_same() -> None:

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from schemas.errors import SetupError
-from topologies.recordings import Labels, RecordedFault, RecordedMessage, Recording, RecordingWriter
+from topologies.recordings import Labels, RecordedDeploy, RecordedFault, RecordedMessage, Recording, RecordingWriter
 
 LABELS = Labels(
     name="small", start_unix=1.0, end_unix=9.0,
@@ -88,3 +88,26 @@ def test_a_recording_is_never_written_over_something(folder: Path) -> None:
     """A second recording needs a folder of its own."""
     with pytest.raises(SetupError, match="not empty"):
         RecordingWriter(folder)
+
+
+def test_deploys_are_read_back_as_the_tenant_was_told_of_them(tmp_path: Path) -> None:
+    """In the order of time, each with an id that is the same at every reading; a recording may have none."""
+    announced = [
+        RecordedDeploy(service="cart", version="1.5.0", environment="demo", at_unix=4.5),
+        RecordedDeploy(service="ads", version="2.0", kind="rollback", at_unix=2.25),
+    ]
+    writer = RecordingWriter(tmp_path / "deployed")
+    writer.finish(LABELS, announced)
+    first, second = Recording(tmp_path / "deployed").deploys("acme")
+    assert (first.service, first.kind, first.at_ns, first.tenant) == ("ads", "rollback", 2_250_000_000, "acme")
+    assert (second.service, second.version, second.environment) == ("cart", "1.5.0", "demo")
+    assert first.deploy_id != second.deploy_id
+    assert Recording(tmp_path / "deployed").deploys("acme") == [first, second]
+
+
+def test_a_recording_without_deploys_has_none_and_wrong_ones_are_refused(folder: Path) -> None:
+    """The message names the file."""
+    assert Recording(folder).deploys("acme") == []
+    (folder / "deploys.json").write_text('[{"version": "1"}]')
+    with pytest.raises(SetupError, match=r"deploys\.json"):
+        Recording(folder)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER
-from schemas.topics import RAW_TOPICS
-from topologies.recordings import SIGNALS, RecordedMessage
-from topologies.replay import LAST_TICK_AFTER_NS, SECOND_NS, TOPICS, Planned, default_tenant, paced, schedule, to_record
+from schemas.events import Deploy
+from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, tenant_key
+from schemas.topics import DEPLOYS, RAW_TOPICS
+from sinks.kafka.producer import Message
+from topologies.recordings import SIGNALS, Labels, RecordedDeploy, RecordedMessage, Recording, RecordingWriter
+from topologies.replay import (
+    LAST_TICK_AFTER_NS,
+    SECOND_NS,
+    TOPICS,
+    Planned,
+    default_tenant,
+    paced,
+    schedule,
+    send_recording,
+    to_record,
+)  # fmt: skip
 
 START_NS = 1_700_000_000 * SECOND_NS
 
@@ -112,3 +125,34 @@ async def test_without_a_pace_batches_are_as_large_as_they_may_be() -> None:
 def test_the_default_tenant_is_the_name_of_the_folder() -> None:
     """So that replays of two recordings do not mix."""
     assert default_tenant(Path("some/where/tt-quiet")) == "replay-tt-quiet"
+
+
+class Sent:
+    """A producer that keeps what it is told to send."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def send_many(self, messages: Iterable[Message]) -> None:
+        """Keep them."""
+        self.messages += messages
+
+
+async def test_what_was_announced_is_sent_before_all_else_as_the_api_would(tmp_path: Path) -> None:
+    """Key, header and body of `deploys.events`; then the telemetry."""
+    writer = RecordingWriter(tmp_path / "deployed")
+    writer.append(message(1.0), items=1)
+    deploy = RecordedDeploy(service="cart", version="1.5.0", at_unix=START_NS / SECOND_NS + 1)
+    writer.finish(Labels(name="deployed", start_unix=0.0, end_unix=1.0), [deploy])
+    sent = Sent()
+    with Recording(tmp_path / "deployed") as recording:
+        await send_recording(recording, sent, partitions=1, tenant="acme")
+    first = sent.messages[0]
+    assert (first.topic, first.key, list(first.headers)) == (
+        DEPLOYS.name,
+        tenant_key("acme"),
+        [(TENANT_HEADER, b"acme")],
+    )
+    assert Deploy.model_validate_json(first.value or b"").service == "cart"
+    assert [one.topic for one in sent.messages].count(DEPLOYS.name) == 1
+    assert any(one.value == b"x" for one in sent.messages[1:])
