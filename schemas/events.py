@@ -99,6 +99,19 @@ class Exemplars(Event):
     normal: list[str] = []
 
 
+class Passage(Event):
+    """Traces that came in at one service and passed through a node, counted in the pane in which they ended.
+
+    A trace fails when any of its spans does, and fails first where the deepest failing one is.
+    """
+
+    entry: str = Field(description="The service of the root span.")
+    traces: int
+    failing: int = 0
+    origins: int = Field(0, description="Of the failing ones those that failed first at this node.")
+    durations: dict[int, int] = Field({}, description="Of the root spans: traces by half doubling (see PassageTally).")
+
+
 class ServiceHealth(Event):
     """The closed picture of one service or virtual node: a 10 s pane, and the 60 s window that ends with it.
 
@@ -123,6 +136,7 @@ class ServiceHealth(Event):
     log_severities: dict[str, int] = Field({}, description="Pane's log records by severity: trace..fatal, unspecified.")
     log_severities_window: dict[str, int] = {}
     exemplars: Exemplars = Exemplars()
+    passages: list[Passage] = Field([], description="Traces of the pane that passed through, by where they came in.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
 
 
@@ -200,6 +214,7 @@ class ServiceDeviations(Event):
     edges_in: list[EdgeSummary] = []
     exemplars: Exemplars = Exemplars()
     log_errors: int = 0
+    passages: list[Passage] = []
 
 
 # -- incidents ---------------------------------------------------------------------------------------------

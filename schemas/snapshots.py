@@ -32,6 +32,23 @@ class CallerFinding(Event):
     requests_before: int = 0
 
 
+class TraceCounts(Event):
+    """Traces over some panes: all, failing, of those the ones that failed first here, and slow ones."""
+
+    traces: int = 0
+    failing: int = 0
+    origins: int = 0
+    slow: int = Field(0, description="Took longer than 95 % of those that came in there before the onset.")
+
+
+class PassageFinding(Event):
+    """The traces that came in at one service and passed through a node."""
+
+    entry: str
+    since: TraceCounts
+    before: TraceCounts
+
+
 class NodeFinding(Event):
     """All that is known about one service or virtual node around the onset."""
 
@@ -45,6 +62,7 @@ class NodeFinding(Event):
     series: list[SeriesFinding]
     stop: SeriesScore | None = Field(None, description="The request rate, when traffic has stopped.")
     surge: float = Field(0.0, description="Robust score of the request rate, mean over panes; positive for more.")
+    passages: list[PassageFinding] = Field(default_factory=list)
     exemplars: Exemplars = Exemplars()
 
 

@@ -14,7 +14,16 @@ from streams.grouping import Ints, pack, runs_of
 from streams.joins import Family, Requests
 from streams.latency import Bins, bin_of
 from streams.otlp.columns import PeerKind
-from streams.partials import ENTRY_KINDS, EdgeKey, EdgeTally, OperationKey, OperationTally, PaneContents
+from streams.partials import (
+    ENTRY_KINDS,
+    EdgeKey,
+    EdgeTally,
+    OperationKey,
+    OperationTally,
+    PaneContents,
+    PassageTally,
+)
+from streams.passages import Passages, passages_of
 from streams.registry import Registry
 from streams.windows import LossLedger, WindowConfig
 
@@ -39,7 +48,7 @@ Contents = dict[NodeKey, PaneContents]
 
 
 def contents_of(family: Family, registry: Registry, config: WindowConfig, losses: LossLedger) -> Contents:
-    """Return the self times and incoming edges of every node that the pane's spans tell of.
+    """Return the self times, incoming edges and passages of every node that the pane's spans tell of.
 
     A node that only an incomplete view of them would have told of has empty contents: they take back what a
     fold that was killed may have sent.
@@ -47,6 +56,7 @@ def contents_of(family: Family, registry: Registry, config: WindowConfig, losses
     contents: Contents = {}
     _add_self_times(contents, family, registry)
     _add_edges(contents, family.requests(), registry)
+    _add_passages(contents, passages_of(family), registry)
     for node in _candidates(family, registry):
         contents.setdefault(node, PaneContents())
     for service in family.twins.tolist():
@@ -88,6 +98,24 @@ def _add_edges(contents: Contents, requests: Requests, registry: Registry) -> No
         tally.add(_tally(requests, rows))
 
 
+def _add_passages(contents: Contents, passages: Passages, registry: Registry) -> None:
+    """Fill the tallies of the nodes that traces passed through."""
+    for place, entry, failing, is_origin, duration_bin, traces in zip(
+        *(column.tolist() for column in passages[1:]), strict=True
+    ):
+        tenant, name = registry.services.names[entry]
+        node = _node_of(registry, tenant, *passages.nodes[place])
+        tally = contents.setdefault(node, PaneContents()).passages.setdefault(name, PassageTally())
+        tally.add(PassageTally(traces, failing * traces, is_origin * traces, {duration_bin: traces}))
+
+
+def _node_of(registry: Registry, tenant: str, service: int, peer: int, peer_kind: int) -> NodeKey:
+    """Return the service, or the virtual node where there is none."""
+    if service >= 0:
+        return NodeKey(tenant, registry.services.names[service][1], NodeKind.SERVICE.value)
+    return _behind(registry, tenant, peer, PeerKind(peer_kind))
+
+
 def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey, EdgeKey]:
     """Name both ends of a request's edge."""
     client, server, peer = int(requests.client[row]), int(requests.server[row]), int(requests.peer[row])
@@ -110,16 +138,18 @@ def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey,
 
 
 def _candidates(family: Family, registry: Registry) -> set[NodeKey]:
-    """Return the virtual nodes that the pane's calls would go to if nothing else was known of them."""
-    spans, rows = family.spans, np.flatnonzero(family.own & family.is_out)
+    """Return the services, and the virtual nodes that calls would go to if nothing else was known of them."""
+    spans, rows = family.spans, np.flatnonzero(family.is_out)
     ends = np.unique(
         np.stack([spans.service[rows], spans.peer[rows], spans.peer_kind[rows]]).astype(np.int64),
         axis=1,
     )
-    return {
+    virtual = {
         _behind(registry, registry.services.names[service][0], peer, PeerKind(peer_kind))
         for service, peer, peer_kind in ends.T.tolist()
     }
+    known = (registry.services.names[service] for service in np.unique(spans.service).tolist())
+    return virtual | {NodeKey(tenant, name, NodeKind.SERVICE.value) for tenant, name in known}
 
 
 def _behind(registry: Registry, tenant: str, peer: int, peer_kind: PeerKind) -> NodeKey:
@@ -157,6 +187,7 @@ def _capped(contents: Contents, config: WindowConfig, losses: LossLedger) -> Con
         for entry, limit in ((True, config.max_entry_operations), (False, config.max_other_operations)):
             _cap_operations(node, found, entry, limit, losses)
         _cap_edges(node, found, config.max_edges, losses)
+        _cap_passages(found, config.max_edges)
     by_tenant: dict[tuple[str, str], list[NodeKey]] = {}
     for node in contents:
         by_tenant.setdefault((node.tenant, node.kind), []).append(node)
@@ -188,3 +219,10 @@ def _cap_edges(node: NodeKey, found: PaneContents, limit: int, losses: LossLedge
         surplus = found.edges.pop(key)
         losses.add(node.tenant, LossReason.EDGE_OVERFLOW, surplus.requests)
         found.edges.setdefault((OVERFLOW_SERVICE, key[1], key[2]), EdgeTally()).add(surplus)
+
+
+def _cap_passages(found: PaneContents, limit: int) -> None:
+    """Keep the busiest entries apart; the traces of the others stay counted, their entry is not told."""
+    entries = sorted(found.passages, key=lambda entry: (-found.passages[entry].traces, entry))
+    for entry in entries[limit:]:
+        found.passages.setdefault(OVERFLOW_SERVICE, PassageTally()).add(found.passages.pop(entry))

@@ -64,18 +64,24 @@ class Family:
         self.is_entry = np.isin(spans.kind, (SpanKind.SERVER, SpanKind.CONSUMER))
         self.is_out = np.isin(spans.kind, (SpanKind.CLIENT, SpanKind.PRODUCER))
         self.duration_ns = spans.end_ns - spans.start_ns
+        self.known = self._known_parents()
+        self.serves = self.is_entry | (self.foreign & (self.known >= 0))
+        """The server sides of requests."""
+        self.called = self.serves & (self.known >= 0) & self.is_out[self.known]
+        """Those of them that a client span tells of."""
+        self.server = self._servers()
+        """For each client span the server side it reached, -1 for none."""
+        self.is_lonely = self._lonely()
+        """The client and producer spans that reached none, each call once."""
 
     # -- requests ------------------------------------------------------------------------------------------
 
     def requests(self) -> Requests:
         """Return every request that belongs to this pane."""
-        known = self._known_parents()
-        serves = self.is_entry | (self.foreign & (known >= 0))
-        called = serves & (known >= 0) & self.is_out[known]
         parts = [
-            self._paired(np.flatnonzero(called & self.own[known]), known),
-            self._half_servers(np.flatnonzero(serves & ~called & self.own), known),
-            self._half_clients(np.flatnonzero(self._lonely(called, known) & self.own)),
+            self._paired(np.flatnonzero(self.called & self.own[self.known])),
+            self._half_servers(np.flatnonzero(self.serves & ~self.called & self.own)),
+            self._half_clients(np.flatnonzero(self.is_lonely & self.own)),
         ]
         return Requests(*(np.concatenate([getattr(part, name) for part in parts]) for name in _REQUEST_FIELDS))
 
@@ -90,8 +96,16 @@ class Family:
         near = np.abs(self.pane_start_ns - self.pane_start_ns[parent]) <= self._config.reach_ns
         return np.where((parent >= 0) & in_time & near, parent, NONE)
 
-    def _paired(self, servers: Ints, known: Ints) -> Requests:
-        spans, clients = self.spans, known[servers]
+    def _servers(self) -> Ints:
+        """Of several server sides of one client span the one with the smallest key."""
+        rows = np.flatnonzero(self.called)
+        rows = rows[np.argsort(self.spans.span[rows])[::-1]]
+        server = np.full(len(self.spans), NONE)
+        server[self.known[rows]] = rows
+        return server
+
+    def _paired(self, servers: Ints) -> Requests:
+        spans, clients = self.spans, self.known[servers]
         messaging = (spans.kind[clients] == SpanKind.PRODUCER) | (spans.kind[servers] == SpanKind.CONSUMER)
         order = np.lexsort((spans.span[servers], spans.start_ns[servers], clients))
         servers, clients, messaging = servers[order], clients[order], messaging[order]
@@ -114,9 +128,9 @@ class Family:
             expired=np.zeros(len(servers), dtype=np.bool_),
         )
 
-    def _half_servers(self, servers: Ints, known: Ints) -> Requests:
+    def _half_servers(self, servers: Ints) -> Requests:
         """Requests without a client span: from another service's span, or from outside."""
-        spans, parents = self.spans, known[servers]
+        spans, parents = self.spans, self.known[servers]
         nested = (parents >= 0) & (spans.service[parents] == spans.service[servers])
         servers, parents = servers[~nested], parents[~nested]
         outside = parents < 0
@@ -136,15 +150,14 @@ class Family:
             expired=outside & (spans.parent[servers] != 0),
         )
 
-    def _lonely(self, called: Mask, known: Ints) -> Mask:
+    def _lonely(self) -> Mask:
         """Return the client and producer spans that reached no server span, each call once.
 
         Instrumentations nest client spans (a search client over an HTTP client). Such a call is told by the
         span that is paired, else by the outermost one that names its peer, else by the innermost.
         """
         spans, parent = self.spans, self.parent
-        reached = np.zeros(len(spans), dtype=np.bool_)
-        reached[known[called]] = True
+        reached = self.server >= 0
         lonely = self.is_out & ~reached
         inner = np.flatnonzero(self.is_out & (parent >= 0) & ~self.foreign & self.is_out[parent])
         names_peer = spans.peer_kind != PeerKind.NONE

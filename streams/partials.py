@@ -91,6 +91,27 @@ class EdgeTally:
 
 
 @dataclass(slots=True)
+class PassageTally:
+    """Traces that came in at one service and passed through a node (`streams.passages`).
+
+    ``origins`` are those of the failing ones that failed first at this node; ``durations`` are those of the root spans,
+    in coarse bins.
+    """
+
+    traces: int = 0
+    failing: int = 0
+    origins: int = 0
+    durations: Bins = field(default_factory=dict)
+
+    def add(self, other: PassageTally) -> None:
+        """Add another source's counts."""
+        self.traces += other.traces
+        self.failing += other.failing
+        self.origins += other.origins
+        add_into(self.durations, other.durations)
+
+
+@dataclass(slots=True)
 class Samples:
     """Exemplars: the 2 slowest, 2 failing (smallest trace ids) and 1 normal entry span, ties by trace id."""
 
@@ -133,6 +154,8 @@ class PaneContents:
     log_severities: dict[str, int] = field(default_factory=dict)
     samples: Samples = field(default_factory=Samples)
     late_items: int = 0
+    passages: dict[str, PassageTally] = field(default_factory=dict)
+    """By the service at which the traces came in."""
 
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
@@ -144,6 +167,8 @@ class PaneContents:
             self.log_severities[severity] = self.log_severities.get(severity, 0) + count
         self.samples.add(other.samples)
         self.late_items += other.late_items
+        for entry, passage in other.passages.items():
+            self.passages.setdefault(entry, PassageTally()).add(passage)
 
     def copy(self) -> PaneContents:
         """Return contents that share nothing with these."""
@@ -154,7 +179,7 @@ class PaneContents:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was seen."""
-        return not (self.operations or self.edges or self.log_severities or self.late_items)
+        return not (self.operations or self.edges or self.log_severities or self.late_items or self.passages)
 
 
 def merge_contents(parts: Iterable[PaneContents]) -> PaneContents:
@@ -223,11 +248,12 @@ def _pack(contents: PaneContents) -> list[object]:
         contents.log_severities,
         [contents.samples.slow, contents.samples.failing, contents.samples.normal],
         contents.late_items,
+        [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
     ]
 
 
 def _unpack(packed: Any) -> PaneContents:
-    operations, edges, log_severities, samples, late_items = packed
+    operations, edges, log_severities, samples, late_items, passages = packed
     slow, failing, normal = ([(int(duration_ns), bytes(trace_id)) for duration_ns, trace_id in s] for s in samples)
     return PaneContents(
         operations={(str(o[0]), int(o[1])): OperationTally(*o[2:]) for o in operations},
@@ -235,4 +261,5 @@ def _unpack(packed: Any) -> PaneContents:
         log_severities={str(severity): int(count) for severity, count in log_severities.items()},
         samples=Samples(slow, failing, normal),
         late_items=int(late_items),
+        passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
     )

@@ -12,6 +12,7 @@ from schemas.events import (
     Exemplars,
     NodeKind,
     OperationHealth,
+    Passage,
     RedStats,
     ServiceHealth,
 )
@@ -77,8 +78,19 @@ def picture_of(standing: Standing, pane: PaneContents, window: PaneContents, con
             failing=[trace_id.hex() for _, trace_id in pane.samples.failing],
             normal=[trace_id.hex() for _, trace_id in pane.samples.normal],
         ),
+        passages=_passages(pane),
         late_items=pane.late_items,
     )
+
+
+def _passages(contents: PaneContents) -> list[Passage]:
+    return [
+        Passage(
+            entry=entry, traces=tally.traces, failing=tally.failing, origins=tally.origins,
+            durations=dict(sorted(tally.durations.items())),
+        )
+        for entry, tally in sorted(contents.passages.items())
+    ]  # fmt: skip
 
 
 def _entries(contents: PaneContents) -> list[OperationTally]:

@@ -10,9 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
+import numpy as np
 from made_spans import Arrival
 
-from streams.partials import EdgeTally, OperationTally, PaneContents
+from streams.mixing import span_keys, trace_keys
+from streams.partials import EdgeTally, OperationTally, PaneContents, PassageTally
+from streams.passages import COARSE
 from streams.windows import WindowConfig
 
 ENTRY, OUT = (2, 5), (3, 4)
@@ -25,6 +28,12 @@ def bin_of_one(duration_ns: int) -> int:
     """Return the latency bin of one duration, by way of its float32 encoding."""
     bits: int = struct.unpack("<I", struct.pack("<f", float(duration_ns)))[0]
     return bits >> 18
+
+
+def key_of(arrival: Arrival) -> int:
+    """Return the hash that decides between spans that are otherwise alike."""
+    trace, span = (np.array([number], dtype=np.uint64) for number in (arrival.span.trace, arrival.span.span))
+    return int(span_keys(trace_keys("acme", np.zeros(1, dtype=np.uint64), trace), span)[0])
 
 
 def is_late(arrival: Arrival, config: WindowConfig) -> bool:
@@ -124,6 +133,8 @@ class View:
                 self.draw_client(arrival, pictures)
             if self.serves(arrival):
                 self.draw_server(arrival, pictures)
+        for trace in {arrival.span.trace for arrival in self.own}:
+            self.draw_passages([a for a in self.seen.values() if a.span.trace == trace], pictures)
 
     # -- requests ------------------------------------------------------------------------------------------
 
@@ -193,6 +204,42 @@ class View:
     def edge(self, pictures: Pictures, server: Node, client: tuple[str, str, str]) -> EdgeTally:
         """Return the tally of an edge of this pane."""
         return pictures[*server, self.pane_start_ns].edges.setdefault(client, EdgeTally())
+
+    # -- passages ------------------------------------------------------------------------------------------
+
+    def draw_passages(self, trace: list[Arrival], pictures: Pictures) -> None:
+        """Count a trace, if its root ends in this pane, at every node that it touched."""
+        tops = [a for a in trace if self.parent(a) is None]
+        root = min(tops, key=lambda a: (a.span.parent != 0, a.span.start_ns - a.span.end_ns, key_of(a))).span
+        if self.config.pane_of(root.end_ns) != self.pane_start_ns:
+            return
+        failing = [a for a in trace if a.span.error]
+        origin = self.ends_at(min(failing, key=lambda a: (-self.depth(a), a.span.end_ns, key_of(a)))) if failing else ()
+        for node in {(a.span.service, "service") for a in trace} | {self.ends_at(a) for a in trace if self.leaves(a)}:
+            passages = pictures[*node, self.pane_start_ns].passages
+            tally = passages.setdefault(root.service, PassageTally())
+            tally.traces += 1
+            tally.failing += bool(failing)
+            tally.origins += node == origin
+            place = bin_of_one(root.end_ns - root.start_ns) >> COARSE
+            tally.durations[place] = tally.durations.get(place, 0) + 1
+
+    def depth(self, arrival: Arrival) -> int:
+        """How many ancestors can be seen."""
+        parent = self.parent(arrival)
+        return 0 if parent is None else 1 + self.depth(parent)
+
+    def leaves(self, arrival: Arrival) -> bool:
+        """Whether this call ended at a virtual node that has a name."""
+        out = arrival.span.kind in OUT and bool(arrival.span.peer)
+        return out and not self.servers(arrival) and not self.is_told_by_another(arrival)
+
+    def ends_at(self, arrival: Arrival) -> Node:
+        """The node at the far end of a call, or that of the span itself."""
+        if self.leaves(arrival):
+            return peer_node(arrival.span.peer)
+        servers = self.servers(arrival) if arrival.span.kind in OUT else []
+        return (min(servers, key=key_of) if servers else arrival).span.service, "service"
 
     # -- self time -----------------------------------------------------------------------------------------
 

@@ -255,5 +255,5 @@ def _deviations(
         tenant=health.tenant, service=health.service, node_kind=health.node_kind, pane_start_ns=health.pane_start_ns,
         revision=health.revision, driven=health.driven, state=badge, requests=health.pane.requests,
         errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=scores, edges_in=edges,
-        exemplars=health.exemplars, log_errors=measures.log_failures,
+        exemplars=health.exemplars, log_errors=measures.log_failures, passages=health.passages,
     )  # fmt: skip

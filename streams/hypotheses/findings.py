@@ -8,12 +8,13 @@ gathered half an alarm's evidence have none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
+from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import is_stop, stoppable_in
 
@@ -37,7 +38,8 @@ def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, P
     for _, pane in before:
         for service in pane.keys() & nodes.keys():
             nodes[service].see_past(pane[service])
-    return [nodes[service].finding() for service in sorted(nodes)]
+    slow_from = {service: node.passages.usual(service) for service, node in nodes.items()}
+    return [nodes[service].finding(slow_from) for service in sorted(nodes)]
 
 
 def pane_strength(score: SeriesScore) -> float:
@@ -101,11 +103,13 @@ class _Node:
     stop: SeriesScore | None = None
     surge: float = 0.0
     exemplars: Exemplars = field(default_factory=Exemplars)
+    passages: Visits = field(default_factory=Visits)
     rates: int = 0
 
     def see_past(self, one: ServiceDeviations) -> None:
         """Take one pane from before the onset."""
         self.requests_before += one.requests
+        self.passages.see_past(one.passages)
         for edge in one.edges_in:
             if edge.client_kind is not NodeKind.CLIENT:
                 self.callers.setdefault(edge.client, _Caller()).requests_before += edge.requests
@@ -114,6 +118,7 @@ class _Node:
         """Take one pane since the onset. `stoppable`: silence would mean something in this pane."""
         self.requests += one.requests
         self.errors += one.errors
+        self.passages.see(one.passages)
         for edge in one.edges_in:
             self._see_edge(edge)
         for score in one.series:
@@ -139,7 +144,7 @@ class _Node:
         key = (score.kind, score.edge_client, score.operation)
         self.series.setdefault(key, _Series(score)).see(score)
 
-    def finding(self) -> NodeFinding:
+    def finding(self, slow_from: Mapping[str, int | None]) -> NodeFinding:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
         found.sort(key=lambda f: (f.kind.value, f.client or "", f.operation or ""))
@@ -150,5 +155,6 @@ class _Node:
         return NodeFinding(
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
-            stop=self.stop, surge=round(self.surge, 6), exemplars=self.exemplars,
+            passages=self.passages.findings(slow_from), stop=self.stop, surge=round(self.surge, 6),
+            exemplars=self.exemplars,
         )  # fmt: skip

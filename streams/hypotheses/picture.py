@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.events import ServiceDeviations
+from schemas.events import Exemplars, ServiceDeviations
 
 Pane = dict[str, ServiceDeviations]
 
@@ -54,9 +54,14 @@ class TenantPicture:
                 yield pane_ns, self._panes[pane_ns]
 
 
+_LISTS = ("edges_in", "passages")
+"""What only one of the records about a service tells."""
+
+
 def merged(known: ServiceDeviations, other: ServiceDeviations) -> ServiceDeviations:
     """Return one record with the series of both; of the same series the one of the higher revision."""
     older, newer = sorted((known, other), key=lambda d: (d.revision, len(d.edges_in), len(d.series)))
     series = {(s.kind, s.operation, s.edge_client): s for s in [*older.series, *newer.series]}
-    wider = newer if len(newer.edges_in) >= len(older.edges_in) else older
-    return wider.model_copy(update={"series": list(series.values())})
+    told = {name: getattr(newer, name) or getattr(older, name) for name in _LISTS}
+    exemplars = newer.exemplars if newer.exemplars != Exemplars() else older.exemplars
+    return newer.model_copy(update={"series": list(series.values()), "exemplars": exemplars} | told)

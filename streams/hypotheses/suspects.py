@@ -15,6 +15,7 @@ from streams.hypotheses.changes import Change, change_of
 from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part
+from streams.hypotheses.spectrum import spectrum_parts
 from streams.hypotheses.times import time_parts
 from streams.hypotheses.traffic import traffic_parts
 from streams.hypotheses.weights import Weights
@@ -92,6 +93,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
     for suspect in suspects:
         suspect.add(time_parts(suspect.node, suspect.blame), weights)
         suspect.add(failure_parts(suspect.node, nodes), weights)
+        suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
     for suspect in suspects:

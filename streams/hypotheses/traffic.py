@@ -1,23 +1,26 @@
-"""What requests come and go: a stop, a surge at the door."""
+"""What requests come and go: calls that are not made any more, a stop, a surge at the door."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from streams.hypotheses.failures import failing
+from streams.hypotheses.failures import failing, unexplained
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part
 from streams.incidents.words import amount
 
 _SURGE_SCALES = 3.0
+_MISSING_SCALES = 4.0
+"""Standard deviations (Poisson, variance-stabilised) by which calls must fall short."""
 _FOLLOWS = 0.2
 """What a stop is worth that a caller in trouble explains."""
 
 
 def traffic_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
-    """Yield ``stopped`` and ``load``."""
+    """Yield ``missing_calls``, ``stopped`` and ``load``."""
     found = node.finding
+    yield _missing_calls(node, nodes.callees(node.service))
     if found.stop is not None:
         follows = any(c.finding.stop is not None or failing(c) > 0 for c in nodes.callers(node.service))
         why = f"requests stopped, normally {amount(found.stop.median, 'per_s')}"
@@ -25,3 +28,31 @@ def traffic_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
     if found.is_entry and found.surge > _SURGE_SCALES:
         value = min(3.0, math.log10(found.surge / _SURGE_SCALES))
         yield Part("load", value, f"requests {found.surge:.0f} scales above normal at the door")
+
+
+def _missing_calls(node: Node, callees: Sequence[Node]) -> Part:
+    """Count the calls per request that the node made before the onset and does not make now.
+
+    A request that is cut short (an error that is returned early) shows as shorter traces, often as nothing else. Calls
+    that are missing because a callee is in trouble are that callee's.
+    """
+    found = node.finding
+    expected = missing = 0.0
+    lost: list[str] = []
+    for callee in callees:
+        calls = callee.callers[node.service]
+        if not (found.requests and found.requests_before and calls.requests_before):
+            continue
+        per_request = calls.requests_before / found.requests_before
+        usual = per_request * found.requests
+        expected += usual
+        fallen = 2.0 * (math.sqrt(usual) - math.sqrt(calls.requests)) / math.sqrt(max(1.0, per_request))
+        if fallen > _MISSING_SCALES:
+            missing += usual - calls.requests
+            lost.append(callee.service)
+    if not missing:
+        return Part("missing_calls", 0.0, "")
+    value = unexplained(2.0 * math.sqrt(missing / expected), node, callees)
+    return Part(
+        "missing_calls", value, f"{missing:.0f} of {expected:.0f} usual calls are missing, to {', '.join(lost)}"
+    )

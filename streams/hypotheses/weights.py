@@ -11,6 +11,9 @@ PARTS: Mapping[str, str] = {
     "dependency": "Latency of a node that sends no telemetry, as its clients see it.",
     "own_errors": "Failed requests that no failing callee explains.",
     "log_errors": "Error logs above normal that no callee in trouble explains.",
+    "origin": "Traces that fail first here, among those that pass through: twice the square root of their share.",
+    "spectrum": "How alike passing through here and being a slow or failing trace are (Ochiai, 0 to 1).",
+    "missing_calls": "Calls per request that this node no longer makes: twice the square root of their share.",
     "stopped": "Requests that stopped coming (0 or 1).",
     "first": "How early it began among the suspects (0 to 1).",
     "deploy": "A deploy of this service shortly before the onset (0 to 1).",
@@ -28,13 +31,16 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-a",
+    "2026-11-b",
     {
         "self_time": 1.0,
         "gap": 1.0,
         "dependency": 1.0,
         "own_errors": 1.2,
         "log_errors": 1.0,
+        "origin": 0.8,
+        "spectrum": 0.4,
+        "missing_calls": 0.3,
         "stopped": 1.0,
         "first": 0.4,
         "deploy": 0.8,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import ConnectionType, NodeKind
@@ -13,6 +13,7 @@ from streams.partials import (
     EdgeTally,
     OperationTally,
     PaneContents,
+    PassageTally,
     Samples,
     ServicePartial,
     first_by_id,
@@ -20,10 +21,15 @@ from streams.partials import (
     slowest,
 )
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long drawing takes says something about the machine alone."""
+
 COUNTS = st.integers(0, 1000)
 BINS = st.dictionaries(st.integers(0, 8160), st.integers(1, 1000), max_size=4)
 TALLIES = st.builds(OperationTally, COUNTS, COUNTS, BINS, BINS)
 EDGES = st.builds(EdgeTally, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, BINS, BINS, BINS)
+FEW = st.integers(1, 9)
+PASSAGES = st.builds(PassageTally, FEW, FEW, FEW, st.dictionaries(FEW, FEW, max_size=2))
 EDGE_KEYS = st.tuples(
     st.sampled_from("abc"),
     st.sampled_from(NodeKind).map(lambda kind: kind.value),
@@ -45,9 +51,11 @@ CONTENTS = st.builds(
     log_severities=st.dictionaries(st.sampled_from(SEVERITIES), st.integers(1, 100)),
     samples=samples(),
     late_items=COUNTS,
+    passages=st.dictionaries(st.sampled_from("ab"), PASSAGES, max_size=1),
 )
 
 
+@UNHURRIED
 @given(st.lists(CONTENTS, max_size=4), st.randoms())
 def test_merging_is_commutative(parts: list[PaneContents], random: Random) -> None:
     """The order of the sources does not matter."""
@@ -56,6 +64,7 @@ def test_merging_is_commutative(parts: list[PaneContents], random: Random) -> No
     assert merge_contents(parts) == merge_contents(shuffled)
 
 
+@UNHURRIED
 @given(CONTENTS, CONTENTS, CONTENTS)
 def test_merging_is_associative(first: PaneContents, second: PaneContents, third: PaneContents) -> None:
     """Nor does it matter what is merged first."""
@@ -63,6 +72,7 @@ def test_merging_is_associative(first: PaneContents, second: PaneContents, third
     assert left == merge_contents([first, merge_contents([second, third])])
 
 
+@UNHURRIED
 @given(CONTENTS, CONTENTS)
 def test_merging_leaves_its_parts_alone(first: PaneContents, second: PaneContents) -> None:
     """A merge shares nothing with what it was made of."""
@@ -72,6 +82,7 @@ def test_merging_leaves_its_parts_alone(first: PaneContents, second: PaneContent
     assert second == before
 
 
+@UNHURRIED
 @given(CONTENTS, st.booleans(), st.sampled_from(NodeKind))
 def test_the_codec_is_faithful(contents: PaneContents, driven: bool, kind: NodeKind) -> None:
     """What is read is what was written."""
@@ -79,6 +90,7 @@ def test_the_codec_is_faithful(contents: PaneContents, driven: bool, kind: NodeK
     assert ServicePartial.decode(partial.encode()) == partial
 
 
+@UNHURRIED
 @given(st.tuples(COUNTS, COUNTS), st.tuples(COUNTS, COUNTS))
 def test_a_version_replaces_only_what_it_covers(old: tuple[int, int], new: tuple[int, int]) -> None:
     """It must reach further and not start later."""
