@@ -177,6 +177,9 @@ def evaluate(
         list[Path], typer.Argument(exists=True, file_okay=False, help="Folders of recordings with labels.")
     ],
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+    report_dir: Annotated[
+        Path | None, typer.Option("--report", help="Also write a page with a plot for each fault to this folder.")
+    ] = None,
 ) -> None:
     """Judge the product on recorded outages: recall, false alarms, time to detect, AC@1, AC@3, Avg@5.
 
@@ -185,7 +188,7 @@ def evaluate(
     """
     from topologies.evaluate import evaluate as judge
 
-    judge(recordings, json_file)
+    judge(recordings, json_file, report_folder=report_dir)
 
 
 @app.command(rich_help_panel=OPERATE)

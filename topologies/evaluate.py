@@ -2,7 +2,8 @@
 
 ::
 
-    Recording, deploys ──▶ LocalPipeline (fresh) ──▶ incidents, rankings ──▶ score_recording ──▶ table, JSON
+    Recording, deploys ──▶ LocalPipeline (fresh) ──▶ incidents, rankings ──▶ score_recording ──▶ table, JSON, report
+         └───────────────────▶ Comparison: other methods, told the onset ──────────▶ AC@1, AC@3, Avg@5
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from rich.table import Table
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
 from streams.pipeline import Decided, LocalPipeline
+from streams.rankers import Panel
 from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
-from topologies.recordings import Recording
+from topologies.comparing import Comparison, Places, accuracies, add_up
+from topologies.recordings import Labels, Recording
+from topologies.report import intervals, write_report
 
 TENANT = "evaluated"
 _TOPICS = {"traces": TRACES.name, "logs": LOGS.name, "metrics": METRICS.name}
@@ -68,52 +72,93 @@ class _Witness:
         ]
 
 
-def replay_locally(folder: Path, settings: Settings | None = None) -> tuple[RecordingScore, str]:
-    """Replay one recording into a fresh pipeline; return its score and its name."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of one recording: our score, its windows, and where other methods have the truth."""
+
+    name: str
+    score: RecordingScore
+    panel: Panel
+    places: Places
+
+
+def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
+    """Replay one recording into a fresh pipeline and judge what comes out."""
     witness = _Witness()
     last_ns = 0
     with Recording(folder) as recording:
+        labels = recording.labels
+        faults = _faults(labels)
+        comparison = Comparison(faults)
         pipeline = LocalPipeline(settings or Settings(), TENANT, recording.deploys(TENANT))
         for message in recording.messages():
             last_ns = message.arrival_ns
+            comparison.take(message)
             for decided in pipeline.feed(_TOPICS[message.signal], message.value, message.arrival_ns):
                 witness.see(decided)
-        labels = recording.labels
+                comparison.see(decided)
     for decided in pipeline.advance(last_ns + _AFTER_NS):
         witness.see(decided)
-    faults = [
+        comparison.see(decided)
+    score = score_recording(faults, witness.incidents(), labels.start_unix, labels.end_unix, labels.dont_care_utc)
+    panel = comparison.panel()
+    return Judged(labels.name, score, panel, comparison.places(panel))
+
+
+def _faults(labels: Labels) -> list[Fault]:
+    return [
         Fault(fault.id, fault.start_unix, fault.service, fault.fault, fault.start_uncertainty_s, fault.duration_s)
         for fault in labels.faults
     ]
-    score = score_recording(faults, witness.incidents(), labels.start_unix, labels.end_unix, labels.dont_care_utc)
-    return score, labels.name
 
 
 def evaluate(
-    folders: Sequence[Path], json_path: Path | None = None, processes: int = 2, console: Console | None = None
+    folders: Sequence[Path],
+    json_path: Path | None = None,
+    processes: int = 2,
+    console: Console | None = None,
+    report_folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate recordings, print the table and return (and write) the figures.
+    """Evaluate recordings, print the table and return (and write) the figures; with a folder, also a page with plots.
 
     Raises `SetupError` when a folder is not a recording.
     """
     for folder in folders:
         Recording(folder)  # before anything starts: is it one?
     console = console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
-    scored: list[tuple[str, RecordingScore]] = []
+    judged: list[Judged] = []
     workers = max(1, min(processes, len(folders)))
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         console.status(f"0 of {len(folders)} recordings judged") as status,
     ):
-        for score, name in pool.map(replay_locally, folders):
-            scored.append((name, score))
-            status.update(f"{len(scored)} of {len(folders)} recordings judged")
-    whole = total(score for _, score in scored)
-    report = {"total": whole.summary(), "recordings": {name: score.summary() for name, score in scored}}
+        for one in pool.map(replay_locally, folders):
+            judged.append(one)
+            status.update(f"{len(judged)} of {len(folders)} recordings judged")
+    scores = {one.name: one.score for one in judged}
+    whole, places = total(scores.values()), add_up(one.places for one in judged)
+    methods = {method: accuracies(found) for method, found in places.items()}
+    report: dict[str, Any] = {
+        "total": whole.summary(),
+        "recordings": {name: score.summary() for name, score in scores.items()},
+        "intervals": intervals(whole),
+        "methods": methods,
+    }
     if json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n")
-    _print(scored, whole, console)
+    _print(list(scores.items()), whole, console)
+    _print_methods(methods, console)
+    if report_folder is not None:
+        page = write_report(report_folder, scores, whole, {one.name: one.panel for one in judged}, places)
+        console.print(f"report: {page}", highlight=False)
     return report
+
+
+def _print_methods(methods: dict[str, dict[str, float | None]], console: Console) -> None:
+    table = Table("told the onset", "AC@1", "AC@3", "Avg@5")
+    for method, figures in methods.items():
+        table.add_row(method, *map(_cell, figures.values()))
+    console.print(table)
 
 
 def _print(scored: Sequence[tuple[str, RecordingScore]], whole: RecordingScore, console: Console) -> None:
