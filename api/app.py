@@ -27,13 +27,25 @@ from api.parameters import known_parameters_only
 from api.problems import Problem, Slug, documented, problem_of
 from api.rate_limit import RedisRateLimit
 from api.readiness import ReadinessProbe, checks_of
-from api.routers import alerts, dead_letters, deploys, edges, health, incidents, otlp, reconcile, services, traces
+from api.routers import (
+    alerts,
+    dead_letters,
+    deploys,
+    edges,
+    health,
+    incidents,
+    otlp,
+    reconcile,
+    revisions,
+    services,
+    traces,
+)
 from schemas.errors import BadPayload, Conflict, NotFound, StoreUnavailable
 from schemas.settings import Settings
 from sinks.api_keys import tenants_by_key
 from sinks.stores import Stores, open_stores
 
-NOUNS = (incidents, services, edges, traces, deploys, alerts, dead_letters, reconcile)
+NOUNS = (incidents, revisions, services, edges, traces, deploys, alerts, dead_letters, reconcile)
 
 
 def create_app(settings: Settings | None = None, stores: Stores | None = None) -> FastAPI:

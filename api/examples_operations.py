@@ -7,8 +7,10 @@ import hashlib
 from typing import Final
 
 from api.views.dead_letters import LetterDetail, LetterPage, LetterView
+from api.views.revisions import Revisions
 from schemas.dead_letters import DeadLetter
 from schemas.errors import RejectReason
+from schemas.queries import PaneRevision
 from schemas.reconciling import Gap, GapCause, Outcomes, PartitionAccount, Reconciliation, TenantAccount
 from schemas.topics import TRACES
 from sinks.postgres.dead_letters import LetterState, StoredLetter
@@ -67,4 +69,32 @@ RECONCILIATION: Final = Reconciliation(
             ingest_delay_s=2.4,
         )
     ],
+)
+
+_PANE_NS: Final = 1_795_426_200 * 1_000_000_000
+REVISIONS: Final = Revisions(
+    service="checkout",
+    start_ns=_PANE_NS,
+    end_ns=_AT_NS,
+    late_items=12,
+    items=[
+        PaneRevision(
+            pane_start_ns=_PANE_NS,
+            revision=revision,
+            cause=cause,
+            final=final,
+            told_ns=_PANE_NS + after_s * 1_000_000_000,
+            requests=requests,
+            errors=1,
+            p95_ms=p95_ms,
+            window_requests=6 * requests,
+            window_p95_ms=p95_ms,
+        )
+        for revision, cause, final, after_s, requests, p95_ms in (
+            (0, "live", False, 26, 310, 41.5),
+            (1, "live", True, 80, 318, 42.0),
+            (2, "late", True, 412, 330, 55.0),
+        )
+    ],
+    truncated=False,
 )

@@ -129,6 +129,7 @@ class ServiceHealth(Event):
     version: int = Field(0, description="Offset in telemetry.rollups up to which it goes: stores replace by it.")
     driven: bool = Field(False, description="The tenant is on a driven clock (a replay).")
     final: bool = Field(description="The pane is closed: only a re-measurement can revise it.")
+    cause: Literal["live", "late"] = Field("live", description="`late`: measured again, because data came late.")
     pane: RedStats
     window: RedStats
     operations: list[OperationHealth] = []

@@ -58,6 +58,21 @@ LOSSES = MetricSpec(
     "Items that are missing from a window, or coarser in it, by reason (schemas.losses.LossReason).",
     ("tenant", "reason"),
 )
+LATE_ITEMS = MetricSpec(
+    "incidentscope_late_items_total",
+    "counter",
+    "Items that came after their pane had closed, by service (beyond 500 services of a process: __other__).",
+    ("tenant", "service"),
+)
+REVISIONS = MetricSpec(
+    "incidentscope_pane_revisions_total",
+    "counter",
+    "Panes of services that were told again because of late items.",
+    ("tenant",),
+)
+LATE_PANES = MetricSpec(
+    "incidentscope_late_panes_waiting", "gauge", "Panes that wait to be measured again.", ("partition",)
+)
 REJECTS = MetricSpec(
     "incidentscope_rejected_items_total",
     "counter",

@@ -38,6 +38,7 @@ class HealthPoint(Answer):
     pane_start_ns: int
     revision: int = Field(description="How often the pane was told again because its content changed.")
     final: bool
+    cause: str = Field("live", description="`late`: measured again, because data came after the pane had closed.")
     pane: RedStats
     window: RedStats
     log_severities: dict[str, int] = {}
@@ -45,6 +46,22 @@ class HealthPoint(Answer):
     failing_traces: list[str] = []
     normal_traces: list[str] = []
     late_items: int = 0
+
+
+class PaneRevision(Answer):
+    """One telling of a pane: when, why, and what it said."""
+
+    pane_start_ns: int
+    revision: int
+    cause: str = Field(description="`live`: by the windows; `late`: measured again, because data came late.")
+    final: bool
+    told_ns: int = Field(description="When it was stored, to the second.")
+    requests: int
+    errors: int
+    p95_ms: float | None = None
+    self_p95_ms: float | None = None
+    window_requests: int
+    window_p95_ms: float | None = None
 
 
 class MapEdge(Answer):

@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     pane_s: int = Field(10, ge=1)
     window_s: int = Field(60, ge=1)
     lateness_s: float = Field(60.0, ge=0, description="A pane takes data until its end plus this, then closes.")
+    remeasure_wait_s: float = Field(
+        30.0, ge=0, description="A pane is measured again this long after its first late item, so that more can come."
+    )
+    remeasure_max_items: int = Field(
+        300_000, ge=1, description="Spans, and log records, that are read to measure panes again; more is not measured."
+    )
     settle_s: float = Field(5.0, ge=0, description="A pane is first published at its end plus this.")
     pair_wait_s: float = Field(10.0, ge=0, description="How long a half edge waits for its other half.")
     tick_interval_s: float = Field(1.0, gt=0)

@@ -32,6 +32,7 @@ LOGS = TopicSpec("otel.logs", "any", "OTLP ExportLogsServiceRequest", 3 * DAY_MS
 STUBS = TopicSpec("telemetry.stubs", "tenant|trace_id hash", "span stubs, or progress", 6 * HOUR_MS)
 ROLLUPS = TopicSpec("telemetry.rollups", "tenant|service", "partial windows, or progress", 6 * HOUR_MS)
 HEALTH = TopicSpec("health", "tenant|service", "ServiceHealth JSON, or progress", 3 * DAY_MS)
+LATE = TopicSpec("telemetry.late", "tenant", "panes that late items belong to, or progress", 3 * DAY_MS)
 DEVIATIONS = TopicSpec("deviations", "tenant", "ServiceDeviations JSON, or progress", 3 * DAY_MS)
 INCIDENT_EVENTS = TopicSpec("incidents.events", "tenant", "IncidentEvent JSON", 30 * DAY_MS)
 HYPOTHESES = TopicSpec("incidents.hypotheses", "tenant", "HypothesisSet JSON", 30 * DAY_MS)
@@ -55,7 +56,7 @@ TABLES = (BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TA
 
 RAW_TOPICS = (TRACES, METRICS, LOGS)
 ALL_TOPICS = (
-    *RAW_TOPICS, STUBS, ROLLUPS, HEALTH, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS, DEAD_LETTERS,
+    *RAW_TOPICS, STUBS, ROLLUPS, HEALTH, LATE, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS, DEAD_LETTERS,
     *TABLES,
 )  # fmt: skip
 

@@ -11,10 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas.events import NodeKind
 from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
 from schemas.losses import LossReason
 from streams.batch import Batch
+from streams.grouping import Ints
+from streams.late import LateLedger, LateNotice
 from streams.lateness import Verdict, judge
 from streams.otlp.columns import LogColumns, SpanColumns
 from streams.partials import ENTRY_KINDS, OperationKey, OperationTally, PaneContents, ServicePartial
@@ -62,6 +67,7 @@ class PaneFold:
         self._pending = 0
         self._tallies = 0
         self._losses = LossLedger()
+        self._late = LateLedger()
 
     # -- in ------------------------------------------------------------------------------------------------
 
@@ -141,6 +147,10 @@ class PaneFold:
         """Return the clock at which panes were last closed: to be committed with the floor."""
         return later(self._closed, self._settled)
 
+    def drain_late(self) -> list[LateNotice]:
+        """Return the panes that late items since the last drain belong to, as far as they are tallied."""
+        return self._late.drain()
+
     def drain_losses(self) -> list[Loss]:
         """Return what did not make it into a pane since the last drain."""
         return self._losses.drain()
@@ -181,6 +191,7 @@ class PaneFold:
         self._losses.add(name, LossReason.OUT_OF_RANGE, int((verdicts == Verdict.OUT_OF_RANGE).sum()))
         self._losses.add(name, LossReason.LATE, int(late.sum()))
         self._losses.add(name, LossReason.NEGATIVE_DURATION, int((live & table.negative).sum()))
+        self._note_late(name, tenant, table.end_ns, table, late)
         pane_ns = self._config.pane_ns
         self._take(name, tenant, tally_spans(table, live, pane_ns) + tally_late(table, late, pane_ns))
 
@@ -190,8 +201,16 @@ class PaneFold:
         live, late = verdicts == Verdict.LIVE, verdicts == Verdict.LATE
         self._losses.add(name, LossReason.OUT_OF_RANGE, int((verdicts == Verdict.OUT_OF_RANGE).sum()))
         self._losses.add(name, LossReason.LATE, int(late.sum()))
+        self._note_late(name, tenant, table.time_ns, table, late)
         pane_ns = self._config.pane_ns
         self._take(name, tenant, tally_logs(table, live, pane_ns) + tally_late(table, late, pane_ns))
+
+    def _note_late(
+        self, name: str, tenant: _Tenant, event_ns: Ints, table: SpanTable | LogTable, late: NDArray[np.bool_]
+    ) -> None:
+        if late.any():
+            rows = (event_ns[late], table.service[late], table.arrival_ns[late])
+            self._late.add(name, tenant.driven, *rows, table.names, self._config.pane_ns)
 
     def _reached(self, name: str, tenant: _Tenant) -> tuple[int, int]:
         """Return the clocks at which panes were settled before the start, and closed since."""

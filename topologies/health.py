@@ -5,7 +5,8 @@
     telemetry.rollups ─▶ take ─┬─ Progress ──────▶ HealthFold.step_progress ─┐
      (by service)              └─ ServicePartial ▶ HealthFold.step_partial ──┴─▶ publish ─┬─▶ ClickHouse panes (awaited)
                                                                                           ├─▶ Redis current picture
-                                                                                          └─▶ health, then Progress
+                                                                                          ├─▶ health, then Progress
+                                                                                          └─▶ telemetry.late: Progress
     nodes table ──▶ remember() at assignment: who gets an empty pane when it falls silent
 """
 
@@ -23,7 +24,7 @@ from schemas.errors import BadPayload, StoreError
 from schemas.events import ServiceHealth
 from schemas.failpoints import Failpoint
 from schemas.keys import PROGRESS_KEY, service_key
-from schemas.topics import HEALTH, LOGS, ROLLUPS, STUBS, TRACES, sources
+from schemas.topics import HEALTH, LATE, LOGS, ROLLUPS, STUBS, TRACES, sources
 from sinks.kafka.producer import Message
 from sinks.redis import set_health
 from streams.health import HealthFold
@@ -43,6 +44,8 @@ log = structlog.get_logger()
 STAGE = "health"
 BATCH = 128
 WITHIN_S = 0.1
+LATE_PACE_S = 5.0
+"""How often the stage that measures late panes is told what is final: to every partition, so not more often."""
 
 
 def expected_sources(partitions: int) -> list[str]:
@@ -62,6 +65,8 @@ class HealthLane:
             self.fold.remember(node)
             self.kept_nodes[service_key(node.tenant, node.service)] = node.last_seen_ns
         self.broadcast = Broadcast(HEALTH, [partition.partition])
+        self.late_broadcast = Broadcast(LATE, range(wiring.settings.partitions))
+        self.late_due = Pacer(LATE_PACE_S)
         self.publish_due = Pacer(INNER_PACE_S)
         self.keep_due = Pacer(KEEP_PACE_S)
         self.keeper = FloorKeeper(wiring.closed, partition)
@@ -137,6 +142,9 @@ class Health:
                 metrics.PANES.labels(metrics.tenant_label(pane.tenant)).inc()
             log.info("panes_published", partition=lane.partition.partition, panes=len(panes))
         await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(lane.state.fold.progress()))
+        if lane.state.late_due.due():
+            news = lane.state.late_broadcast.messages(lane.state.fold.progress())
+            await self._wiring.send(self._lanes, lane, news)
         if lane.state.keep_due.due():
             known, kept = lane.state.fold.known(), lane.state.kept_nodes
             await self._nodes.keep(lane.partition.partition, known, kept, self._lanes.wanted(lane))

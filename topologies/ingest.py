@@ -27,12 +27,13 @@ from faust.types import TP
 from schemas.dead_letters import UNKNOWN_TENANT, Replay
 from schemas.errors import BadPayload, RejectReason
 from schemas.failpoints import Failpoint
-from schemas.keys import service_key
+from schemas.keys import service_key, tenant_key
 from schemas.reconciling import Outcome
 from schemas.settings import Settings
-from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
+from schemas.topics import LATE, LOGS, METRICS, ROLLUPS, STUBS, TRACES, TopicSpec
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
+from streams.late import LateLedger
 from streams.otlp import LogColumns, MetricCounts, Signal, decode_logs, decode_metrics, decode_spans, open_payload
 from streams.otlp.cutting import cut_items
 from streams.panes import PaneFold
@@ -90,6 +91,8 @@ class SourceFolds:
         self.broadcasts = [Broadcast(ROLLUPS, range(partitions))] if has_panes else []
         if has_stubs:
             self.broadcasts.append(Broadcast(STUBS, range(partitions)))
+        self.windows = wiring.windows
+        self.replayed = LateLedger()
         self.flush_due = Pacer(wiring.settings.flush_interval_s)
         self.keeper = FloorKeeper(wiring.closed, partition)
 
@@ -158,6 +161,13 @@ class SourceFolds:
         newest_ns = _newest_ns(columns)
         if newest_ns:
             intake.ledger.event(origin.tenant, newest_ns, origin.arrival_ns)
+        if origin.replay is None:
+            self._step(origin, columns)
+        elif not isinstance(columns, MetricCounts):  # its panes have been told, or will be: they are measured again
+            self.replayed.add_all(origin.tenant, origin.driven, columns, origin.arrival_ns, self.windows)
+        return bool(columns.rejects) and not len(columns)
+
+    def _step(self, origin: Origin, columns: Any) -> None:
         where = (origin.arrival_ns, origin.offset, origin.driven)
         if self.signal is Signal.LOGS and self.panes is not None:
             self.panes.step_logs(origin.tenant, columns, *where)
@@ -165,7 +175,6 @@ class SourceFolds:
             self.panes.step_spans(origin.tenant, columns, *where)
         if self.stubs is not None:
             self.stubs.step(origin.tenant, columns, *where)
-        return bool(columns.rejects) and not len(columns)
 
     def flush(self) -> list[Message]:
         """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""
@@ -180,6 +189,14 @@ class SourceFolds:
             count_losses(self.stubs.drain_losses())
         count_losses(self.clock.drain_losses())
         return messages
+
+    def drain_late(self) -> list[Message]:
+        """Return the notices of late items, of records that were taken so far."""
+        notices = [*(self.panes.drain_late() if self.panes is not None else ()), *self.replayed.drain()]
+        for notice in notices:
+            for service, count in notice.services.items():
+                metrics.LATE_ITEMS.labels(*metrics.service_labels(notice.tenant, service)).inc(count)
+        return [Message(LATE.name, notice.encode(), tenant_key(notice.tenant)) for notice in notices]
 
     def needed(self) -> int | None:
         """Return the smallest offset that an open pane or an unsent stub still needs."""
@@ -253,7 +270,10 @@ class Ingest:
             reached(Failpoint.DECODED)
             for lane, _ in intakes:
                 await self._flush(lane)
+            late = [(lane, lane.state.drain_late()) for lane, _ in intakes]
             await self._store(intakes)
+            for lane, notices in late:  # once what they speak of can be read
+                await self._wiring.send(self._lanes, lane, notices)
             await self._diversion.judge([refusal for _, intake in intakes for refusal in intake.refusals])
             for lane, intake in intakes:
                 self._ticker.heard(lane.partition)

@@ -28,6 +28,9 @@ RECORDS_MISSING = _counter(names.RECORDS_MISSING)
 RECORDS_DROPPED = _counter(names.RECORDS_DROPPED)
 ITEMS = _counter(names.ITEMS)
 LOSSES = _counter(names.LOSSES)
+LATE_ITEMS = _counter(names.LATE_ITEMS)
+REVISIONS = _counter(names.REVISIONS)
+LATE_PANES = _gauge(names.LATE_PANES)
 REJECTS = _counter(names.REJECTS)
 DEAD_LETTERS = _counter(names.DEAD_LETTERS)
 LETTERS_FORGOTTEN = _counter(names.LETTERS_FORGOTTEN)
@@ -56,6 +59,7 @@ NOTIFY_DECISIONS = _counter(names.NOTIFY_DECISIONS)
 DELIVERIES = _counter(names.DELIVERIES)
 
 _labelled_tenants: set[str] = set()
+_labelled_services: set[tuple[str, str]] = set()
 
 
 def tenant_label(tenant: str) -> str:
@@ -66,3 +70,12 @@ def tenant_label(tenant: str) -> str:
         return OTHER_TENANTS
     _labelled_tenants.add(tenant)
     return tenant
+
+
+def service_labels(tenant: str, service: str) -> tuple[str, str]:
+    """Return the label values for a service of a tenant: ``__other__`` beyond the first `TENANT_LABELS` services."""
+    known = (tenant, service) in _labelled_services
+    if not known and len(_labelled_services) >= TENANT_LABELS:
+        return tenant_label(tenant), OTHER_TENANTS
+    _labelled_services.add((tenant, service))
+    return tenant_label(tenant), service

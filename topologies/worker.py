@@ -40,6 +40,7 @@ from topologies.health import Health
 from topologies.incidents import Incidents
 from topologies.ingest import Ingest
 from topologies.landing import Landing
+from topologies.late import Late
 from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
 from topologies.preparing import prepare
@@ -140,6 +141,7 @@ def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) 
         Correlation(wiring),
         Alerting(wiring),
         Letters(wiring),
+        Late(wiring),
     ]
 
 

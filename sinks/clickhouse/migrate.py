@@ -104,6 +104,7 @@ async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
         "landed_records": raw,
         "offset_accounts": raw,
         "service_panes": panes,
+        "pane_revisions": panes,
         "operation_panes": panes,
         "edge_panes": panes,
         "service_minutes": f"{settings.minute_retention_days} DAY",

@@ -69,7 +69,7 @@ async def services(
     """
     rows = await clickhouse.query(
         SERVICES,
-        {"tenant": tenant, "at": _at(at_ns), "after": _at(at_ns, within_s), "service": service, "limit": limit},
+        {"tenant": tenant, "at": instant(at_ns), "after": instant(at_ns, within_s), "service": service, "limit": limit},
     )
     return [
         ServiceSummary(
@@ -96,7 +96,7 @@ async def health_series(
 ) -> list[HealthPoint]:
     """Return the panes of a service, or of one of its operations, that start in [start, end), oldest first."""
     parameters: dict[str, Any] = {
-        "tenant": tenant, "service": service, "start": _at(start_ns), "end": _at(end_ns), "limit": limit,
+        "tenant": tenant, "service": service, "start": instant(start_ns), "end": instant(end_ns), "limit": limit,
     }  # fmt: skip
     if operation is None:
         rows = await clickhouse.query(SERIES, parameters)
@@ -110,7 +110,7 @@ async def edges_at(
 ) -> list[MapEdge]:
     """Return the service map at an instant: each edge's newest window of the ``within_s`` before."""
     rows = await clickhouse.query(
-        EDGES, {"tenant": tenant, "at": _at(at_ns), "after": _at(at_ns, within_s), "limit": limit}
+        EDGES, {"tenant": tenant, "at": instant(at_ns), "after": instant(at_ns, within_s), "limit": limit}
     )
     return [
         MapEdge(
@@ -135,7 +135,7 @@ def _point(row: dict[str, Any]) -> HealthPoint:
         window=_red(row, "window_", row["window_s"]),
         **{
             name: row[name]
-            for name in ("log_severities", "slow_traces", "failing_traces", "normal_traces", "late_items")
+            for name in ("log_severities", "slow_traces", "failing_traces", "normal_traces", "late_items", "cause")
             if name in row
         },
     )
@@ -149,5 +149,6 @@ def _red(row: dict[str, Any], prefix: str, seconds: int) -> RedStats:
     )
 
 
-def _at(instant_ns: int, back_s: int = 0) -> datetime:
+def instant(instant_ns: int, back_s: int = 0) -> datetime:
+    """Return an instant as ClickHouse's parameters take it, ``back_s`` earlier."""
     return datetime.fromtimestamp(instant_ns // 1_000_000 / 1000, UTC) - timedelta(seconds=back_s)

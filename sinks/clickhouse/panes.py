@@ -17,6 +17,7 @@ EDGE = (
 
 SERVICE_COLUMNS = (
     "tenant", "service", "pane_start", "version", "node_kind", "pane_s", "window_s", "revision", "final",
+    "cause",
     *RED, *(f"window_{name}" for name in RED),
     "log_severities", "slow_traces", "failing_traces", "normal_traces", "late_items",
 )  # fmt: skip
@@ -43,22 +44,24 @@ class PaneSink:
         Operations and edges go first, so that who sees a service's pane finds its parts.
         Raises `StoreUnavailable` or `StoreRejected`.
         """
-        operations = [row for pane in panes for row in _operation_rows(pane)]
-        edges = [row for pane in panes for row in _edge_rows(pane)]
+        operations = [row for pane in panes for row in operation_rows(pane)]
+        edges = [row for pane in panes for row in edge_rows(pane)]
         await self._clickhouse.insert_rows("operation_panes", OPERATION_COLUMNS, operations)
         await self._clickhouse.insert_rows("edge_panes", EDGE_COLUMNS, edges)
-        await self._clickhouse.insert_rows("service_panes", SERVICE_COLUMNS, [_service_row(pane) for pane in panes])
+        await self._clickhouse.insert_rows("service_panes", SERVICE_COLUMNS, [service_row(pane) for pane in panes])
 
 
-def _service_row(pane: ServiceHealth) -> Row:
+def service_row(pane: ServiceHealth) -> Row:
+    """Return a picture as a row of ``service_panes``."""
     return [
         pane.tenant, pane.service, _instant(pane), pane.version, pane.node_kind.value, pane.pane_s, pane.window_s,
-        pane.revision, pane.final, *_red(pane.pane), *_red(pane.window), pane.log_severities,
+        pane.revision, pane.final, pane.cause, *_red(pane.pane), *_red(pane.window), pane.log_severities,
         pane.exemplars.slow, pane.exemplars.failing, pane.exemplars.normal, pane.late_items,
     ]  # fmt: skip
 
 
-def _operation_rows(pane: ServiceHealth) -> list[Row]:
+def operation_rows(pane: ServiceHealth) -> list[Row]:
+    """Return a picture's operations as rows of ``operation_panes``."""
     head = [pane.tenant, pane.service]
     return [
         [*head, o.operation, o.kind, _instant(pane), pane.version, *_red(o.pane), *_red(o.window)]
@@ -66,7 +69,8 @@ def _operation_rows(pane: ServiceHealth) -> list[Row]:
     ]
 
 
-def _edge_rows(pane: ServiceHealth) -> list[Row]:
+def edge_rows(pane: ServiceHealth) -> list[Row]:
+    """Return the edges into a node as rows of ``edge_panes``."""
     return [
         [
             pane.tenant, pane.service, edge.client, edge.connection_type.value, _instant(pane), pane.version,
