@@ -4,7 +4,8 @@ A fault is *hit* by an incident opened in (start, start + 270 s]. An incident op
 start + 400 s] of every fault, and outside the ranges that do not count, is a *false alarm*. AC@k: the service at fault
 is among the first k hypotheses that the hitting incident had 300 s after the start; Avg@5 is the mean of AC@1 to AC@5.
 A fault that nothing hits is a miss there, too. Of faults that are there at the same time each needs an incident of its
-own, the first ones that were opened. "Opened" is the instant of the decision, not of the pane it is about.
+own, the first ones that were opened. A fault that lasts longer than three minutes, as a trickle does, has so much more
+time for all of this. "Opened" is the instant of the decision, not of the pane it is about.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ HIT_S = 270.0
 BEFORE_S = 5.0
 AFTER_S = 400.0
 RANKED_S = 300.0
+USUAL_S = 180.0
+"""How long a fault lasts that these times are meant for."""
 _DEEPEST = 5
 _DAY_S = 86_400
 
@@ -32,6 +35,11 @@ class Fault:
     kind: str = ""
     start_uncertainty_s: float = 0.0
     duration_s: float = 0.0
+
+    @property
+    def longer_s(self) -> float:
+        """By how much it lasts longer than usual."""
+        return max(0.0, self.duration_s - USUAL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +156,19 @@ def _worth(scores: Sequence[FaultScore]) -> tuple[float, ...]:
 
 
 def _in_time(incident: Opened, fault: Fault) -> bool:
-    return fault.start_s < incident.at_s <= fault.start_s + HIT_S
+    return fault.start_s < incident.at_s <= fault.start_s + HIT_S + fault.longer_s
 
 
 def _score(fault: Fault, hit: Opened | None) -> FaultScore:
     if hit is None or not _in_time(hit, fault):
         return FaultScore(fault, None)
-    named = hit.named_by(fault.start_s + RANKED_S)
+    named = hit.named_by(fault.start_s + RANKED_S + fault.longer_s)
     place = named.index(fault.service) + 1 if fault.service in named else 0
     return FaultScore(fault, hit, hit.at_s - fault.start_s, place)
 
 
 def _excused(at_s: float, faults: Sequence[Fault], dont_care_utc: Sequence[str]) -> bool:
-    near = any(fault.start_s - BEFORE_S <= at_s <= fault.start_s + AFTER_S for fault in faults)
+    near = any(fault.start_s - BEFORE_S <= at_s <= fault.start_s + AFTER_S + fault.longer_s for fault in faults)
     return near or any(_in_range(at_s, text) for text in dont_care_utc)
 
 

@@ -60,14 +60,19 @@ def spans(minute: int, *durations_ms: float) -> bytes:
     return request.SerializeToString()
 
 
-def test_a_recording_is_calm_when_no_whole_calm_minute_is_much_slower_than_the_others() -> None:
-    """Server spans count; the minutes in which the calm begins and ends do not, as they are not whole."""
+def test_the_whole_minutes_of_the_calm_are_measured_by_their_server_spans() -> None:
+    """The minutes in which the calm begins and ends are not whole."""
     seen = Steadiness()
     for minute, slow_ms in ((10, 900.0), (11, 30.0), (12, 33.0), (13, 31.0), (14, 900.0)):
         seen.see(spans(minute, 10.0, 12.0, slow_ms, slow_ms))
-    begin_ns, end_ns = 10 * MINUTE_NS + 1, 14 * MINUTE_NS + 1
-    assert seen.p95_ms(begin_ns, end_ns) == pytest.approx([30.0, 33.0, 31.0])
-    assert Steadiness.is_calm(seen.p95_ms(begin_ns, end_ns))
-    seen.see(spans(12, *[70.0] * 10))
-    assert not Steadiness.is_calm(seen.p95_ms(begin_ns, end_ns))
+    measured = seen.measured(10 * MINUTE_NS + 1, 14 * MINUTE_NS + 1)
+    assert measured == [pytest.approx((12.0, slow_ms)) for slow_ms in (30.0, 33.0, 31.0)]
+
+
+def test_a_recording_is_calm_when_no_minute_is_much_slower_than_the_usual_one() -> None:
+    """Neither by its median nor by its 95th percentile; nothing measured is not calm."""
+    usual = [(12.0, 100.0)] * 4
+    assert Steadiness.is_calm([*usual, (15.0, 150.0)])
+    assert not Steadiness.is_calm([*usual, (16.0, 100.0)])
+    assert not Steadiness.is_calm([*usual, (12.0, 170.0)])
     assert not Steadiness.is_calm([])

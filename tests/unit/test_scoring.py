@@ -60,6 +60,19 @@ def test_the_first_incident_in_time_is_the_hit() -> None:
     assert score.faults[0].delay_s == 30
 
 
+@pytest.mark.parametrize(
+    ("after_s", "hit", "alarms"), [(390, True, 0), (391, False, 0), (520, False, 0), (521, False, 1)]
+)
+def test_a_fault_that_lasts_longer_has_more_time_to_be_found(after_s: float, hit: bool, alarms: int) -> None:
+    """Five minutes instead of three: two more for the hit, and before an incident is a false alarm."""
+    trickle = replace(FAULT, duration_s=300)
+    score = score_recording([trickle], [opened(after_s)], START_S, START_S + 3600, ())
+    assert (score.hits, len(score.false_alarms)) == (int(hit), alarms)
+    late = FAULT.start_s + 420
+    found = Opened("inc", FAULT.start_s + 380, "title", ((late, ("cart",)), (late + 1, ("ads",))))
+    assert score_recording([trickle], [found], START_S, START_S + 3600, ()).accuracy(1) == 1.0
+
+
 def test_two_faults_at_once_need_an_incident_each() -> None:
     """One incident for both is one hit; two are given to the faults they name, whichever was opened first."""
     first, other = replace(FAULT, duration_s=180), Fault("g", FAULT.start_s + 20, "ads", duration_s=160)

@@ -136,10 +136,10 @@ class Play:
         asked_s = time.time()
         instance = self._shop.instances.get(step.fault.killed, "")
         self._announce(await self._shop.inject(step.fault))
-        begun_s = time.time() if step.fault.releases else asked_s  # a release begins when it is live
+        rollout_s = time.time() - asked_s
         await self._until(step.end_s)
         if step.fault.service:
-            self._faults.append(self._labelled(step, begun_s, begun_s - asked_s, instance))
+            self._faults.append(self._labelled(step, asked_s, rollout_s, instance))
         if step.repaired:
             self._announce(await self._shop.repair(step.fault))
 

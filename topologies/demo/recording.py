@@ -9,7 +9,7 @@ from schemas.errors import SetupError
 from schemas.settings import Settings
 from topologies.demo.recorder import record
 from topologies.demo.scenarios import SCENARIOS, Scenario
-from topologies.demo.steadiness import Steadiness
+from topologies.demo.steadiness import Minute, Steadiness
 
 SECOND_NS = 10**9
 
@@ -39,15 +39,15 @@ async def record_all(settings: Settings, folder: Path, names: Sequence[str], say
             say(f"{scenario.name}: is there already")
             continue
         draft = folder / f"{scenario.name}.draft"
-        p95_ms = await _recorded(settings, scenario, draft, say)
-        told = " ".join(f"{value:.0f}" for value in p95_ms)
-        calm = Steadiness.is_calm(p95_ms)
+        minutes = await _recorded(settings, scenario, draft, say)
+        told = ", ".join(f"{median_ms:.0f} {p95_ms:.0f}" for median_ms, p95_ms in minutes)
+        calm = Steadiness.is_calm(minutes)
         draft.rename(target if calm else folder / f"{scenario.name}.disturbed")
-        say(f"{scenario.name}: {'recorded' if calm else 'DISTURBED'}; p95 of the calm minutes in ms: {told}")
+        say(f"{scenario.name}: {'recorded' if calm else 'DISTURBED'}; median and p95 of the calm minutes in ms: {told}")
         steady = steady and calm
     return steady
 
 
-async def _recorded(settings: Settings, scenario: Scenario, draft: Path, say: Callable[[str], None]) -> list[float]:
+async def _recorded(settings: Settings, scenario: Scenario, draft: Path, say: Callable[[str], None]) -> list[Minute]:
     steadiness, begun_ns = await record(settings, scenario, draft, say)
-    return steadiness.p95_ms(begun_ns, begun_ns + round(scenario.calm_s) * SECOND_NS)
+    return steadiness.measured(begun_ns, begun_ns + round(scenario.calm_s) * SECOND_NS)

@@ -10,8 +10,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 MINUTE_NS = 60 * 10**9
-MOST_RATIO = 1.6
-"""The slowest calm minute may have this many times the 95th percentile of the usual one."""
+LEVELS = (0.5, 0.95)
+MOST_RATIOS = (1.3, 1.6)
+"""The slowest calm minute may have so many times the median, and the 95th percentile, of the usual one."""
+
+Minute = tuple[float, float]
+"""Median and 95th percentile of the durations in a minute, in milliseconds."""
 
 
 @dataclass
@@ -28,13 +32,18 @@ class Steadiness:
                     duration_ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
                     self.minutes[span.start_time_unix_nano // MINUTE_NS].append(duration_ms)
 
-    def p95_ms(self, begin_ns: int, end_ns: int) -> list[float]:
-        """Return the 95th percentile of each whole minute between two instants."""
+    def measured(self, begin_ns: int, end_ns: int) -> list[Minute]:
+        """Return the figures of each whole minute between two instants."""
         whole = range(-(-begin_ns // MINUTE_NS), end_ns // MINUTE_NS)
-        measured = [sorted(self.minutes[minute]) for minute in whole if self.minutes.get(minute)]
-        return [values[int(0.95 * (len(values) - 1))] for values in measured]
+        found = (sorted(self.minutes[minute]) for minute in whole if self.minutes.get(minute))
+        return [(_at(LEVELS[0], durations), _at(LEVELS[1], durations)) for durations in found]
 
     @staticmethod
-    def is_calm(p95_ms: list[float]) -> bool:
+    def is_calm(minutes: list[Minute]) -> bool:
         """Tell whether no minute was much slower than the usual one."""
-        return bool(p95_ms) and max(p95_ms) <= MOST_RATIO * statistics.median(p95_ms)
+        levels = zip(zip(*minutes, strict=True), MOST_RATIOS, strict=False)
+        return bool(minutes) and all(max(each) <= ratio * statistics.median(each) for each, ratio in levels)
+
+
+def _at(level: float, durations: list[float]) -> float:
+    return durations[int(level * (len(durations) - 1))]
