@@ -13,7 +13,7 @@ from api.views.alerts import AlertPage, AlertView, AttemptView, DeliveryView
 from api.views.deploys import DeployPage, DeployView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import overview_of
-from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap
+from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap, SignatureList
 from api.views.traces import TraceLogs, TraceView
 from schemas.events import (
     Alert,
@@ -40,7 +40,7 @@ from schemas.events import (
     SeriesScore,
     Severity,
 )
-from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, Trace, TraceSpan
+from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, SignatureSummary, Trace, TraceSpan
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
 from sinks.postgres.incidents import Incident
 
@@ -268,6 +268,25 @@ HEALTH_SERIES: Final = HealthSeries(
             window=_WINDOW,
             log_severities={"info": 311},
             slow_traces=[TRACE_ID],
+        )
+    ],
+)
+SIGNATURES: Final = SignatureList(
+    service="checkout",
+    start_ns=ONSET_NS,
+    end_ns=ONSET_NS + 3600 * S,
+    items=[
+        SignatureSummary(
+            signature="5f1c0e9a7b3d2c46",
+            kind="log",
+            template="<time> ERROR payment of order <id> failed: <*>",
+            severity="error",
+            lines=14,
+            first_seen_ns=ONSET_NS,
+            last_seen_ns=ONSET_NS + 20 * S,
+            panes=[(ONSET_NS, 3), (ONSET_NS + 10 * S, 6), (ONSET_NS + 20 * S, 5)],
+            sample="12:30:01 ERROR payment of order 4711 failed: timeout",
+            sample_trace_id=TRACE_ID,
         )
     ],
 )

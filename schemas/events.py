@@ -112,6 +112,20 @@ class Passage(Event):
     durations: dict[int, int] = Field({}, description="Of the root spans: traces by half doubling (see PassageTally).")
 
 
+class SignatureCount(Event):
+    """One kind of error line (log template) or exception in one pane and the window that ends with it."""
+
+    signature: str = Field(description="Id, 16 hexadecimal digits: the same for the same lines on every worker.")
+    kind: Literal["log", "exception"]
+    template: str = Field(description="Log template (<*> differs from line to line), or exception type and frames.")
+    severity: str = Field(description="The highest seen: trace..fatal, unspecified.")
+    pane: int
+    window: int
+    first_seen_ns: int = Field(description="Start of the first pane it was ever seen in, as far as is remembered.")
+    sample: str = Field("", description="The first line of the window: one line, cut, control characters escaped.")
+    sample_trace_id: str = ""
+
+
 class ServiceHealth(Event):
     """The closed picture of one service or virtual node: a 10 s pane, and the 60 s window that ends with it.
 
@@ -138,6 +152,7 @@ class ServiceHealth(Event):
     log_severities_window: dict[str, int] = {}
     exemplars: Exemplars = Exemplars()
     passages: list[Passage] = Field([], description="Traces of the pane that passed through, by where they came in.")
+    signatures: list[SignatureCount] = Field([], description="Of the window: latest first seen first, then by count.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
 
 
@@ -160,6 +175,10 @@ class SeriesKind(StrEnum):
     REQUEST_RATE = "request_rate"
     LOG_ERRORS = "log_errors"
     BURN_RATE = "burn_rate"
+    SIGNATURE = "signature"
+    """Lines of one error signature in a pane. Evidence: opens no incident."""
+    METRIC = "metric"
+    """A metric of one instance. Evidence: opens no incident."""
 
 
 class SeriesScore(Event):
@@ -172,15 +191,33 @@ class SeriesScore(Event):
     kind: SeriesKind
     operation: str | None = None
     edge_client: str | None = Field(None, description="The client of the incoming edge this series belongs to.")
+    name: str | None = Field(None, description="Of a signature its id, of a metric its name.")
+    instance: str | None = Field(None, description="Of a metric, the instance that reports it.")
     value: float
     median: float
     scale: float
     score: float
-    unit: Literal["ms", "ratio", "per_s", "x"]
+    unit: Literal["ms", "ratio", "per_s", "x", "lines", "metric"]
     requests: int = Field(description="On how much traffic the value rests.")
     evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
+
+
+class SignatureChange(Event):
+    """A signature whose rate is not what it was.
+
+    ``new``: never seen before ``series.since_ns``; ``rising``: more than before; ``gone``: a usual one that stopped.
+    """
+
+    change: Literal["new", "rising", "gone"]
+    kind: Literal["log", "exception"]
+    template: str
+    severity: str
+    first_seen_ns: int
+    sample: str = ""
+    sample_trace_id: str = ""
+    series: SeriesScore = Field(description="Kind ``signature``: lines a pane since it changed, against before.")
 
 
 class EdgeSummary(Event):
@@ -216,6 +253,7 @@ class ServiceDeviations(Event):
     exemplars: Exemplars = Exemplars()
     log_errors: int = 0
     passages: list[Passage] = []
+    signatures: list[SignatureChange] = Field([], description="Evidence: what is new, rising or gone in its errors.")
 
 
 # -- incidents ---------------------------------------------------------------------------------------------

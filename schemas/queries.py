@@ -64,6 +64,21 @@ class PaneRevision(Answer):
     window_p95_ms: float | None = None
 
 
+class SignatureSummary(Answer):
+    """An error signature of a service over some time: a log template, or an exception's type and frames."""
+
+    signature: str
+    kind: str = Field(description="log or exception.")
+    template: str = Field(description="As it was last; <*> stands for what differs from line to line.")
+    severity: str
+    lines: int
+    first_seen_ns: int = Field(description="Start of the first pane it was ever seen in, as far as is remembered.")
+    last_seen_ns: int = Field(description="Start of its last pane in this time.")
+    panes: list[tuple[int, int]] = Field(description="Start of a pane, and its lines; panes without any are left out.")
+    sample: str
+    sample_trace_id: str
+
+
 class MapEdge(Answer):
     """An edge of the service map: both sides over one window, and the gap between them."""
 

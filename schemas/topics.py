@@ -50,8 +50,13 @@ CLOSED_TABLE = TopicSpec(
 NODES_TABLE = TopicSpec(
     "incidentscope.nodes-changelog", "tenant|service", "when a service was last seen", -1, compacted=True
 )
+MEMORIES_TABLE = TopicSpec(
+    "incidentscope.memories-changelog", "tenant|service", "log templates of a service", -1, compacted=True
+)
 
-TABLES = (BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TABLE, NODES_TABLE)
+TABLES = (
+    BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TABLE, NODES_TABLE, MEMORIES_TABLE,
+)  # fmt: skip
 """Changelogs of the Faust tables: long-memory states, the newest value of each key."""
 
 RAW_TOPICS = (TRACES, METRICS, LOGS)

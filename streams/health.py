@@ -12,7 +12,7 @@ for an hour, since a stop of traffic is a finding too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,10 +21,15 @@ from schemas.losses import LossReason
 from streams.partials import PaneContents, ServicePartial, merge_contents
 from streams.pictures import Standing, picture_of
 from streams.progress import Progress, ProgressClock, later, reading_of
+from streams.signatures.memory import ServiceMemory
 from streams.windows import Loss, LossLedger, WindowConfig
 
 _PRECEDENCE = (NodeKind.SERVICE, NodeKind.DATABASE, NodeKind.MESSAGING, NodeKind.EXTERNAL, NodeKind.CLIENT)
 """What a node is when several are said of it."""
+
+
+Recall = Callable[[str, str], bytes | None]
+"""The memory of a service as it was kept: by tenant and service."""
 
 
 class KnownNode(NamedTuple):
@@ -73,6 +78,7 @@ class _Node:
     next_pane_ns: int | None = None
     """The first pane that has not been published; ``None``: the first that there is."""
     driven: bool = False
+    memory: ServiceMemory = field(default_factory=ServiceMemory)
     panes: dict[int, _Pane] = field(default_factory=dict)
 
     def last_seen_ns(self) -> int | None:
@@ -86,11 +92,18 @@ class HealthFold:
 
     ``expected_sources`` are all that send partials here. ``closed`` is what `closed` returned when the floor
     this fold starts from was committed: panes final by then are read again only for the windows of later ones.
+    ``recall`` gives back, by tenant and service, what `drain_memories` returned last.
     """
 
     def __init__(
-        self, source: str, expected_sources: Iterable[str], config: WindowConfig, closed: Progress | None = None
+        self,
+        source: str,
+        expected_sources: Iterable[str],
+        config: WindowConfig,
+        closed: Progress | None = None,
+        recall: Recall = lambda tenant, service: None,
     ) -> None:
+        self._recall = recall
         self.source = source
         self._config = config
         self._clock = ProgressClock(expected_sources)
@@ -157,7 +170,8 @@ class HealthFold:
             if len(self._nodes) >= self._config.max_nodes:
                 self._losses.add(tenant, LossReason.NODE_OVERFLOW)
                 return None
-            node = self._nodes[tenant, service] = _Node(kind)
+            memory = ServiceMemory.decode(self._recall(tenant, service))
+            node = self._nodes[tenant, service] = _Node(kind, memory=memory)
         node.kind = min(node.kind, kind, key=_PRECEDENCE.index)
         return node
 
@@ -216,6 +230,13 @@ class HealthFold:
             if (last_seen_ns := node.last_seen_ns()) is not None
         ]
 
+    def drain_memories(self) -> list[tuple[str, str, bytes]]:
+        """Return (tenant, service, memory) where it has changed since: to be kept before the floor rises."""
+        changed = [(key, node.memory) for key, node in self._nodes.items() if node.memory.needs_keeping()]
+        for _, memory in changed:
+            memory.kept()
+        return [(tenant, service, memory.encode()) for (tenant, service), memory in changed]
+
     def drain_losses(self) -> list[Loss]:
         """Return what was refused since the last drain."""
         return self._losses.drain()
@@ -272,7 +293,9 @@ class HealthFold:
         first_ns = start_ns + self._config.pane_ns - self._config.window_ns
         in_window = [p for p in node.panes if first_ns <= p <= start_ns]
         window = merge_contents(node.panes[p].merged() for p in in_window)
-        return picture_of(standing, pane.merged(), window, self._config)
+        forgotten = node.memory.templates.learn(pane.merged().signatures, start_ns)
+        self._losses.add(tenant, LossReason.TEMPLATE_OVERFLOW, forgotten)
+        return picture_of(standing, pane.merged(), window, self._config, node.memory.templates)
 
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""

@@ -22,9 +22,18 @@ from streams.grouping import Ints
 from streams.late import LateLedger, LateNotice
 from streams.lateness import Verdict, judge
 from streams.otlp.columns import LogColumns, SpanColumns
-from streams.partials import ENTRY_KINDS, OperationKey, OperationTally, PaneContents, ServicePartial
+from streams.partials import (
+    ENTRY_KINDS,
+    OVERFLOW_SHAPE,
+    OperationKey,
+    OperationTally,
+    PaneContents,
+    ServicePartial,
+    SignatureKey,
+    SignatureTally,
+)
 from streams.progress import Clock, Progress, later, reading_of
-from streams.tally import Delta, LogTable, SpanTable, tally_late, tally_logs, tally_spans
+from streams.tally import Delta, LogTable, SpanTable, tally_late, tally_logs, tally_signatures, tally_spans
 from streams.windows import Loss, LossLedger, WindowConfig
 
 
@@ -36,6 +45,11 @@ class _ServicePane:
     last_offset: int
     contents: PaneContents = field(default_factory=PaneContents)
     entry_operations: int = 0
+
+    @property
+    def tallies(self) -> int:
+        """What it counts towards `WindowConfig.max_tallies`."""
+        return len(self.contents.operations) + len(self.contents.signatures)
 
 
 @dataclass(slots=True)
@@ -81,6 +95,7 @@ class PaneFold:
     def step_logs(self, tenant: str, columns: LogColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
         """Take the log records of one record, as `step_spans`."""
         self._note_text(tenant, columns)
+        self._losses.add(tenant, LossReason.UNTEMPLATED, len(columns) - len(columns.signed.row))
         state = self._tenant(tenant, len(columns), driven)
         if state is not None:
             state.logs.add(columns, arrival_ns, offset)
@@ -126,7 +141,7 @@ class PaneFold:
             reached_ns = clock.at(name)
             for pane_start_ns in [p for p in tenant.panes if self._config.closes_ns(p) <= reached_ns]:
                 services = tenant.panes.pop(pane_start_ns)
-                self._tallies -= sum(len(pane.contents.operations) for pane in services.values())
+                self._tallies -= sum(pane.tallies for pane in services.values())
             if tenant.is_idle:
                 del self._tenants[name]
         return partials
@@ -203,7 +218,8 @@ class PaneFold:
         self._losses.add(name, LossReason.LATE, int(late.sum()))
         self._note_late(name, tenant, table.time_ns, table, late)
         pane_ns = self._config.pane_ns
-        self._take(name, tenant, tally_logs(table, live, pane_ns) + tally_late(table, late, pane_ns))
+        counted = tally_logs(table, live, pane_ns) + tally_signatures(table, live, pane_ns)
+        self._take(name, tenant, counted + tally_late(table, late, pane_ns))
 
     def _note_late(
         self, name: str, tenant: _Tenant, event_ns: Ints, table: SpanTable | LogTable, late: NDArray[np.bool_]
@@ -234,9 +250,12 @@ class PaneFold:
         pane.last_offset = max(pane.last_offset, delta.last_offset)
         tenant.changed[delta.pane_start_ns, service] = None
         operations, delta.contents.operations = delta.contents.operations, {}
+        signatures, delta.contents.signatures = delta.contents.signatures, {}
         pane.contents.add(delta.contents)
         for key, tally in operations.items():
             self._add_operation(name, pane, key, tally)
+        for signature, seen in signatures.items():
+            self._add_signature(name, pane, signature, seen)
 
     def _add_operation(self, name: str, pane: _ServicePane, key: OperationKey, tally: OperationTally) -> None:
         """Add an operation, or fold it into the overflow of its kind when the service has too many."""
@@ -250,6 +269,16 @@ class PaneFold:
         operations[key] = tally
         pane.entry_operations += key[1] in ENTRY_KINDS
         self._tallies += 1
+
+    def _add_signature(self, name: str, pane: _ServicePane, key: SignatureKey, seen: SignatureTally) -> None:
+        """Add a signature, or fold it into the overflow of its kind when the service has too many."""
+        signatures = pane.contents.signatures
+        full = len(signatures) >= self._config.max_signatures or self._tallies >= self._config.max_tallies
+        if full and key not in signatures:
+            self._losses.add(name, LossReason.SIGNATURE_OVERFLOW, seen.count)
+            key = (key[0], OVERFLOW_SHAPE)
+        self._tallies += key not in signatures
+        signatures.setdefault(key, SignatureTally()).add(seen)
 
     def _has_room(self, pane: _ServicePane, key: OperationKey) -> bool:
         if self._tallies >= self._config.max_tallies:

@@ -44,6 +44,12 @@ OperationKey = tuple[str, int]
 EdgeKey = tuple[str, str, str]
 """(client node, its `NodeKind`, `ConnectionType`); the server is the partial's own service."""
 
+SignatureKey = tuple[str, str]
+"""(``log`` or ``exception``, shape); of those beyond the cap the shape is `OVERFLOW_SHAPE`."""
+
+OVERFLOW_SHAPE = "__overflow__"
+"""Takes the signatures beyond the cap of a service in one pane, by kind."""
+
 Sample = tuple[int, bytes]
 """(duration_ns, trace id of 16 bytes)"""
 
@@ -112,6 +118,25 @@ class PassageTally:
 
 
 @dataclass(slots=True)
+class SignatureTally:
+    """How often a signature was seen, its highest severity (place in `SEVERITIES`), and its first line as a sample.
+
+    The sample is (time_ns, text, trace id or nothing); of lines of the same time the smaller text.
+    """
+
+    count: int = 0
+    severity: int = 0
+    sample: tuple[int, str, bytes] | None = None
+
+    def add(self, other: SignatureTally) -> None:
+        """Add another source's counts."""
+        self.count += other.count
+        self.severity = max(self.severity, other.severity)
+        held = [sample for sample in (self.sample, other.sample) if sample is not None]
+        self.sample = min(held, default=None)
+
+
+@dataclass(slots=True)
 class Samples:
     """Exemplars: the 2 slowest, 2 failing (smallest trace ids) and 1 normal entry span, ties by trace id."""
 
@@ -156,6 +181,7 @@ class PaneContents:
     late_items: int = 0
     passages: dict[str, PassageTally] = field(default_factory=dict)
     """By the service at which the traces came in."""
+    signatures: dict[SignatureKey, SignatureTally] = field(default_factory=dict)
 
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
@@ -169,6 +195,8 @@ class PaneContents:
         self.late_items += other.late_items
         for entry, passage in other.passages.items():
             self.passages.setdefault(entry, PassageTally()).add(passage)
+        for signature, seen in other.signatures.items():
+            self.signatures.setdefault(signature, SignatureTally()).add(seen)
 
     def copy(self) -> PaneContents:
         """Return contents that share nothing with these."""
@@ -179,7 +207,8 @@ class PaneContents:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was seen."""
-        return not (self.operations or self.edges or self.log_severities or self.late_items or self.passages)
+        parts = (self.operations, self.edges, self.log_severities, self.late_items, self.passages, self.signatures)
+        return not any(parts)
 
 
 def merge_contents(parts: Iterable[PaneContents]) -> PaneContents:
@@ -249,11 +278,12 @@ def _pack(contents: PaneContents) -> list[object]:
         [contents.samples.slow, contents.samples.failing, contents.samples.normal],
         contents.late_items,
         [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
+        [[*key, s.count, s.severity, s.sample] for key, s in contents.signatures.items()],
     ]
 
 
 def _unpack(packed: Any) -> PaneContents:
-    operations, edges, log_severities, samples, late_items, passages = packed
+    operations, edges, log_severities, samples, late_items, passages, signatures = packed
     slow, failing, normal = ([(int(duration_ns), bytes(trace_id)) for duration_ns, trace_id in s] for s in samples)
     return PaneContents(
         operations={(str(o[0]), int(o[1])): OperationTally(*o[2:]) for o in operations},
@@ -262,4 +292,5 @@ def _unpack(packed: Any) -> PaneContents:
         samples=Samples(slow, failing, normal),
         late_items=int(late_items),
         passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
+        signatures={(str(s[0]), str(s[1])): SignatureTally(s[2], s[3], s[4] and tuple(s[4])) for s in signatures},
     )

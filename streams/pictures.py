@@ -18,6 +18,8 @@ from schemas.events import (
 )
 from streams.latency import Bins, quantiles_ns
 from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, SpanKind
+from streams.signatures.counts import signature_counts
+from streams.signatures.templates import TemplateTree
 from streams.windows import SECOND_NS, WindowConfig
 
 KindName = Literal["server", "consumer", "internal", "client", "producer", "unspecified"]
@@ -52,7 +54,9 @@ class Standing:
     final: bool
 
 
-def picture_of(standing: Standing, pane: PaneContents, window: PaneContents, config: WindowConfig) -> ServiceHealth:
+def picture_of(
+    standing: Standing, pane: PaneContents, window: PaneContents, config: WindowConfig, templates: TemplateTree
+) -> ServiceHealth:
     """Return the picture of one node: its pane, and the sliding window that ends with it."""
     pane_s, window_s = config.pane_ns // SECOND_NS, config.window_ns // SECOND_NS
     by_edges = standing.node_kind is not NodeKind.SERVICE or not _entries(window)
@@ -79,6 +83,7 @@ def picture_of(standing: Standing, pane: PaneContents, window: PaneContents, con
             normal=[trace_id.hex() for _, trace_id in pane.samples.normal],
         ),
         passages=_passages(pane),
+        signatures=signature_counts(pane.signatures, window.signatures, templates, standing.pane_start_ns),
         late_items=pane.late_items,
     )
 

@@ -3,7 +3,7 @@
 ::
 
     traces ─▶ PaneFold ──────────────────────┐
-       └────▶ StubFold ─▶ EdgeFold ──────────┼─▶ HealthFold ─▶ BaselineFold, BurnRateFold ─▶ IncidentFold ─▶ rank
+       └────▶ StubFold ─▶ EdgeFold ──────────┼─▶ HealthFold ─▶ JudgeFold, BurnRateFold ─▶ IncidentFold ─▶ rank
     logs ───▶ PaneFold ──────────────────────┘
 
 One partition of everything, one tenant on a driven clock (arrival times are given). Used to evaluate recordings; the
@@ -19,11 +19,11 @@ from schemas.errors import BadPayload
 from schemas.events import Deploy, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
 from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
-from streams.baselines import BaselineConfig, BaselineFold
 from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
+from streams.judging import JudgeFold
 from streams.otlp import Signal, decode_logs, decode_spans, open_payload
 from streams.panes import PaneFold
 from streams.partials import ServicePartial
@@ -128,7 +128,7 @@ class _Judges:
     def __init__(self, settings: Settings, windows: WindowConfig, tenant: str, deploys: list[Deploy]) -> None:
         self._windows = windows
         self._deploys = deploys
-        self._baselines = BaselineFold(BaselineConfig.from_settings(settings))
+        self._judge_fold = JudgeFold.from_settings(settings)
         self._budgets = BurnRateFold(SloConfig.from_settings(settings))
         self._states: dict[tuple[str, str], bytes] = {}
         self._incidents = IncidentFold(tenant, IncidentConfig(pane_s=settings.pane_s))
@@ -153,7 +153,7 @@ class _Judges:
 
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
         found = []
-        for name, fold in (("baselines", self._baselines), ("slo", self._budgets)):
+        for name, fold in (("baselines", self._judge_fold), ("slo", self._budgets)):
             key = (name, health.service)
             self._states[key], deviations = fold.step(self._states.get(key), health)
             if deviations is not None:

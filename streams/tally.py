@@ -22,6 +22,7 @@ from streams.partials import (
     first_by_id,
     slowest,
 )
+from streams.signatures.tally import SignedTable
 from streams.vocabulary import Vocabulary
 
 _NO_BIN = (1 << 13) - 1
@@ -82,9 +83,11 @@ class LogTable:
         parts = batch.columns
         names = Vocabulary([part.names for part in parts])
         self.names = names.texts
-        self.service = names.look_up(np.concatenate([part.service for part in parts]), [len(part) for part in parts])
+        counts = [len(part) for part in parts]
+        self.service = names.look_up(np.concatenate([part.service for part in parts]), counts)
         self.severity = np.concatenate([part.severity for part in parts])
         self.time_ns = np.concatenate([part.time_ns for part in parts])
+        self.signed = SignedTable([part.signed for part in parts], counts)
         self.arrival_ns = batch.each(batch.arrivals_ns)
         self.offset = batch.each(batch.offsets)
 
@@ -156,6 +159,18 @@ def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[D
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
         home, severity = divmod(key, len(SEVERITIES))
         homes.deltas[home].contents.log_severities[SEVERITIES[severity]] = count
+    return homes.by_appearance()
+
+
+def tally_signatures(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
+    """Count the lines of live log records by shape; deltas come in order of first appearance in the log."""
+    chosen = np.flatnonzero(live[table.signed.row])
+    if not len(chosen):
+        return []
+    rows = table.signed.row[chosen]
+    homes = _Homes(table.time_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
+    contents = [delta.contents for delta in homes.deltas]
+    table.signed.tally(chosen, homes.number, table.time_ns[rows], table.severity[rows], contents)
     return homes.by_appearance()
 
 

@@ -1,14 +1,14 @@
-"""What is unusual for a service, measured against its own recent past.
+"""What is unusual for a service, measured against its own recent past, and what may explain it.
 
 ::
 
-    health ──▶ BaselineFold (table: trailing medians per service) ──▶ deviations
+    health ──▶ JudgeFold (table: trailing medians and signatures per service) ──▶ deviations
 """
 
 from __future__ import annotations
 
 from schemas.topics import BASELINES_TABLE
-from streams.baselines import BaselineConfig, BaselineFold
+from streams.judging import JudgeFold
 from topologies.deviating import DeviationStage
 from topologies.wiring import Wiring
 
@@ -17,5 +17,5 @@ STAGE = "baselines"
 
 def baselines(wiring: Wiring) -> DeviationStage:
     """Return the baselines stage."""
-    fold = BaselineFold(BaselineConfig.from_settings(wiring.settings))
+    fold = JudgeFold.from_settings(wiring.settings)
     return DeviationStage(wiring, STAGE, fold, BASELINES_TABLE, shows_badges=True)

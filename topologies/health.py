@@ -8,6 +8,7 @@
                                                                                           ├─▶ health, then Progress
                                                                                           └─▶ telemetry.late: Progress
     nodes table ──▶ remember() at assignment: who gets an empty pane when it falls silent
+    memories table ◀──▶ recall() of a service's log templates; what is learned is kept before the floor rises
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from topologies import metrics
 from topologies.app import add_stage
 from topologies.failpoints import reached
 from topologies.lanes import Lane, Lanes, Record
+from topologies.memories import MemoriesTable
 from topologies.nodes import KEEP_PACE_S, KeptNodes, NodesTable
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import INNER_PACE_S, Broadcast, FloorKeeper, Pacer
@@ -56,10 +58,10 @@ def expected_sources(partitions: int) -> list[str]:
 class HealthLane:
     """The health fold of one partition and what surrounds it."""
 
-    def __init__(self, wiring: Wiring, nodes: NodesTable, partition: TP) -> None:
+    def __init__(self, wiring: Wiring, nodes: NodesTable, memories: MemoriesTable, partition: TP) -> None:
         source = f"{partition.topic}/{partition.partition}"
         expected = expected_sources(wiring.settings.partitions)
-        self.fold = HealthFold(source, expected, wiring.windows, wiring.closed.load(partition))
+        self.fold = HealthFold(source, expected, wiring.windows, wiring.closed.load(partition), memories.recall)
         self.kept_nodes: KeptNodes = {}
         for node in nodes.load(partition.partition):
             self.fold.remember(node)
@@ -102,12 +104,13 @@ class Health:
         self._wiring = wiring
         app = wiring.app
         self._nodes = NodesTable(app, wiring.settings.partitions)
+        self._memories = MemoriesTable(app, wiring.settings.partitions)
         self._lanes: Lanes[HealthLane] = Lanes(
             STAGE,
             [ROLLUPS.name],
             app.floors,
             app.generation,
-            lambda partition: HealthLane(wiring, self._nodes, partition),
+            lambda partition: HealthLane(wiring, self._nodes, self._memories, partition),
             app.committed,
         )
         app.forget.append(self._lanes.clear)
@@ -141,6 +144,8 @@ class Health:
             for pane in panes:
                 metrics.PANES.labels(metrics.tenant_label(pane.tenant)).inc()
             log.info("panes_published", partition=lane.partition.partition, panes=len(panes))
+        memories = lane.state.fold.drain_memories()
+        await self._memories.keep(lane.partition.partition, memories, self._lanes.wanted(lane))
         await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(lane.state.fold.progress()))
         if lane.state.late_due.due():
             news = lane.state.late_broadcast.messages(lane.state.fold.progress())

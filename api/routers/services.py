@@ -13,7 +13,7 @@ from api.paths import API, health_path
 from api.problems import FieldError, Problem, Slug, documented
 from api.resources import OpenStores, WallNs
 from api.views.deploys import DeployView
-from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, summary_of
+from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, SignatureList, summary_of
 from schemas.errors import NotFound, StoreUnavailable
 from schemas.events import Exemplars, IncidentState, ServiceHealth
 from schemas.queries import ServiceSummary
@@ -87,14 +87,43 @@ async def get_health(
     ] = None,
 ) -> HealthSeries:
     """Return rate, errors and duration of a service, or of one of its operations; at most 24 hours at once."""
-    end_ns = end if end is not None else (wall_ns if start is None else start + HOUR_NS)
-    start_ns = start if start is not None else max(0, end_ns - HOUR_NS)
-    check_span(start_ns, end_ns, "start", "end")
-    if end_ns - start_ns > LONGEST_SERIES_NS:
-        detail = "At most 24 hours at once."
-        raise Problem(Slug.INVALID, detail, errors=[FieldError(where="query.start", detail=detail)])
+    start_ns, end_ns = _span(start, end, wall_ns)
     items = await pane_reads.health_series(stores.clickhouse, tenant, service, start_ns, end_ns, operation)
     return HealthSeries(service=service, operation=operation, start_ns=start_ns, end_ns=end_ns, items=items)
+
+
+@router.get(
+    "/{service:path}/signatures",
+    summary="List the error signatures of a service",
+    response_description="Log templates and exceptions, most lines first, each with a sample.",
+    responses=examples.answer(examples.SIGNATURES),
+)
+async def get_signatures(
+    tenant: Tenant,
+    stores: OpenStores,
+    wall_ns: WallNs,
+    service: ServiceName,
+    start: Annotated[Instant | None, Query(description="First pane; an hour before the end if not given.")] = None,
+    end: Annotated[Instant | None, Query(description="Panes before this instant; now if not given.")] = None,
+) -> SignatureList:
+    """Return what kinds of error lines and exceptions a service wrote, and how often; at most 24 hours at once.
+
+    Signatures are made of log records of some severity (``warn`` by default) and of exceptions of failed spans.
+    """
+    start_ns, end_ns = _span(start, end, wall_ns)
+    items = await pane_reads.signatures(stores.clickhouse, tenant, service, start_ns, end_ns)
+    return SignatureList(service=service, start_ns=start_ns, end_ns=end_ns, items=items)
+
+
+def _span(start_ns: int | None, end_ns: int | None, wall_ns: int) -> tuple[int, int]:
+    """Return the time that is asked for: an hour, and until now, if not said otherwise. Raises `Problem`."""
+    end = end_ns if end_ns is not None else (wall_ns if start_ns is None else start_ns + HOUR_NS)
+    start = start_ns if start_ns is not None else max(0, end - HOUR_NS)
+    check_span(start, end, "start", "end")
+    if end - start > LONGEST_SERIES_NS:
+        detail = "At most 24 hours at once."
+        raise Problem(Slug.INVALID, detail, errors=[FieldError(where="query.start", detail=detail)])
+    return start, end
 
 
 @router.get(
@@ -131,6 +160,7 @@ def _details(health: ServiceHealth | ServiceSummary) -> dict[str, Any]:
         "operations": health.operations,
         "edges_in": health.edges_in,
         "log_severities": health.log_severities_window,
+        "signatures": health.signatures,
         "exemplars": health.exemplars,
     }
 

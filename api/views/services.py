@@ -19,8 +19,9 @@ from schemas.events import (
     RedStats,
     ServiceHealth,
     Severity,
+    SignatureCount,
 )
-from schemas.queries import HealthPoint, MapEdge, ServiceSummary
+from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSummary
 from sinks.postgres.incidents import Incident
 
 BADGES: Final[dict[str, Badge]] = {badge: badge for badge in get_args(Badge)}
@@ -68,6 +69,7 @@ class ServiceDetail(BaseModel):
     operations: list[OperationHealth] = Field([], description="Empty when the current picture is not at hand.")
     edges_in: list[EdgeHealth] = Field([], description="Who calls it, and how that goes from both sides.")
     log_severities: dict[str, int] = Field({}, description="Log records of the window by severity.")
+    signatures: list[SignatureCount] = Field([], description="Error signatures of the window, the newest kinds first.")
     exemplars: Exemplars
     incidents: list[IncidentBrief] = Field(description="Unresolved incidents that it is part of.")
     deploys: list[DeployView] = Field(description="Its latest deploys.")
@@ -82,6 +84,15 @@ class HealthSeries(BaseModel):
     start_ns: int
     end_ns: int
     items: list[HealthPoint]
+
+
+class SignatureList(BaseModel):
+    """The error signatures of a service in some time, most lines first."""
+
+    service: str
+    start_ns: int
+    end_ns: int
+    items: list[SignatureSummary]
 
 
 class MapNode(BaseModel):

@@ -107,6 +107,7 @@ async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
         "pane_revisions": panes,
         "operation_panes": panes,
         "edge_panes": panes,
+        "signature_panes": panes,
         "service_minutes": f"{settings.minute_retention_days} DAY",
     }
     tables = await clickhouse.query(

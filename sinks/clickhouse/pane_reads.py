@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.events import EdgeStats, RedStats
-from schemas.queries import HealthPoint, MapEdge, ServiceSummary
+from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSummary
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.panes import EDGE, RED
 
@@ -57,6 +57,21 @@ LIMIT 1 BY server, client, connection_type
 LIMIT {limit:UInt32}
 """
 
+SIGNATURES = """
+SELECT p.signature AS signature, argMax(p.kind, p.pane_start) AS kind, argMax(p.template, p.pane_start) AS template,
+       argMax(p.severity, p.pane_start) AS severity, sum(p.lines) AS lines,
+       toUnixTimestamp64Nano(CAST(min(p.first_seen), 'DateTime64(9)')) AS first_seen_ns,
+       toUnixTimestamp64Nano(CAST(max(p.pane_start), 'DateTime64(9)')) AS last_seen_ns,
+       arraySort(groupArray((toUnixTimestamp64Nano(CAST(p.pane_start, 'DateTime64(9)')), p.lines))) AS panes,
+       argMin(p.sample, p.pane_start) AS sample, argMin(p.sample_trace_id, p.pane_start) AS sample_trace_id
+FROM signature_panes AS p FINAL
+WHERE p.tenant = {tenant:String} AND p.service = {service:String}
+  AND p.pane_start >= {start:DateTime64(3, 'UTC')} AND p.pane_start < {end:DateTime64(3, 'UTC')}
+GROUP BY p.signature
+ORDER BY lines DESC, signature
+LIMIT {limit:UInt32}
+"""
+
 MAX_ROWS = 10_000
 
 
@@ -103,6 +118,17 @@ async def health_series(
     else:
         rows = await clickhouse.query(OPERATION_SERIES, {**parameters, "operation": operation})
     return [_point(row) for row in rows]
+
+
+async def signatures(
+    clickhouse: ClickHouse, tenant: str, service: str, start_ns: int, end_ns: int, limit: int = 200
+) -> list[SignatureSummary]:
+    """Return the error signatures in the panes of a service that start in [start, end), most lines first."""
+    rows = await clickhouse.query(
+        SIGNATURES,
+        {"tenant": tenant, "service": service, "start": _at(start_ns), "end": _at(end_ns), "limit": limit},
+    )
+    return [SignatureSummary(**row) for row in rows]
 
 
 async def edges_at(

@@ -1,4 +1,4 @@
-"""Writes published windows: services, their operations, and the edges into them."""
+"""Writes published windows: services, their operations and error signatures, and the edges into them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ EDGE_COLUMNS = (
     *EDGE, *(f"window_{name}" for name in EDGE),
 )  # fmt: skip
 
+SIGNATURE_COLUMNS = (
+    "tenant", "service", "signature", "pane_start", "version", "kind", "template", "severity", "lines", "first_seen",
+    "sample", "sample_trace_id",
+)  # fmt: skip
+
 Row = list[Any]
 
 
@@ -41,11 +46,13 @@ class PaneSink:
     async def write_panes(self, panes: Sequence[ServiceHealth]) -> None:
         """Store the panes; writing them again changes nothing.
 
-        Operations and edges go first, so that who sees a service's pane finds its parts.
+        The parts go first, so that who sees a service's pane finds its parts.
         Raises `StoreUnavailable` or `StoreRejected`.
         """
         operations = [row for pane in panes for row in operation_rows(pane)]
         edges = [row for pane in panes for row in edge_rows(pane)]
+        signatures = [row for pane in panes for row in _signature_rows(pane)]
+        await self._clickhouse.insert_rows("signature_panes", SIGNATURE_COLUMNS, signatures)
         await self._clickhouse.insert_rows("operation_panes", OPERATION_COLUMNS, operations)
         await self._clickhouse.insert_rows("edge_panes", EDGE_COLUMNS, edges)
         await self._clickhouse.insert_rows("service_panes", SERVICE_COLUMNS, [service_row(pane) for pane in panes])
@@ -77,6 +84,18 @@ def edge_rows(pane: ServiceHealth) -> list[Row]:
             pane.node_kind.value, edge.client_kind.value, *_edge(edge.pane), *_edge(edge.window),
         ]
         for edge in pane.edges_in
+    ]  # fmt: skip
+
+
+def _signature_rows(pane: ServiceHealth) -> list[Row]:
+    return [
+        [
+            pane.tenant, pane.service, one.signature, _instant(pane), pane.version, one.kind, one.template,
+            one.severity, one.pane, datetime.fromtimestamp(one.first_seen_ns // 1_000_000_000, UTC), one.sample,
+            one.sample_trace_id,
+        ]
+        for one in pane.signatures
+        if one.pane
     ]  # fmt: skip
 
 

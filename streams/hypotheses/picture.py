@@ -54,7 +54,7 @@ class TenantPicture:
                 yield pane_ns, self._panes[pane_ns]
 
 
-_LISTS = ("edges_in", "passages")
+_LISTS = ("edges_in", "passages", "signatures")
 """What only one of the records about a service tells."""
 
 

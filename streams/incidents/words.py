@@ -14,6 +14,8 @@ _WHAT = {
     SeriesKind.REQUEST_RATE: "request rate",
     SeriesKind.LOG_ERRORS: "error logs per request",
     SeriesKind.BURN_RATE: "error budget burn",
+    SeriesKind.SIGNATURE: "lines of an error signature",
+    SeriesKind.METRIC: "metric",
 }
 
 

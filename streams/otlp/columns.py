@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,28 @@ class Reject:
     detail: str
 
 
+class Line(NamedTuple):
+    """What tells one kind of log line or exception from another, and the beginning of the text it was made of."""
+
+    kind: str
+    """``log`` or ``exception``."""
+    shape: str
+    text: str
+
+
+@dataclass(slots=True)
+class SignedRows:
+    """The rows of a message that have a line: ``row`` counts its accepted items, ``line`` indexes ``lines``.
+
+    An item may have several (a span with two exceptions).
+    """
+
+    row: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    line: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    trace_ids: list[bytes] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class SpanColumns:
     """The accepted spans of one message, in wire order.
@@ -99,6 +122,8 @@ class LogColumns:
     time_ns: NDArray[np.int64]
     severity: NDArray[np.uint8]
     names: list[str]
+    signed: SignedRows = field(default_factory=SignedRows)
+    """The records of which signatures are made: those of some severity, up to `streams.otlp.lines.MAX_LINES`."""
     rejects: list[Reject] = field(default_factory=list)
     repaired: int = 0
     truncated: int = 0

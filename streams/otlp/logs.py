@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from schemas.errors import RejectReason
 from streams.otlp.attributes import Names
 from streams.otlp.columns import INT64_MAX, LogColumns, Reject, Signal
+from streams.otlp.lines import LineReader
 from streams.otlp.resources import check_caps, name_resource
 from streams.otlp.wrong_signal import parse_as, refuse_other_signals
 
@@ -17,13 +18,21 @@ _BY_TEXT = {
 }  # fmt: skip
 
 
-def decode_logs(payload: bytes) -> LogColumns:
-    """Decode an ``ExportLogsServiceRequest``; raises only `BadPayload`, and only for the whole message."""
+WARN = 4
+"""Place of ``warn`` in `streams.partials.SEVERITIES`."""
+
+
+def decode_logs(payload: bytes, signed_from: int = WARN) -> LogColumns:
+    """Decode an ``ExportLogsServiceRequest``; raises only `BadPayload`, and only for the whole message.
+
+    Signatures are made of the records of at least the severity ``signed_from``.
+    """
     request = parse_as(Signal.LOGS, payload)
     names, rejects = Names(), list[Reject]()
     counts = [sum(len(scope.records) for scope in resource.scopes) for resource in request.resources]
     check_caps(counts)
     services, times, severities = list[int](), list[int](), list[int]()
+    reader = LineReader()
     item = 0
     for resource, count in zip(request.resources, counts, strict=True):
         service = name_resource(resource.resource, names).service if count else -1
@@ -32,7 +41,10 @@ def decode_logs(payload: bytes) -> LogColumns:
                 if len(record.trace_id) in (0, 16):
                     services.append(service)
                     times.append(record.time_ns or record.observed_ns)
-                    severities.append(_severity(record.severity_number, record.severity_text))
+                    severity = _severity(record.severity_number, record.severity_text)
+                    severities.append(severity)
+                    if severity >= signed_from and not reader.is_full():
+                        reader.add_record(len(times) - 1, record.body, record.attributes, record.trace_id)
                 else:
                     rejects.append(Reject(item, RejectReason.BAD_ID, "trace id is neither empty nor 16 bytes"))
                 item += 1
@@ -43,6 +55,7 @@ def decode_logs(payload: bytes) -> LogColumns:
         time_ns=_times(times),
         severity=np.array(severities, dtype=np.uint8),
         names=names.names,
+        signed=reader.rows(),
         rejects=rejects,
         repaired=names.repaired,
         truncated=names.truncated,

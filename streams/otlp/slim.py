@@ -26,8 +26,10 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "bool_value": (2, _BOOL, False),
         "int_value": (3, _INT64, False),
         "double_value": (4, _DOUBLE, False),
+        "kvlist_value": (6, _BYTES, False),
     },
     "KeyValue": {"key": (1, _BYTES, False), "value": (2, "AnyValue", False)},
+    "KeyValueList": {"values": (1, _BYTES, True)},
     "Resource": {"attributes": (1, _BYTES, True)},
     "Status": {"code": (3, _INT32, False)},
     "Span": {
@@ -48,6 +50,8 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "time_ns": (1, _FIXED64, False),
         "severity_number": (2, _INT32, False),
         "severity_text": (3, _BYTES, False),
+        "body": (5, _BYTES, False),
+        "attributes": (6, _BYTES, True),
         "trace_id": (9, _BYTES, False),
         "observed_ns": (11, _FIXED64, False),
     },
@@ -108,6 +112,8 @@ METRIC_TYPES = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 _CLASSES = _message_classes()
 
+AnyValue: Any = _CLASSES["AnyValue"]
+KeyValueList: Any = _CLASSES["KeyValueList"]
 KeyValue: Any = _CLASSES["KeyValue"]
 Status: Any = _CLASSES["Status"]
 HistogramPoint: Any = _CLASSES["HistogramPoint"]

@@ -16,6 +16,7 @@ from streams.partials import (
     PassageTally,
     Samples,
     ServicePartial,
+    SignatureTally,
     first_by_id,
     merge_contents,
     slowest,
@@ -44,6 +45,13 @@ def samples(draw: st.DrawFn) -> Samples:
     return Samples(slowest(draw(SPANS)), first_by_id(draw(SPANS), 2), first_by_id(draw(SPANS), 1))
 
 
+SIGNATURES = st.builds(
+    SignatureTally,
+    COUNTS,
+    st.integers(0, 6),
+    st.none() | st.tuples(st.integers(0, 9), st.sampled_from("xyz"), st.sampled_from([b"", bytes(16)])),
+)
+
 CONTENTS = st.builds(
     PaneContents,
     operations=st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), TALLIES, max_size=3),
@@ -52,6 +60,9 @@ CONTENTS = st.builds(
     samples=samples(),
     late_items=COUNTS,
     passages=st.dictionaries(st.sampled_from("ab"), PASSAGES, max_size=1),
+    signatures=st.dictionaries(
+        st.tuples(st.sampled_from(("log", "exception")), st.sampled_from("abc")), SIGNATURES, max_size=3
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from api_caller import Caller
 
 from api.examples import ONSET_NS, SERVICE
-from schemas.events import ConnectionType, NodeKind, OperationHealth, RedStats, ServiceHealth
+from schemas.events import ConnectionType, NodeKind, OperationHealth, RedStats, ServiceHealth, SignatureCount
 from sinks import redis
 from sinks.clickhouse.panes import PaneSink
 
@@ -108,3 +108,21 @@ async def test_what_redis_has_forgotten_is_answered_from_stored_panes(acme: Call
     detail = (await acme.get("/services/checkout")).json()
     assert (detail["window"]["requests"], detail["operations"]) == (10, [])
     assert (await acme.get("/edges")).json()["edges"][0]["connection_type"] == "virtual"
+
+
+async def test_error_signatures_of_a_service_are_listed_with_a_sample(acme: Caller, other: Caller) -> None:
+    """From stored panes for any time, from the current picture in the service itself."""
+    seen = SignatureCount(
+        signature="5f1c0e9a7b3d2c46", kind="log", template="payment of <n> refused", severity="error", pane=3, window=3,
+        first_seen_ns=ONSET_NS, sample="payment of 7 refused",
+    )  # fmt: skip
+    await PaneSink(acme.stores.clickhouse).write_panes([pane(acme, signatures=[seen])])
+    await redis.set_health(acme.stores.redis, pane(acme, signatures=[seen]))
+    span = {"start": ONSET_NS, "end": ONSET_NS + PANE_NS}
+    (item,) = (await acme.get("/services/checkout/signatures", **span)).json()["items"]
+    assert (item["template"], item["lines"], item["sample"]) == ("payment of <n> refused", 3, "payment of 7 refused")
+    assert item["panes"] == [[ONSET_NS, 3]]
+    (current,) = (await acme.get("/services/checkout")).json()["signatures"]
+    assert current["signature"] == item["signature"]
+    assert (await other.get("/services/checkout/signatures", **span)).json()["items"] == []
+    assert (await acme.get("/services/checkout/signatures", start=5, end=5)).status_code == 422

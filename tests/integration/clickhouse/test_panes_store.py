@@ -13,9 +13,10 @@ from schemas.events import (
     OperationHealth,
     RedStats,
     ServiceHealth,
+    SignatureCount,
 )
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.pane_reads import edges_at, health_series, services
+from sinks.clickhouse.pane_reads import edges_at, health_series, services, signatures
 from sinks.clickhouse.panes import PaneSink
 
 MINUTE_NS = 60_000_000_000
@@ -130,3 +131,27 @@ async def test_no_panes_are_nothing_to_write(clickhouse: ClickHouse) -> None:
     await PaneSink(clickhouse).write_panes([])
     await PaneSink(clickhouse).write_panes([health("bare", operations=[], edges_in=[])])
     assert len(await health_series(clickhouse, "bare", "checkout", START_NS, START_NS + PANE_NS)) == 1
+
+
+def signature(lines: int, template: str = "payment of <n> refused") -> SignatureCount:
+    """Return a signature of a pane."""
+    return SignatureCount(
+        signature="a" * 16, kind="log", template=template, severity="error", pane=lines, window=9,
+        first_seen_ns=START_NS, sample=f"payment of {lines} refused", sample_trace_id="b" * 32,
+    )  # fmt: skip
+
+
+async def test_signatures_are_summed_over_panes_and_replaced_within_one(clickhouse: ClickHouse, tenant: str) -> None:
+    """A revision does not count its lines twice; the template is told as it was last."""
+    sink = PaneSink(clickhouse)
+    await sink.write_panes([health(tenant, signatures=[signature(2)])])
+    await sink.write_panes([health(tenant, signatures=[signature(3)], version=101, revision=1)])
+    later = health(tenant, signatures=[signature(4, "payment of <n> <*>")], pane_start_ns=START_NS + PANE_NS)
+    silent = health(tenant, signatures=[signature(0)], pane_start_ns=START_NS + 2 * PANE_NS)
+    await sink.write_panes([later, silent])
+    (found,) = await signatures(clickhouse, tenant, "checkout", START_NS, START_NS + 5 * PANE_NS)
+    assert (found.signature, found.template, found.lines) == ("a" * 16, "payment of <n> <*>", 7)
+    assert found.panes == [(START_NS, 3), (START_NS + PANE_NS, 4)]
+    assert (found.first_seen_ns, found.last_seen_ns) == (START_NS, START_NS + PANE_NS)
+    assert (found.sample, found.sample_trace_id) == ("payment of 3 refused", "b" * 32)
+    assert await signatures(clickhouse, "other", "checkout", START_NS, START_NS + 5 * PANE_NS) == []
