@@ -55,9 +55,16 @@ class Standing:
 
 
 def picture_of(
-    standing: Standing, pane: PaneContents, window: PaneContents, config: WindowConfig, templates: TemplateTree
+    standing: Standing,
+    pane: PaneContents,
+    window: PaneContents,
+    config: WindowConfig,
+    templates: TemplateTree | None = None,
 ) -> ServiceHealth:
-    """Return the picture of one node: its pane, and the sliding window that ends with it."""
+    """Return the picture of one node: its pane, and the sliding window that ends with it.
+
+    ``templates`` has learned the shapes of both.
+    """
     pane_s, window_s = config.pane_ns // SECOND_NS, config.window_ns // SECOND_NS
     by_edges = standing.node_kind is not NodeKind.SERVICE or not _entries(window)
     return ServiceHealth(
@@ -83,7 +90,9 @@ def picture_of(
             normal=[trace_id.hex() for _, trace_id in pane.samples.normal],
         ),
         passages=_passages(pane),
-        signatures=signature_counts(pane.signatures, window.signatures, templates, standing.pane_start_ns),
+        signatures=signature_counts(
+            pane.signatures, window.signatures, templates or TemplateTree(), standing.pane_start_ns
+        ),
         late_items=pane.late_items,
     )
 

@@ -26,7 +26,7 @@ from streams.incidents import IncidentConfig, IncidentFold
 from streams.judging import JudgeFold
 from streams.otlp import Signal, decode_logs, decode_spans, open_payload
 from streams.panes import PaneFold
-from streams.partials import ServicePartial
+from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
 from streams.slo import BurnRateFold, SloConfig
 from streams.stub_blocks import decode_stubs
@@ -64,6 +64,7 @@ class LocalPipeline:
         self._edges = EdgeFold(_STUBS, [_TRACES], self._windows)
         self._health = HealthFold(_ROLLUPS, [_TRACES, _LOGS, _STUBS], self._windows)
         self._judges = _Judges(settings, self._windows, tenant, list(deploys))
+        self._signed_from = SEVERITIES.index(settings.signature_severity)
         self._offsets = {_TRACES: 0, _LOGS: 0, _STUBS: 0, _ROLLUPS: 0}
         self._next_due_ns = 0
 
@@ -93,7 +94,7 @@ class LocalPipeline:
 
     def _fold(self, source: str, raw: bytes, arrival_ns: int, offset: int) -> None:
         if source == _LOGS:
-            columns = decode_logs(open_payload(raw, Signal.LOGS))
+            columns = decode_logs(open_payload(raw, Signal.LOGS), self._signed_from)
             self._panes[source].step_logs(self.tenant, columns, arrival_ns, offset, True)
             return
         spans = decode_spans(open_payload(raw, Signal.TRACES))

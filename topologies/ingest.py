@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -37,7 +38,7 @@ from streams.late import LateLedger
 from streams.otlp import LogColumns, MetricCounts, Signal, decode_logs, decode_metrics, decode_spans, open_payload
 from streams.otlp.cutting import cut_items
 from streams.panes import PaneFold
-from streams.partials import ServicePartial
+from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
 from streams.stubs import StubFold
 from topologies import metrics
@@ -83,6 +84,7 @@ class SourceFolds:
         source = f"{partition.topic}/{partition.partition}"
         self.partition = partition
         self.signal = SIGNALS[partition.topic]
+        self._decoder = _decoders(wiring.settings)[self.signal]
         self.clock = SourceClock(source)
         closed = wiring.closed.load(partition)
         has_panes, has_stubs = self.signal is not Signal.METRICS, self.signal is Signal.TRACES
@@ -153,7 +155,7 @@ class SourceFolds:
     def _fold(self, origin: Origin, payload: bytes, intake: Intake) -> bool:
         """Decode and fold a payload, keep its refused items; return whether that is all of them."""
         label = metrics.tenant_label(origin.tenant)
-        columns: Any = _decode(self.signal, payload)
+        columns: Any = _decode(self._decoder, self.signal, payload)
         metrics.ITEMS.labels(label, self.signal).inc(len(columns))
         for reject in columns.rejects:
             metrics.REJECTS.labels(label, reject.reason).inc()
@@ -182,7 +184,7 @@ class SourceFolds:
         if self.panes is not None:
             partials = [*self.panes.close_until(self.clock), *self.panes.flush()]
             metrics.PARTIALS.labels("ingest").inc(len(partials))
-            messages += [partial_message(partial) for partial in partials]
+            messages += [partial_message(one) for one in partials]
             count_losses(self.panes.drain_losses())
         if self.stubs is not None:
             messages += [Message(STUBS.name, s.value, s.key, partition=s.partition) for s in self.stubs.flush()]
@@ -204,10 +206,18 @@ class SourceFolds:
         return min((floor for floor in floors if floor is not None), default=None)
 
 
-def _decode(signal: Signal, payload: bytes) -> Any:
-    decode = {Signal.TRACES: decode_spans, Signal.LOGS: decode_logs, Signal.METRICS: decode_metrics}[signal]
+def _decoders(settings: Settings) -> dict[Signal, Callable[[bytes], Any]]:
+    signed_from = SEVERITIES.index(settings.signature_severity)
+    return {
+        Signal.TRACES: decode_spans,
+        Signal.LOGS: partial(decode_logs, signed_from=signed_from),
+        Signal.METRICS: decode_metrics,
+    }
+
+
+def _decode(decoder: Callable[[bytes], Any], signal: Signal, payload: bytes) -> Any:
     try:
-        return decode(payload)
+        return decoder(payload)
     except BadPayload:
         raise
     except Exception as error:

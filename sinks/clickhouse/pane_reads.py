@@ -126,7 +126,7 @@ async def signatures(
     """Return the error signatures in the panes of a service that start in [start, end), most lines first."""
     rows = await clickhouse.query(
         SIGNATURES,
-        {"tenant": tenant, "service": service, "start": _at(start_ns), "end": _at(end_ns), "limit": limit},
+        {"tenant": tenant, "service": service, "start": instant(start_ns), "end": instant(end_ns), "limit": limit},
     )
     return [SignatureSummary(**row) for row in rows]
 
