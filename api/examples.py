@@ -11,6 +11,7 @@ from api.parameters import rfc3339
 from api.paths import health_path
 from api.views.alerts import AlertPage, AlertView, AttemptView, DeliveryView
 from api.views.deploys import DeployPage, DeployView
+from api.views.evidence import PinnedView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import overview_of
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap, SignatureList
@@ -40,6 +41,7 @@ from schemas.events import (
     SeriesScore,
     Severity,
 )
+from schemas.pins import AttributeContrast, PinnedEdge, PinnedEvidence, PinnedTrace, ServiceContrast
 from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, SignatureSummary, Trace, TraceSpan
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
 from sinks.postgres.incidents import Incident
@@ -325,6 +327,32 @@ TRACE: Final = TraceView.of(
         truncated=False,
     )
 )
+PINNED: Final = PinnedView(
+    incident_id=EVENT.incident_id,
+    opening=PinnedEvidence(
+        moment="opening",
+        version=2,
+        as_of_ns=ONSET_NS + 70 * S,
+        traces=[
+            PinnedTrace(role="slow", service="checkout", trace=Trace(trace_id=TRACE_ID, spans=[], truncated=False))
+        ],
+        contrasts=[
+            ServiceContrast(
+                service="checkout",
+                attributes=[
+                    AttributeContrast(
+                        source="resource", key="service.version", value="5.12.0", bad=44, bad_total=46, normal=51,
+                        normal_total=2_830, separation=0.8304,
+                    )
+                ],
+                query="SELECT source, key, value, countIf(is_bad) AS bad, ... FROM spans ...",
+                parameters={"tenant": "shop", "service": "checkout", "start": ONSET_NS},
+            )
+        ],
+        graph=[PinnedEdge(client="checkout", server="postgresql:orders", requests=318, errors=0)],
+        evidence=HYPOTHESIS.evidence,
+    ),
+)  # fmt: skip
 TRACE_LOGS: Final = TraceLogs(
     trace_id=TRACE_ID,
     items=[

@@ -5,6 +5,8 @@ Latencies are milliseconds (``None`` where nothing was measured), instants Unix 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
@@ -170,3 +172,15 @@ class StoredCount(Answer):
     first_offset: int
     last_offset: int
     doubled: int = Field(description="Records that are stored more than once; anything but 0 is a fault of ours.")
+
+
+class AttributeCount(Answer):
+    """How many failing or slow spans of a service, and how many others, have a value of an attribute."""
+
+    source: Literal["resource", "span"]
+    key: str
+    value: str
+    bad: int
+    bad_total: int
+    normal: int
+    normal_total: int

@@ -5,7 +5,7 @@
     deviations ───────▶ TenantPicture ┐ both clocks have passed the pane
       (by tenant)                     ├──▶ rank (an open incident, pane by pane) ─┬─▶ PostgreSQL
     incidents.events ─▶ open ones ────┘        ▲ near deploys                     └─▶ incidents.hypotheses
-    deploys.events ───▶ PostgreSQL ────────────┘
+    deploys.events ───▶ PostgreSQL ────────────┘                                  └─▶ pinned evidence
 
 The three topics are co-partitioned by tenant, so one desk per partition number sees all of them. A picture is
 kept in memory for half an hour of panes; the floors of its topics trail by that much and it is rebuilt by replay.
@@ -37,6 +37,7 @@ from topologies import incidents, metrics
 from topologies.app import add_stage
 from topologies.lanes import Lane, Lanes, Record
 from topologies.patience import LaneEndedError, insist
+from topologies.pinning import Pinner
 from topologies.progressing import Broadcast
 from topologies.wiring import Wiring
 
@@ -197,6 +198,7 @@ class Correlation:
         topics = [DEVIATIONS.name, INCIDENT_EVENTS.name, DEPLOYS.name]
         self._lanes: Lanes[Desk] = Lanes(STAGE, topics, app.floors, app.generation, self._desk, app.committed)
         self._topics = topics
+        self._pinner = Pinner(wiring.stores)
         app.forget.append(self._forget)
 
     def attach(self, channel: Any = None) -> Any:
@@ -261,6 +263,7 @@ class Correlation:
         if await insist("postgres", "hypotheses", lambda: rankings.put(pool, ranking, snapshot), wanted):
             _tell(ranking)
         await self._wiring.send(self._lanes, lane, [hypotheses_message(ranking)])
+        await self._pinner.pin(ranking, snapshot, wanted)
 
     async def _near_deploys(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> list[Deploy]:
         pool, since_ns = self._wiring.stores.postgres, event.onset_ns - DEPLOYS_BEFORE_NS

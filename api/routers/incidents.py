@@ -15,12 +15,13 @@ from api.paths import API
 from api.problems import Slug, documented
 from api.resources import OpenStores
 from api.views.alerts import AlertView
+from api.views.evidence import PinnedView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import DEPLOYS_BEFORE_NS, Overview, overview_of
 from schemas.errors import NotFound
 from schemas.events import IncidentState, Severity
 from schemas.snapshots import RankingSnapshot
-from sinks.postgres import alerts, deploys, incidents, rankings
+from sinks.postgres import alerts, deploys, incidents, pins, rankings
 from sinks.stores import Stores
 
 router = APIRouter(prefix=f"{API}/incidents", tags=["incidents"])
@@ -125,6 +126,22 @@ async def get_snapshot(
     """Return all that a ranking looked at. Ranking it again, with the same weights, gives the same hypotheses."""
     found = await incidents.get(stores.postgres, tenant, incident_id)
     return await rankings.snapshot(stores.postgres, tenant, found.current.incident_id, version=version)
+
+
+@router.get(
+    "/{incident_id}/evidence",
+    summary="Get the pinned evidence of an incident",
+    response_description="What was copied when the incident opened, and at its peak.",
+    responses=examples.answer(examples.PINNED) | _ONE,
+)
+async def get_evidence(tenant: Tenant, stores: OpenStores, incident_id: IncidentId) -> PinnedView:
+    """Return traces with their spans, the attributes that set bad requests apart, the graph and the queries.
+
+    It is kept with the incident: retention of raw telemetry does not touch it.
+    """
+    found = await incidents.get(stores.postgres, tenant, incident_id)
+    key = found.current.incident_id
+    return PinnedView.of(key, await pins.kept(stores.postgres, tenant, key))
 
 
 @router.get(

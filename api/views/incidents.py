@@ -69,6 +69,7 @@ class IncidentView(BaseModel):
                 "overview": f"{path}/overview",
                 "timeline": f"{path}/timeline",
                 "hypotheses": f"{path}/hypotheses",
+                "evidence": f"{path}/evidence",
             },
         )
 

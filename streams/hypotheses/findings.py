@@ -21,6 +21,7 @@ from streams.incidents.triggers import is_stop, stoppable_in
 _RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS)
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
+_MOST_TRACES = 5
 _STOPS = IncidentConfig()
 
 SeriesKey = tuple[SeriesKind, str | None, str | None]
@@ -40,6 +41,11 @@ def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, P
             nodes[service].see_past(pane[service])
     slow_from = {service: node.passages.usual(service) for service, node in nodes.items()}
     return [nodes[service].finding(slow_from) for service in sorted(nodes)]
+
+
+def _newest(traces: list[str], known: list[str]) -> list[str]:
+    """Return the traces of the newest pane before those known, each once, the first few."""
+    return list(dict.fromkeys([*traces, *known]))[:_MOST_TRACES]
 
 
 def pane_strength(score: SeriesScore) -> float:
@@ -102,7 +108,9 @@ class _Node:
     is_entry: bool = False
     stop: SeriesScore | None = None
     surge: float = 0.0
-    exemplars: Exemplars = field(default_factory=Exemplars)
+    slow: list[str] = field(default_factory=list)
+    failing: list[str] = field(default_factory=list)
+    normal: list[str] = field(default_factory=list)
     passages: Visits = field(default_factory=Visits)
     rates: int = 0
 
@@ -110,6 +118,7 @@ class _Node:
         """Take one pane from before the onset."""
         self.requests_before += one.requests
         self.passages.see_past(one.passages)
+        self.normal = _newest(one.exemplars.normal, self.normal)
         for edge in one.edges_in:
             if edge.client_kind is not NodeKind.CLIENT:
                 self.callers.setdefault(edge.client, _Caller()).requests_before += edge.requests
@@ -123,8 +132,8 @@ class _Node:
             self._see_edge(edge)
         for score in one.series:
             self._see_series(score, one.pane_start_ns, stoppable)
-        if one.exemplars.slow or one.exemplars.failing:
-            self.exemplars = one.exemplars
+        self.slow = _newest(one.exemplars.slow, self.slow)
+        self.failing = _newest(one.exemplars.failing, self.failing)
 
     def _see_edge(self, edge: EdgeSummary) -> None:
         if edge.client_kind is NodeKind.CLIENT:
@@ -156,5 +165,5 @@ class _Node:
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
             passages=self.passages.findings(slow_from), stop=self.stop, surge=round(self.surge, 6),
-            exemplars=self.exemplars,
+            exemplars=Exemplars(slow=self.slow, failing=self.failing, normal=self.normal),
         )  # fmt: skip

@@ -28,6 +28,7 @@ EXPECTED = {
     "GET /api/v1/incidents/{incident_id}",
     "GET /api/v1/incidents/{incident_id}/timeline",
     "GET /api/v1/incidents/{incident_id}/hypotheses",
+    "GET /api/v1/incidents/{incident_id}/evidence",
     "GET /api/v1/incidents/{incident_id}/overview",
     "GET /api/v1/incidents/{incident_id}/snapshot",
     "GET /api/v1/services",

@@ -78,7 +78,7 @@ async def test_an_incident_is_found_by_id_and_by_name(acme: Caller) -> None:
     assert (await acme.http.get(by_id["links"]["timeline"])).status_code == 200
 
 
-@pytest.mark.parametrize("part", ["", "/timeline", "/hypotheses", "/overview"])
+@pytest.mark.parametrize("part", ["", "/timeline", "/hypotheses", "/evidence", "/overview"])
 async def test_what_is_not_there_and_what_is_anothers_look_the_same(acme: Caller, other: Caller, part: str) -> None:
     """404 in both cases, with the same words but for the id."""
     await store_incident(acme, 5)

@@ -1,0 +1,88 @@
+"""Evidence of an incident, copied out of what retention deletes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.events import Event, Evidence
+from schemas.queries import Trace
+
+Moment = Literal["opening", "peak"]
+"""When the incident was first ranked, and when its leading suspicion was strongest."""
+
+
+class TracePick(Event):
+    """A trace worth keeping, and what it shows."""
+
+    role: Literal["slow", "failing", "normal"]
+    service: str = Field(description="Of which service it is an exemplar.")
+    trace_id: str
+
+
+class PinnedTrace(Event):
+    """A trace with all its spans as they were sent."""
+
+    role: Literal["slow", "failing", "normal"]
+    service: str
+    trace: Trace
+
+
+class PinnedEdge(Event):
+    """An edge of the graph around the onset: requests since then."""
+
+    client: str
+    server: str
+    requests: int
+    errors: int
+
+
+class AttributeContrast(Event):
+    """A resource or span attribute that failing or slow spans have more often than the others of their service."""
+
+    source: Literal["resource", "span"]
+    key: str
+    value: str
+    bad: int = Field(description="Failing or slow spans that have it ...")
+    bad_total: int = Field(description="... of so many.")
+    normal: int = Field(description="Other spans that have it ...")
+    normal_total: int = Field(description="... of so many.")
+    separation: float = Field(description="By how much the shares differ at least (95 % bounds): 1 parts them all.")
+
+
+class ServiceContrast(Event):
+    """What sets the failing or slow spans of a service apart, most telling first, and the query that counted."""
+
+    service: str
+    attributes: list[AttributeContrast]
+    query: str = Field(description="SQL over raw telemetry that counted ...")
+    parameters: dict[str, str | int | float] = Field(description="... with these values bound.")
+
+
+class PinPlan(Event):
+    """What is to be pinned, before the stores were asked."""
+
+    tenant: str
+    incident_id: str
+    moment: Moment
+    version: int
+    as_of_ns: int
+    strength: float = Field(description="Score of the leading suspicion: the largest makes the peak.")
+    onset_ns: int
+    picks: list[TracePick]
+    suspects: list[str] = Field(description="Services whose attributes are to be compared.")
+    graph: list[PinnedEdge]
+    evidence: list[Evidence] = Field(description="Of the leading suspicions, each with the query that shows it.")
+
+
+class PinnedEvidence(Event):
+    """Everything pinned at one moment of an incident."""
+
+    moment: Moment
+    version: int = Field(description="Of the ranking that it belongs to.")
+    as_of_ns: int
+    traces: list[PinnedTrace]
+    contrasts: list[ServiceContrast]
+    graph: list[PinnedEdge]
+    evidence: list[Evidence]

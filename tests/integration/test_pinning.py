@@ -1,0 +1,125 @@
+"""Evidence outlives the telemetry it was taken from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
+
+from schemas.events import Evidence, Exemplars, Hypothesis, HypothesisSet, NodeKind
+from schemas.settings import Settings
+from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot
+from sinks.clickhouse.landing import RawRow, RawSink
+from sinks.clickhouse.migrate import migrate as migrate_clickhouse
+from sinks.clickhouse.raw_reads import trace
+from sinks.postgres import pins
+from sinks.postgres.migrate import migrate as migrate_postgres
+from sinks.stores import Stores, open_stores
+from streams.windows import SECOND_NS
+from topologies.pinning import Pinner
+
+SLOW, NORMAL, MISSING = (number.to_bytes(16, "big").hex() for number in (1, 60, 9999))
+ONSET_NS = START_NS + 100 * SECOND_NS
+
+
+@pytest.fixture
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Open migrated stores."""
+    async with open_stores(settings) as opened:
+        await migrate_postgres(opened.postgres)
+        await migrate_clickhouse(opened.clickhouse, settings)
+        yield opened
+
+
+def requests(trace_from: int, count: int, start_ns: int, took_ms: int, version: str) -> bytes:
+    """Return requests of cart, one a trace, all of a version."""
+    return traces_payload(
+        MadeSpan(
+            "cart", "GET /cart", SERVER, trace_from + number, 1, 0, start_ns + number * MS_NS,
+            start_ns + (number + took_ms) * MS_NS, peer=(("app.version", version), ("request.id", f"r{number}")),
+        )
+        for number in range(count)
+    )  # fmt: skip
+
+
+async def land(stores: Stores) -> None:
+    """Store a hundred usual requests, then fifty slow ones of a new version beside fifty usual ones."""
+    sink = RawSink(stores.clickhouse)
+    batches = [
+        (1000, 100, ONSET_NS - 50 * SECOND_NS, 5, "1.4"),
+        (1, 50, ONSET_NS, 90, "1.5"),
+        (51, 50, ONSET_NS, 5, "1.4"),
+    ]
+    for offset, batch in enumerate(batches):
+        row = RawRow("acme", 0, offset, requests(*batch), ONSET_NS)
+        await sink.insert("otel.traces", [row])
+
+
+def ranked(score: float = 2.0, version: int = 1) -> tuple[HypothesisSet, RankingSnapshot]:
+    """Return a ranking that blames cart, and its snapshot."""
+    evidence = Evidence(kind="series", summary="cart: own time 90 ms", query="/api/v1/services/cart/health")
+    suspect = Hypothesis(
+        rank=1, suspect_kind="service", service="cart", title="cart itself is slow", score=score, confidence=0.9,
+        parts=[], evidence=[evidence],
+    )  # fmt: skip
+    as_of_ns = ONSET_NS + 30 * SECOND_NS
+    ranking = HypothesisSet(
+        tenant="acme",
+        incident_id="inc-1",
+        version=version,
+        as_of_ns=as_of_ns,
+        weights_version="w",
+        hypotheses=[suspect],
+    )
+    cart = NodeFinding(
+        service="cart", node_kind=NodeKind.SERVICE, requests=100, errors=0, is_entry=True, series=[],
+        callers=[CallerFinding(client="shop", requests=100, errors=0)],
+        exemplars=Exemplars(slow=[SLOW], failing=[MISSING], normal=[NORMAL]),
+    )  # fmt: skip
+    snapshot = RankingSnapshot(
+        tenant="acme", incident_id="inc-1", version=version, as_of_ns=as_of_ns, onset_ns=ONSET_NS,
+        start_ns=ONSET_NS, end_ns=as_of_ns, nodes=[cart], deploys=[],
+    )  # fmt: skip
+    return ranking, snapshot
+
+
+async def test_pinned_traces_stay_when_raw_telemetry_is_deleted(stores: Stores) -> None:
+    """With their spans, the graph and the queries; a trace that is not there is left out."""
+    await land(stores)
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    for table in ("spans", "trace_times"):
+        await stores.clickhouse.command(f"TRUNCATE TABLE {table}")
+    assert await trace(stores.clickhouse, "acme", SLOW) is None
+    kept = await pins.kept(stores.postgres, "acme", "inc-1")
+    assert set(kept) == {"opening", "peak"}
+    traces = {one.role: one.trace for one in kept["opening"].traces}
+    assert set(traces) == {"slow", "normal"}
+    assert (traces["slow"].spans[0].name, traces["slow"].spans[0].duration_ns) == ("GET /cart", 90 * MS_NS)
+    assert traces["slow"].spans[0].attributes["app.version"] == "1.5"
+    assert [(edge.client, edge.server) for edge in kept["opening"].graph] == [("shop", "cart")]
+    assert kept["opening"].evidence[0].query == "/api/v1/services/cart/health"
+    assert await pins.kept(stores.postgres, "other", "inc-1") == {}
+
+
+async def test_the_attribute_that_slow_requests_share_is_pinned_with_its_counts(stores: Stores) -> None:
+    """The new version; a request's own id separates nothing."""
+    await land(stores)
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    (contrast,) = (await pins.kept(stores.postgres, "acme", "inc-1"))["opening"].contrasts
+    (found,) = contrast.attributes
+    assert (found.source, found.key, found.value) == ("span", "app.version", "1.5")
+    assert (found.bad, found.bad_total, found.normal, found.normal_total) == (50, 50, 0, 150)
+    again = await stores.clickhouse.query(contrast.query, contrast.parameters)
+    assert {(row["value"], row["bad"]) for row in again if row["key"] == "app.version"} == {("1.5", 50), ("1.4", 0)}
+
+
+async def test_the_opening_stays_and_the_peak_grows(stores: Stores) -> None:
+    """Also when the process that pinned them has been replaced, and when a replay comes with less."""
+    pinner = Pinner(stores)
+    for score, version in ((2.0, 1), (1.0, 2), (3.0, 3)):
+        await pinner.pin(*ranked(score, version), lambda: True)
+    for score, version in ((2.0, 1), (2.5, 4)):
+        await Pinner(stores).pin(*ranked(score, version), lambda: True)
+    kept = await pins.kept(stores.postgres, "acme", "inc-1")
+    assert (kept["opening"].version, kept["peak"].version) == (1, 3)

@@ -1,0 +1,95 @@
+"""Copy the evidence of an incident out of raw telemetry before retention deletes it.
+
+::
+
+    ranking ─▶ moments (opening, peak) ─▶ plan ─┬─ traces ◀────────── ClickHouse
+                                                ├─ attribute counts ◀─┘
+                                                └─▶ PostgreSQL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from schemas.errors import StoreRejected
+from schemas.events import HypothesisSet
+from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, TracePick
+from schemas.snapshots import RankingSnapshot
+from sinks.clickhouse.attribute_reads import COUNTS, asked_of, attribute_counts
+from sinks.clickhouse.raw_reads import trace
+from sinks.postgres import pins
+from sinks.stores import Stores
+from streams.contrasts import contrasts_of
+from streams.hypotheses.pinning import moments_of, plan_of, strength_of
+from topologies.patience import insist
+
+log = structlog.get_logger()
+
+MOST_SPANS = 500
+"""Spans of one pinned trace."""
+
+BEFORE_NS = 600 * 1_000_000_000
+"""How long before the onset requests are counted as normal ones."""
+
+_MOST_KNOWN = 1_000
+
+
+class Pinner:
+    """Pins the evidence of the incidents of one desk."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._strengths: dict[tuple[str, str], float] = {}
+        """Of the peak that is kept, by tenant and incident. What is forgotten here the store still knows."""
+
+    async def pin(self, ranking: HypothesisSet, snapshot: RankingSnapshot, wanted: Callable[[], bool]) -> None:
+        """Pin what this ranking calls for. Raises `LaneEndedError` when it is not ``wanted`` any more."""
+        key = (ranking.tenant, ranking.incident_id)
+        moments = moments_of(ranking, self._strengths.get(key))
+        if not moments:
+            return
+        plan = plan_of(ranking, snapshot, moments[0])
+        pinned = await self._collect(plan, wanted)
+        for moment in moments:
+            one = pinned.model_copy(update={"moment": moment})
+            await insist("postgres", "pin", partial(self._keep, plan, one), wanted)
+        self._remember(key, strength_of(ranking))
+        log.info("pinned", tenant=plan.tenant, incident=plan.incident_id, moments=moments, traces=len(pinned.traces))
+
+    async def _keep(self, plan: PinPlan, pinned: PinnedEvidence) -> bool:
+        return await pins.keep(self._stores.postgres, plan.tenant, plan.incident_id, plan.strength, pinned)
+
+    async def _collect(self, plan: PinPlan, wanted: Callable[[], bool]) -> PinnedEvidence:
+        traces = [await insist("clickhouse", "trace", partial(self._copy, plan, pick), wanted) for pick in plan.picks]
+        contrasts = [await self._contrast(plan, service, wanted) for service in plan.suspects]
+        return PinnedEvidence(
+            moment=plan.moment, version=plan.version, as_of_ns=plan.as_of_ns,
+            traces=[one for one in traces if one is not None],
+            contrasts=[one for one in contrasts if one is not None],
+            graph=plan.graph, evidence=plan.evidence,
+        )  # fmt: skip
+
+    async def _copy(self, plan: PinPlan, pick: TracePick) -> PinnedTrace | None:
+        """Return the trace with its spans; None when it is not there (yet)."""
+        found = await trace(self._stores.clickhouse, plan.tenant, pick.trace_id, MOST_SPANS)
+        return None if found is None else PinnedTrace(role=pick.role, service=pick.service, trace=found)
+
+    async def _contrast(self, plan: PinPlan, service: str, wanted: Callable[[], bool]) -> ServiceContrast | None:
+        """Return what sets the service's bad requests apart; None when nothing does or it takes too long to count."""
+        asked = asked_of(plan.tenant, service, plan.onset_ns - BEFORE_NS, plan.onset_ns, plan.as_of_ns)
+        count = partial(attribute_counts, self._stores.clickhouse, asked)
+        try:
+            found = contrasts_of(await insist("clickhouse", "attributes", count, wanted))
+        except StoreRejected as error:
+            log.warning("attributes_not_compared", tenant=plan.tenant, service=service, error=str(error))
+            return None
+        return ServiceContrast(service=service, attributes=found, query=COUNTS, parameters=asked) if found else None
+
+    def _remember(self, key: tuple[str, str], strength: float) -> None:
+        self._strengths.pop(key, None)
+        self._strengths[key] = strength
+        if len(self._strengths) > _MOST_KNOWN:
+            del self._strengths[next(iter(self._strengths))]
