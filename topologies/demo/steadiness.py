@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 MINUTE_NS = 60 * 10**9
 LEVELS = (0.5, 0.95)
-MOST_RATIOS = (1.3, 1.6)
+MOST_RATIOS = (1.5, 1.6)
 """The slowest calm minute may have so many times the median, and the 95th percentile, of the usual one."""
 
 Minute = tuple[float, float]
