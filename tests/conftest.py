@@ -16,17 +16,13 @@ chDB allows one folder per process, so every test of a session uses the folder o
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
-import clickhouse_connect
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from pydantic import SecretStr
-from redis.asyncio import Redis
+from own_stores import own_stores
 
 from deploy.embedded import EmbeddedStack
 from deploy.embedded.kept import KeptServers
@@ -38,9 +34,6 @@ NEEDS = {"kafka": "APACHE_KAFKA_DIR", "otelcol": "OTELCOL_DIR", "recordings": "I
 """Markers, and the variable that must name a folder for their tests to run."""
 
 KAFKA_PATIENCE_S = 120.0
-REDIS_DATABASES = 16
-
-numbers = itertools.count(1)
 
 for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") and name not in NEEDS.values()]:
     del os.environ[name]  # a developer's own settings must not reach the tests
@@ -65,24 +58,8 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Setti
 @pytest.fixture
 async def settings(stack: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
     """Give settings with empty databases of their own on the shared stack."""
-    number = next(numbers)
-    name = f"test_{number}"
-    redis_url = f"{stack.redis_url.get_secret_value().rpartition('/')[0]}/{number % REDIS_DATABASES}"
-    async with Redis.from_url(redis_url) as redis:
-        await redis.flushdb()
-    await asyncio.to_thread(_clickhouse, stack, f"CREATE DATABASE {name}")
-    await _postgres(stack, f"CREATE DATABASE {name}")
-    yield stack.model_copy(
-        update={
-            "data_dir": tmp_path / "data",
-            "consumer_group": name,
-            "redis_url": SecretStr(redis_url),
-            "postgres_dsn": SecretStr(_with_path(stack.postgres_dsn, name)),
-            "clickhouse_dsn": SecretStr(f"{stack.clickhouse_dsn.get_secret_value()}?database={name}"),
-        }
-    )
-    await asyncio.to_thread(_clickhouse, stack, f"DROP DATABASE {name}")
-    await _postgres(stack, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_stores(stack, tmp_path / "data") as own:
+        yield own
 
 
 @pytest.fixture
@@ -142,23 +119,3 @@ async def _delete_topics(address: str) -> None:
             await admin.delete_topics(topics)
     finally:
         await admin.close()
-
-
-def _clickhouse(stack: Settings, statement: str) -> None:
-    client = clickhouse_connect.get_client(dsn=stack.clickhouse_dsn.get_secret_value())
-    try:
-        client.command(statement)
-    finally:
-        client.close()
-
-
-async def _postgres(stack: Settings, statement: str) -> None:
-    connection = await asyncpg.connect(stack.postgres_dsn.get_secret_value())
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-def _with_path(dsn: SecretStr, database: str) -> str:
-    return f"{dsn.get_secret_value().rpartition('/')[0]}/{database}"

@@ -1,0 +1,74 @@
+"""A tenant's view of a running worker: send records, and see what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from live_worker import eventually
+
+from schemas.keys import TENANT_HEADER
+from schemas.settings import Settings
+from sinks.kafka.producer import Message
+from sinks.postgres import dead_letters
+from sinks.postgres.dead_letters import LetterFilter, StoredLetter
+from sinks.stores import Stores
+from topologies.worker import Worker
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class House:
+    """A worker, its stores, and whose records are sent."""
+
+    tenant: str
+    settings: Settings
+    stores: Stores
+    worker: Worker
+
+    def of_tenant(self, tenant: str) -> House:
+        """Return the same house for another tenant."""
+        return replace(self, tenant=tenant)
+
+    async def send(self, topic: str, *values: bytes | None, headers: Any = None, key: bytes = b"k") -> None:
+        """Send records of the tenant, or with these headers; with a key, since a null value needs one."""
+        pairs = [(TENANT_HEADER, self.tenant.encode())] if headers is None else headers
+        await self.stores.producer.send_many([Message(topic, value, key, pairs, 0) for value in values])
+
+    async def letters(self, count: int) -> list[StoredLetter]:
+        """Wait until the tenant has so many letters, and return them in the order of their records."""
+
+        async def number() -> int:
+            return len(await self.letters_now())
+
+        await eventually(number, count)
+        return await self.letters_now()
+
+    async def letters_now(self) -> list[StoredLetter]:
+        """Return the tenant's letters in the order of their records."""
+        found = await dead_letters.page(self.stores.postgres, LetterFilter(self.tenant), limit=200)
+        return sorted(found, key=lambda stored: (stored.letter.topic, stored.letter.offset, stored.letter.item))
+
+    async def reasons(self, count: int) -> list[str]:
+        """Wait for so many letters and return their reasons."""
+        return [stored.letter.reason.value for stored in await self.letters(count)]
+
+    async def rows(self, table: str, count: int, columns: str = "*", order: str = "kafka_offset, item") -> Rows:
+        """Wait until a table has so many rows of the tenant, and return them."""
+        where = f"WHERE tenant = '{self.tenant}'"
+
+        async def number() -> int:
+            return int(await self.stores.clickhouse.command(f"SELECT count() FROM {table} {where}"))
+
+        await eventually(number, count)
+        return await self.stores.clickhouse.query(f"SELECT {columns} FROM {table} {where} ORDER BY {order}")
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition."""
+
+        async def holds() -> int:
+            return condition()
+
+        await eventually(holds, True)
