@@ -100,9 +100,13 @@ def items_in(pane: ServiceHealth) -> int:
 
 
 def revised(pane: ServiceHealth, stored: StoredPane | None) -> ServiceHealth:
-    """Return the picture as the next revision of what is stored; what was told and is no more is told as nought."""
+    """Return the picture as the next revision of what is stored; what was told and is no more is told as nought.
+
+    Signatures stay as they were told live: what is new of them was judged by a memory that is not measured again.
+    """
     if stored is None:
-        return pane.model_copy(update={"revision": 0, "version": LATE_VERSIONS, "final": True, "cause": "late"})
+        standing = {"revision": 0, "version": LATE_VERSIONS, "final": True, "cause": "late", "signatures": []}
+        return pane.model_copy(update=standing)
     operations = {(one.operation, one.kind) for one in pane.operations}
     edges = {(one.client, one.connection_type.value) for one in pane.edges_in}
     return pane.model_copy(
@@ -112,6 +116,7 @@ def revised(pane: ServiceHealth, stored: StoredPane | None) -> ServiceHealth:
             "final": True,
             "cause": "late",
             "late_items": stored.service["late_items"],
+            "signatures": [],
             "operations": [*pane.operations, *(_no_operation(k) for k in stored.operations if k not in operations)],
             "edges_in": [*pane.edges_in, *(_no_edge(r) for k, r in stored.edges.items() if k not in edges)],
         }

@@ -1,6 +1,6 @@
 """One broker and one running worker for all rows of the catalogue of bad input; every test has a tenant of its own.
 
-Tested elsewhere, because they are not about records: hostile webhooks in `tests/unit/test_webhook_signature.py`; hostile
+Tested elsewhere, because they are not about records: webhooks in `tests/unit/test_webhook_signature.py`; hostile
 API requests in `tests/integration/api/test_fuzzed_api.py` and `tests/unit/api`; targets of outgoing webhooks in
 `tests/unit/test_addresses.py` and `tests/integration/stores/test_webhook_delivery.py`; bodies over HTTP in
 `tests/unit/api/test_otlp_requests.py`.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from live_worker import eventually
 
 from schemas.keys import TENANT_HEADER
+from schemas.queries import Trace
 from schemas.settings import Settings
+from sinks.clickhouse import raw_reads
 from sinks.kafka.producer import Message
 from sinks.postgres import dead_letters
 from sinks.postgres.dead_letters import LetterFilter, StoredLetter
@@ -65,10 +66,13 @@ class House:
         await eventually(number, count)
         return await self.stores.clickhouse.query(f"SELECT {columns} FROM {table} {where} ORDER BY {order}")
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition."""
+    async def trace(self, trace_id: str) -> Trace:
+        """Wait until a trace can be found by its id, which is noted just after its spans, and return it."""
 
-        async def holds() -> int:
-            return condition()
+        async def is_found() -> int:
+            return await raw_reads.trace(self.stores.clickhouse, self.tenant, trace_id) is not None
 
-        await eventually(holds, True)
+        await eventually(is_found, True)
+        found = await raw_reads.trace(self.stores.clickhouse, self.tenant, trace_id)
+        assert found is not None
+        return found

@@ -58,8 +58,7 @@ async def test_row_8_deep_values_do_no_harm(house: House, depth: int) -> None:
     await house.send(TRACES.name, with_attribute(nested(depth)), spans({"name": "good"}).SerializeToString())
     rows = await house.rows("spans", 2, "name, trace_id_hex")
     assert [row["name"] for row in rows] == ["odd", "good"]
-    trace = await raw_reads.trace(house.stores.clickhouse, house.tenant, rows[0]["trace_id_hex"])
-    assert trace is not None
+    trace = await house.trace(rows[0]["trace_id_hex"])
     assert TraceView.of(trace).model_dump_json()
 
 
@@ -161,8 +160,7 @@ async def test_row_15_two_exporters_of_one_span_make_one_span_of_a_trace(house: 
     await house.send(TRACES.name, value, value)
     rows = await house.rows("spans", 2, "trace_id_hex, kafka_offset")
     assert rows[0]["kafka_offset"] != rows[1]["kafka_offset"]
-    trace = await raw_reads.trace(house.stores.clickhouse, house.tenant, rows[0]["trace_id_hex"])
-    assert trace is not None
+    trace = await house.trace(rows[0]["trace_id_hex"])
     assert len(trace.spans) == 1
 
 
@@ -174,8 +172,7 @@ async def test_row_16_impossible_family_trees_are_drawn_all_the_same(house: Hous
     changes = [{"trace_id": one, "span_id": span_id, "parent_span_id": parent} for span_id, parent in family]
     await house.send(TRACES.name, spans(*changes).SerializeToString())
     await house.rows("spans", 5, "item")
-    trace = await raw_reads.trace(house.stores.clickhouse, house.tenant, one.hex())
-    assert trace is not None
+    trace = await house.trace(one.hex())
     assert len(TraceView.of(trace).spans) == 5
 
 
@@ -202,8 +199,7 @@ async def test_row_18_numbers_that_are_none_are_marked(house: House) -> None:
     request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="ratio").value.double_value = math.nan
     await house.send(TRACES.name, request.SerializeToString())
     (row,) = await house.rows("spans", 1, "trace_id_hex")
-    trace = await raw_reads.trace(house.stores.clickhouse, house.tenant, row["trace_id_hex"])
-    assert trace is not None
+    trace = await house.trace(row["trace_id_hex"])
     document = json.loads(TraceView.of(trace).model_dump_json(), parse_constant=pytest.fail)
     assert document["spans"][0]["attributes"]["ratio"] == "NaN"
 
@@ -231,8 +227,7 @@ async def test_row_21_of_equal_keys_the_last_is_read(house: House) -> None:
     attributes.add(key="twice").value.int_value = 2
     await house.send(TRACES.name, request.SerializeToString())
     (row,) = await house.rows("spans", 1, "trace_id_hex")
-    trace = await raw_reads.trace(house.stores.clickhouse, house.tenant, row["trace_id_hex"])
-    assert trace is not None
+    trace = await house.trace(row["trace_id_hex"])
     assert str(trace.spans[0].attributes["twice"]) == "2"
 
 
