@@ -28,7 +28,7 @@ class Worker:
         self.log = log
         self.pid = 0
         self.ended: int | None = None
-        self.last: dict[str, Any] = {"ready": False, "handled": 0, "partitions": {}}
+        self.last: dict[str, Any] = {"ready": False, "handled": 0, "lag": 0, "partitions": {}, "retries": {}}
         self.heard = 0
         self._news = asyncio.Condition()
 
@@ -121,15 +121,16 @@ class Fleet:
         if self._hearing is not None:
             await self._hearing
 
-    async def start(self, settings: Settings, **environment: str) -> Worker:
-        """Start a worker; ``environment`` is added to its settings (a failpoint, say). It is not ready yet."""
+    async def start(self, settings: Settings, *, failpoint: str = "", saboteur: str = "") -> Worker:
+        """Start a worker, perhaps with a failpoint, perhaps with a guard taken away. It is not ready yet."""
         assert self._nursery is not None
         assert self._nursery.stdin is not None
         number = len(self._workers) + 1
         worker = Worker(number, self._folder / "workers.log")
         self._workers[number] = worker
-        variables = {name: value for name, value in as_environment(settings).items() if name.startswith("INCIDENTS")}
-        order = {"start": number, "environment": variables | environment, "log": str(worker.log)}
+        variables = as_environment(settings.model_copy(update={"failpoint": failpoint}))
+        environment = {name: value for name, value in variables.items() if name.startswith("INCIDENTSCOPE_")}
+        order = {"start": number, "environment": environment, "log": str(worker.log), "saboteur": saboteur}
         self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
         await worker.until(lambda started: started.pid > 0)
         return worker

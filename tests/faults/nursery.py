@@ -6,7 +6,7 @@
          ◀═ stdout {"worker": 3, "pid": …} {"worker": 3, "ready": …} {"worker": 3, "ended": -9} ═══════╛
 
 A worker is a process like any other: it can be killed and stopped, and dies with the nursery. The nursery ends with
-its standard input.
+its standard input. An order may name a `saboteurs` function, which takes a guard away in that worker.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import select
 import signal
 import sys
 from typing import Any
+
+import saboteurs
+from prometheus_client import Counter
 
 from schemas.settings import Settings
 from topologies import metrics
@@ -40,10 +43,19 @@ def say(fact: dict[str, Any]) -> None:
         os.write(1, json.dumps(fact).encode() + b"\n")
 
 
+def counted(counter: Counter, label: str) -> dict[str, int]:
+    """Return a counter of this process by one of its labels."""
+    found: dict[str, int] = {}
+    for sample in (sample for metric in counter.collect() for sample in metric.samples):
+        if sample.name.endswith("_total"):
+            name = sample.labels[label]
+            found[name] = found.get(name, 0) + int(sample.value)
+    return found
+
+
 def handled() -> int:
     """Return how many raw records this process has taken, those read again included."""
-    samples = (sample for metric in metrics.RECORDS.collect() for sample in metric.samples)
-    return int(sum(s.value for s in samples if s.name.endswith("_total") and s.labels["stage"].startswith(INGEST)))
+    return sum(count for stage, count in counted(metrics.RECORDS, "stage").items() if stage.startswith(INGEST))
 
 
 async def report(number: int, worker: Worker) -> None:
@@ -51,14 +63,21 @@ async def report(number: int, worker: Worker) -> None:
     told: object = None
     while True:
         facts = worker.facts()
-        line = {"worker": number, "ready": facts.ready, "partitions": facts.partitions, "handled": handled()}
+        line = {
+            "worker": number,
+            "ready": facts.ready,
+            "partitions": facts.partitions,
+            "lag": facts.lag_records,
+            "handled": handled(),
+            "retries": counted(metrics.STORE_RETRIES, "store"),
+        }
         if line != told:
             told = line
             say(line)
         await asyncio.sleep(REPORT_S)
 
 
-def work(number: int, environment: dict[str, str], log: str) -> None:
+def work(number: int, environment: dict[str, str], log: str, saboteur: str) -> None:
     """Be a worker, in the fork. Returns when it has come to its end, in whatever way."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -66,6 +85,8 @@ def work(number: int, environment: dict[str, str], log: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout = sys.stderr
     os.environ.update(environment)
+    if saboteur:
+        getattr(saboteurs, saboteur)()
     stop = asyncio.Event()
 
     def started(worker: Worker) -> None:
@@ -83,7 +104,7 @@ def fork(order: dict[str, Any]) -> int:
         return pid
     status = 1
     try:
-        work(order["start"], order["environment"], order["log"])
+        work(order["start"], order["environment"], order["log"], order["saboteur"])
         status = 0
     finally:
         if status:

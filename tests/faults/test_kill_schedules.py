@@ -36,7 +36,7 @@ async def test_kills_lose_nothing_double_nothing_and_change_no_pane(
     account = outcome.account
     faults_report.add(
         broker=broker_name,
-        kills=outcome.strikes,
+        kills=KILLS,
         produced=account.produced,
         stored=account.stored,
         lost=account.lost,

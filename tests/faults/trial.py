@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet import Fleet, Worker
 from group import evict_all
-from ledger import Account, Ledger, settle, stored_numbers
+from ledger import NUMBERS, Account, Ledger, settle, stored_numbers
 from numbered_load import Load, Numbered
 from pane_oracle import differences, expected_rows, stored_rows
 from schedule import Kind, Moment, Strike
@@ -31,6 +32,7 @@ from sinks.kafka.topics import ensure_topics
 from streams.windows import WindowConfig
 
 END_PATIENCE_S = 400.0
+LANDING_PATIENCE_S = 60.0
 LOOK_S = 0.3
 MUCH_LATER = 20
 """A failpoint that was not reached after so many times the records of a strike will not be: kill instead."""
@@ -91,17 +93,17 @@ class Outcome:
 
     account: Account
     pane_differences: tuple[str, ...]
-    strikes: int
 
 
 class Trial:
-    """A load, its ledger, and the workers that read it."""
+    """A load, its ledger, and the workers that read it; a ``saboteur`` takes a guard away in each of them."""
 
-    def __init__(self, settings: Settings, load: Load, fleet: Fleet, folder: Path) -> None:
+    def __init__(self, settings: Settings, load: Load, fleet: Fleet, folder: Path, saboteur: str = "") -> None:
         self.settings = settings
         self.load = load
         self.fleet = fleet
         self.folder = folder
+        self.saboteur = saboteur
         self.gate = Gate()
 
     async def run(self, strikes: Sequence[Strike]) -> Outcome:
@@ -114,30 +116,32 @@ class Trial:
                 await self.strike(strike)
             await self.gate.open_all()
             await producing
-            account, differing = await self.look(ledger, await self.start())
-        return Outcome(account, differing, len(strikes))
+            last = await self.start()
+            outcome = await self.look(ledger, last)
+            await last.kill()
+        return outcome
 
-    async def look(self, ledger: Ledger, *workers: Worker) -> tuple[Account, tuple[str, ...]]:
-        """Wait until all panes are final, kill the workers, and compare what is stored with ledger and oracle."""
+    async def look(self, ledger: Ledger, *workers: Worker) -> Outcome:
+        """Wait until everything is there, and compare what is stored with ledger and oracle."""
         config = WindowConfig.from_settings(self.settings)
         expected = await asyncio.to_thread(expected_rows, self.load, config)
         clickhouse = ClickHouse(self.settings.clickhouse_dsn.get_secret_value())
         try:
             await until_final(clickhouse, self.load, sum(key[0] == "service" for key in expected), workers)
-            for worker in workers:
-                await worker.kill()
+            await until_landed(clickhouse, self.load, sum(len(numbers) for _, numbers in ledger.records()))
             found = await stored_rows(clickhouse, self.load)
-            return settle(ledger, await stored_numbers(clickhouse, self.load.tenant)), differences(found, expected)
+            stored = await stored_numbers(clickhouse, self.load.tenant)
         finally:
             await clickhouse.close()
+        return Outcome(settle(ledger, stored), differences(found, expected))
 
-    async def start(self, **environment: str) -> Worker:
+    async def start(self, failpoint: str = "") -> Worker:
         """Start a worker; it is not ready yet."""
-        return await self.fleet.start(self.settings, **environment)
+        return await self.fleet.start(self.settings, failpoint=failpoint, saboteur=self.saboteur)
 
     async def strike(self, strike: Strike) -> None:
         """Let a worker live until the strike, and return when it is dead."""
-        worker = await self.start(**({"INCIDENTSCOPE_FAILPOINT": strike.failpoint} if strike.failpoint else {}))
+        worker = await self.start(strike.failpoint)
         await worker.until(lambda told: reached(told, strike))
         if strike.kind is Kind.STOP:
             await self._stop(worker, strike)
@@ -187,3 +191,14 @@ async def until_final(clickhouse: ClickHouse, load: Load, panes: int, workers: S
                 " AND toUnixTimestamp64Milli(pane_start) < {end_ms:Int64}",
                 {"tenant": load.tenant, "end_ms": load.end_ns // 1_000_000},
             )
+
+
+async def until_landed(clickhouse: ClickHouse, load: Load, items: int) -> None:
+    """Wait until the store has so many items, or gives no sign of getting them any more: then the account tells."""
+    counts = " + ".join(
+        f"(SELECT count() FROM {table} WHERE tenant = {{tenant:String}})" for table, _ in NUMBERS.values()
+    )
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LANDING_PATIENCE_S):
+            while await clickhouse.command(f"SELECT {counts}", {"tenant": load.tenant}) < items:  # noqa: ASYNC110  # a store's
+                await asyncio.sleep(LOOK_S)
