@@ -28,7 +28,7 @@ class Worker:
         self.log = log
         self.pid = 0
         self.ended: int | None = None
-        self.last: dict[str, Any] = {"ready": False, "handled": 0, "lag": 0, "partitions": {}, "retries": {}}
+        self.last: dict[str, Any] = {"ready": False, "handled": 0, "raw_lag": 0, "partitions": {}, "retries": {}}
         self.heard = 0
         self._news = asyncio.Condition()
 

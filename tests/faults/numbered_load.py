@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from made_spans import CLIENT, MS_NS, SERVER, Arrival, MadeSpan, traces_payload
@@ -55,6 +55,8 @@ class Load:
     chunks: int
     partitions: int
     keyed: bool = False
+    padding_bytes: int = 0
+    """Of an attribute of one span in each message: size that no window and no number depends on."""
 
     @classmethod
     def of_items(cls, items: int, tenant: str, partitions: int, *, keyed: bool = False) -> Load:
@@ -103,8 +105,11 @@ class Load:
         messages = []
         for partition, group in groupby(spans, key=place):
             part = list(group)
+            numbers = tuple(span.span for span in part)
+            if self.padding_bytes:
+                part[0] = replace(part[0], peer=(*part[0].peer, ("padding", "x" * self.padding_bytes)))
             message = self._message(TRACES.name, traces_payload(part), partition, self._arrival_ns(chunk))
-            messages.append(Numbered(message, tuple(span.span for span in part)))
+            messages.append(Numbered(message, numbers))
         return messages
 
     def _logs(self, chunk: int) -> Numbered:

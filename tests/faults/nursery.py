@@ -26,6 +26,7 @@ import saboteurs
 from prometheus_client import Counter
 
 from schemas.settings import Settings
+from schemas.topics import RAW_TOPICS
 from topologies import metrics
 from topologies.worker import Worker, run_worker
 
@@ -33,6 +34,7 @@ PR_SET_PDEATHSIG = 1
 LOOK_S = 0.02
 REPORT_S = 0.05
 INGEST = "ingest."
+RAW_NAMES = frozenset(topic.name for topic in RAW_TOPICS)
 
 reports: list[asyncio.Task[None]] = []
 
@@ -58,6 +60,12 @@ def handled() -> int:
     return sum(count for stage, count in counted(metrics.RECORDS, "stage").items() if stage.startswith(INGEST))
 
 
+def raw_lag(worker: Worker) -> int:
+    """Return how many records of the raw topics this worker has not taken yet."""
+    app = worker.app
+    return sum(app.lag(tp) or 0 for tp in app.assigned() if tp.topic in RAW_NAMES)
+
+
 async def report(number: int, worker: Worker) -> None:
     """Say how the worker is whenever that has changed."""
     told: object = None
@@ -67,7 +75,7 @@ async def report(number: int, worker: Worker) -> None:
             "worker": number,
             "ready": facts.ready,
             "partitions": facts.partitions,
-            "lag": facts.lag_records,
+            "raw_lag": raw_lag(worker),
             "handled": handled(),
             "retries": counted(metrics.STORE_RETRIES, "store"),
         }
