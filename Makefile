@@ -4,7 +4,7 @@ READY = $(VENV)/.ready
 RUN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench clean distclean
+.PHONY: help demo up test check bench faults clean distclean
 
 help:  ## show this help
 	@echo "IncidentScope: telemetry in, ranked incidents and alerts out."
@@ -33,6 +33,9 @@ check: $(READY)  ## lint, format, types, import contracts
 
 bench: $(READY)  ## benchmarks, as ratios
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+faults: $(READY)  ## the long fault run, on each broker there is: 200 kills, 1,000,000 records (build/faults.json)
+	FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)
 
 clean:  ## remove caches and the data folder of the embedded stack
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .incidentscope

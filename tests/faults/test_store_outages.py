@@ -134,7 +134,7 @@ async def test_outages_of_every_store_lose_and_double_nothing(proxied: Proxied, 
         await producing
         outcome = await trial.look(ledger, worker)
     await worker.kill()
-    assert outcome.pane_differences == ()
+    assert not outcome.pane_differences, outcome.shown
     assert (outcome.account.lost, outcome.account.doubled) == (0, 0), outcome.account.examples
 
 

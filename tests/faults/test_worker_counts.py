@@ -63,7 +63,7 @@ async def outcome_is_the_oracles(trial: Trial, group: Group, *, changing: bool) 
         await trial.gate.open_all()
         await producing
         outcome = await trial.look(ledger, *group.workers)
-    assert outcome.pane_differences == ()
+    assert not outcome.pane_differences, outcome.shown
     assert (outcome.account.lost, outcome.account.doubled) == (0, 0), outcome.account.examples
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from pathlib import Path
 from fleet import Fleet, Worker
 from group import evict_all
 from ledger import NUMBERS, Account, Ledger, settle, stored_numbers
+from made_spans import MS_NS
 from numbered_load import Load, Numbered
-from pane_oracle import differences, expected_rows, stored_rows
+from pane_oracle import Key, differences, expected_rows, stored_rows
 from schedule import Kind, Moment, Strike
 
 from schemas.errors import StoreUnavailable
@@ -94,6 +95,11 @@ class Outcome:
     account: Account
     pane_differences: tuple[str, ...]
 
+    @property
+    def shown(self) -> str:
+        """The first differences, a line each."""
+        return "\n".join(sorted(self.pane_differences)[:20])
+
 
 class Trial:
     """A load, its ledger, and the workers that read it; a ``saboteur`` takes a guard away in each of them."""
@@ -127,7 +133,7 @@ class Trial:
         expected = await asyncio.to_thread(expected_rows, self.load, config)
         clickhouse = ClickHouse(self.settings.clickhouse_dsn.get_secret_value())
         try:
-            await until_final(clickhouse, self.load, sum(key[0] == "service" for key in expected), workers)
+            await until_final(clickhouse, self.load, expected, workers)
             await until_landed(clickhouse, self.load, sum(len(numbers) for _, numbers in ledger.records()))
             found = await stored_rows(clickhouse, self.load)
             stored = await stored_numbers(clickhouse, self.load.tenant)
@@ -178,19 +184,20 @@ def reached(worker: Worker, strike: Strike) -> bool:
     return bool(worker.last["ready"] and worker.last["handled"] >= records)
 
 
-async def until_final(clickhouse: ClickHouse, load: Load, panes: int, workers: Sequence[Worker]) -> None:
-    """Wait until so many panes of services are final in the store."""
-    final = 0
+async def until_final(clickhouse: ClickHouse, load: Load, expected: Iterable[Key], workers: Sequence[Worker]) -> None:
+    """Wait until all expected panes of services are final in the store."""
+    waiting = {(service, start_ns // MS_NS) for kind, start_ns, service, *_ in expected if kind == "service"}
     async with asyncio.timeout(END_PATIENCE_S):
-        while final < panes:
+        while waiting:
             for worker in workers:
                 assert worker.ended is None, worker.tail()
             await asyncio.sleep(LOOK_S)
-            final = await clickhouse.command(
-                "SELECT count() FROM service_panes FINAL WHERE tenant = {tenant:String} AND final"
-                " AND toUnixTimestamp64Milli(pane_start) < {end_ms:Int64}",
-                {"tenant": load.tenant, "end_ms": load.end_ns // 1_000_000},
+            rows = await clickhouse.query(
+                "SELECT service, toUnixTimestamp64Milli(pane_start) AS start_ms FROM service_panes FINAL"
+                " WHERE tenant = {tenant:String} AND final",
+                {"tenant": load.tenant},
             )
+            waiting -= {(row["service"], row["start_ms"]) for row in rows}
 
 
 async def until_landed(clickhouse: ClickHouse, load: Load, items: int) -> None:
