@@ -26,6 +26,12 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def with_tests(environment: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which a child finds the modules beside this one."""
+    here = str(Path(__file__).parent)
+    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, [here, environment.get("PYTHONPATH")]))}
+
+
 class Child:
     """A running child whose standard output is lines of JSON."""
 
@@ -59,7 +65,7 @@ async def child(program: Path | str, settings: Settings, log: Path, *arguments: 
             sys.executable,
             *(["-m", program] if isinstance(program, str) else [str(program)]),
             *arguments,
-            env=as_environment(settings),
+            env=with_tests(as_environment(settings)),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             cwd=log.parent,

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from children import as_environment
+from children import as_environment, with_tests
 
 from schemas.settings import Settings
 
@@ -97,7 +97,7 @@ class Fleet:
             self._nursery = await asyncio.create_subprocess_exec(
                 sys.executable,
                 str(NURSERY),
-                env=environment,
+                env=with_tests(environment),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

@@ -23,18 +23,15 @@ import sys
 from typing import Any
 
 import saboteurs
-from prometheus_client import Counter
+from worker_facts import counted, handled, raw_lag
 
 from schemas.settings import Settings
-from schemas.topics import RAW_TOPICS
 from topologies import metrics
 from topologies.worker import Worker, run_worker
 
 PR_SET_PDEATHSIG = 1
 LOOK_S = 0.02
 REPORT_S = 0.05
-INGEST = "ingest."
-RAW_NAMES = frozenset(topic.name for topic in RAW_TOPICS)
 
 reports: list[asyncio.Task[None]] = []
 
@@ -43,27 +40,6 @@ def say(fact: dict[str, Any]) -> None:
     """Write one line; lines this short are never mixed with those of others in the same pipe."""
     with contextlib.suppress(BrokenPipeError):
         os.write(1, json.dumps(fact).encode() + b"\n")
-
-
-def counted(counter: Counter, label: str) -> dict[str, int]:
-    """Return a counter of this process by one of its labels."""
-    found: dict[str, int] = {}
-    for sample in (sample for metric in counter.collect() for sample in metric.samples):
-        if sample.name.endswith("_total"):
-            name = sample.labels[label]
-            found[name] = found.get(name, 0) + int(sample.value)
-    return found
-
-
-def handled() -> int:
-    """Return how many raw records this process has taken, those read again included."""
-    return sum(count for stage, count in counted(metrics.RECORDS, "stage").items() if stage.startswith(INGEST))
-
-
-def raw_lag(worker: Worker) -> int:
-    """Return how many records of the raw topics this worker has not taken yet."""
-    app = worker.app
-    return sum(app.lag(tp) or 0 for tp in app.assigned() if tp.topic in RAW_NAMES)
 
 
 async def report(number: int, worker: Worker) -> None:

@@ -1,9 +1,11 @@
-"""A whole worker as a process that can be killed; tells how many partitions it has of each topic."""
+"""A whole worker as a process that can be killed; tells whether it is ready, and how many raw records it has taken."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+
+from worker_facts import handled
 
 from schemas.settings import Settings
 from topologies.worker import Worker, run_worker
@@ -17,15 +19,14 @@ def started(worker: Worker) -> None:
 
 
 async def report(worker: Worker) -> None:
-    """Print a line whenever the worker's assignment changes; the first one says that it is made."""
+    """Print a line whenever that has changed; the first one says that the worker is made."""
     told: object = None
     while True:
-        facts = worker.facts()
-        line = {"ready": facts.ready, "partitions": facts.partitions}
+        line = {"ready": worker.facts().ready, "handled": handled()}
         if line != told:
             told = line
             print(json.dumps(line), flush=True)  # noqa: T201  # how it reports to the test
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
 
 
 asyncio.run(run_worker(Settings(_env_file=None), started=started))
