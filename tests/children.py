@@ -40,7 +40,7 @@ class Child:
         self._log = log
         self.lines: list[dict[str, Any]] = []
 
-    async def until(self, condition: Callable[[list[dict[str, Any]]], bool], patience_s: float = 60.0) -> None:
+    async def until(self, condition: Callable[[list[dict[str, Any]]], bool], patience_s: float = 180.0) -> None:
         """Read lines until ``condition`` holds for all lines so far."""
         assert self._process.stdout is not None
         async with asyncio.timeout(patience_s):

@@ -58,7 +58,7 @@ async def read_as_a_worker(settings: Settings, topic: str, count: int) -> Read:
         enable_auto_commit=False,
     ) as consumer:  # fmt: skip
         consumer.assign([TopicPartition(topic, 0)])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             records = [await consumer.getone() for _ in range(count)]
     return [(record.offset, record.key, record.value) for record in records]
 

@@ -34,7 +34,7 @@ async def committed(settings: Settings, partition: int) -> int | None:
 
 async def until_committed(settings: Settings, offset: int) -> None:
     """Wait until the broker holds ``offset`` for partition 1."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await committed(settings, 1) != offset:  # noqa: ASYNC110  # another process's doing
             await asyncio.sleep(0.2)
 

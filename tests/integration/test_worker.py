@@ -87,5 +87,5 @@ async def _dead_letters(settings: Settings, count: int) -> list[DeadLetter]:
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers) as consumer:
         consumer.assign([TopicPartition(DEAD_LETTERS.name, number) for number in range(PARTITIONS)])
         await consumer.seek_to_beginning()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return [DeadLetter.model_validate_json((await consumer.getone()).value) for _ in range(count)]

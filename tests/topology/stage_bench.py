@@ -149,7 +149,7 @@ class Bench:
         await self._channel.put(self.app.create_event(key, value, headers, message))
         return offset
 
-    async def until(self, condition: Callable[[], bool], patience_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], patience_s: float = 60.0) -> None:
         """Let the agent work until ``condition`` holds; a failure of the stage ends the wait."""
         async with asyncio.timeout(patience_s):
             while not condition():

