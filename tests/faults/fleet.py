@@ -17,7 +17,7 @@ from children import as_environment, with_tests
 from schemas.settings import Settings
 
 NURSERY = Path(__file__).with_name("nursery.py")
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Worker:
