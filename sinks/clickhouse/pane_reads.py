@@ -1,4 +1,8 @@
-"""Reads published windows. Every question names a tenant, and every value is bound by ClickHouse."""
+"""Reads published windows. Every question names a tenant, and every value is bound by ClickHouse.
+
+A picture replaces the earlier one of its pane as a whole, but its operations and edges are rows of their own: one that
+the newer picture does not have any more stays behind with its older version, and is not read.
+"""
 
 from __future__ import annotations
 
@@ -30,28 +34,38 @@ LIMIT {limit:UInt32}
 """
 
 OPERATION_SERIES = """
-SELECT o.*, s.revision AS revision, s.final AS final, s.pane_s AS pane_s, s.window_s AS window_s,
+SELECT o.* EXCEPT (version), s.revision AS revision, s.final AS final, s.pane_s AS pane_s, s.window_s AS window_s,
        toUnixTimestamp64Nano(CAST(o.pane_start, 'DateTime64(9)')) AS pane_start_ns
 FROM (
-    SELECT * EXCEPT (version, stored_at) FROM operation_panes FINAL
+    SELECT * EXCEPT (stored_at) FROM operation_panes FINAL
     WHERE tenant = {tenant:String} AND service = {service:String} AND operation = {operation:String}
       AND pane_start >= {start:DateTime64(3, 'UTC')} AND pane_start < {end:DateTime64(3, 'UTC')}
     ORDER BY kind IN ('server', 'consumer') DESC, requests DESC
     LIMIT 1 BY pane_start
 ) AS o
 INNER JOIN (
-    SELECT pane_start, revision, final, pane_s, window_s FROM service_panes FINAL
+    SELECT pane_start, version, revision, final, pane_s, window_s FROM service_panes FINAL
     WHERE tenant = {tenant:String} AND service = {service:String}
       AND pane_start >= {start:DateTime64(3, 'UTC')} AND pane_start < {end:DateTime64(3, 'UTC')}
 ) AS s ON o.pane_start = s.pane_start
+WHERE o.version >= s.version
 ORDER BY pane_start_ns
 LIMIT {limit:UInt32}
 """
 
 EDGES = """
-SELECT *, toUnixTimestamp64Nano(CAST(pane_start, 'DateTime64(9)')) AS pane_start_ns
-FROM edge_panes FINAL
-WHERE tenant = {tenant:String} AND pane_start > {after:DateTime64(3, 'UTC')} AND pane_start <= {at:DateTime64(3, 'UTC')}
+SELECT e.*, toUnixTimestamp64Nano(CAST(e.pane_start, 'DateTime64(9)')) AS pane_start_ns
+FROM (
+    SELECT * FROM edge_panes FINAL
+    WHERE tenant = {tenant:String}
+      AND pane_start > {after:DateTime64(3, 'UTC')} AND pane_start <= {at:DateTime64(3, 'UTC')}
+) AS e
+INNER JOIN (
+    SELECT service, pane_start, version FROM service_panes FINAL
+    WHERE tenant = {tenant:String}
+      AND pane_start > {after:DateTime64(3, 'UTC')} AND pane_start <= {at:DateTime64(3, 'UTC')}
+) AS s ON e.server = s.service AND e.pane_start = s.pane_start
+WHERE e.version >= s.version
 ORDER BY server, client, connection_type, pane_start DESC
 LIMIT 1 BY server, client, connection_type
 LIMIT {limit:UInt32}

@@ -58,6 +58,10 @@ class StoredPane:
     operations: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     edges: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
+    def still_has(self, part: dict[str, Any]) -> bool:
+        """Tell whether the picture has this operation or edge, and not only an earlier picture had."""
+        return bool(part["version"] >= self.service["version"])
+
     def told(self) -> tuple[Any, ...]:
         """Return everything that is told, comparable with `told_by`; what has become nought is as good as absent."""
         return _told(self.service), _present(self.operations.values()), _present(self.edges.values())
@@ -78,10 +82,10 @@ async def stored_panes(clickhouse: ClickHouse, tenant: str, panes: Sequence[int]
     for row in await clickhouse.query(_stored("service_panes", SERVICE_COLUMNS), parameters):
         found[row["service"], row["pane_start_ns"]] = StoredPane(row)
     for row in await clickhouse.query(_stored("operation_panes", OPERATION_COLUMNS), parameters):
-        if (pane := found.get((row["service"], row["pane_start_ns"]))) is not None:
+        if (pane := found.get((row["service"], row["pane_start_ns"]))) is not None and pane.still_has(row):
             pane.operations[row["operation"], row["kind"]] = row
     for row in await clickhouse.query(_stored("edge_panes", EDGE_COLUMNS), parameters):
-        if (pane := found.get((row["server"], row["pane_start_ns"]))) is not None:
+        if (pane := found.get((row["server"], row["pane_start_ns"]))) is not None and pane.still_has(row):
             pane.edges[row["client"], row["connection_type"]] = row
     return found
 

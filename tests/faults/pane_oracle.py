@@ -90,20 +90,22 @@ TABLES = {
 }
 
 
-async def stored_rows(clickhouse: ClickHouse, load: Load, suffix: str = "FINAL") -> Rows:
-    """Return the rows that the store has of the load's panes, the newest of each."""
+async def stored_rows(clickhouse: ClickHouse, load: Load) -> Rows:
+    """Return what the store has of the load's panes; of operations and edges what the newest picture has."""
     rows: Rows = {}
+    versions: dict[Key, int] = {}
     for kind, (table, names, numbers, more) in TABLES.items():
         columns = [*numbers, *(f"window_{name}" for name in numbers), *more]
         found = await clickhouse.query(
-            f"SELECT toUnixTimestamp64Milli(pane_start) AS start_ms, {', '.join([*names, *columns])}"
-            f" FROM {table} {suffix} WHERE tenant = {{tenant:String}}",
+            f"SELECT toUnixTimestamp64Milli(pane_start) AS start_ms, version, {', '.join([*names, *columns])}"
+            f" FROM {table} FINAL WHERE tenant = {{tenant:String}}",
             {"tenant": load.tenant},
         )
         for row in found:
-            if row["start_ms"] * MS_NS < load.end_ns:
-                key = (kind, row["start_ms"] * MS_NS, *(row[name] for name in names))
-                rows[key] = {column: row[column] for column in columns}
+            start_ns, node = row["start_ms"] * MS_NS, row[names[0]]
+            newest = versions.setdefault((start_ns, node), row["version"])  # services come first
+            if start_ns < load.end_ns and row["version"] >= newest:
+                rows[kind, start_ns, *(row[name] for name in names)] = {column: row[column] for column in columns}
     return rows
 
 

@@ -17,6 +17,7 @@ from schemas.events import (
 )
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.pane_reads import edges_at, health_series, services, signatures
+from sinks.clickhouse.pane_revisions import stored_panes
 from sinks.clickhouse.panes import PaneSink
 
 MINUTE_NS = 60_000_000_000
@@ -80,6 +81,16 @@ async def test_a_later_version_replaces_and_an_earlier_one_changes_nothing(click
     assert of_operation.pane.requests == 20
     [found] = await edges_at(clickhouse, tenant, START_NS + PANE_NS)
     assert found.window.requests == 120
+
+
+async def test_what_a_later_picture_takes_back_is_not_shown(clickhouse: ClickHouse, tenant: str) -> None:
+    """An edge and an operation that only an earlier picture of the pane had: a half edge found its other half."""
+    sink = PaneSink(clickhouse)
+    await sink.write_panes([health(tenant), health(tenant, version=200, revision=1, edges_in=[], operations=[])])
+    assert await edges_at(clickhouse, tenant, START_NS + PANE_NS) == []
+    assert await health_series(clickhouse, tenant, "checkout", START_NS, START_NS + PANE_NS, "GET /") == []
+    [pane] = (await stored_panes(clickhouse, tenant, [START_NS])).values()
+    assert (pane.operations, pane.edges) == ({}, {})
 
 
 async def test_the_newest_window_of_each_service_is_its_summary(clickhouse: ClickHouse, tenant: str) -> None:
