@@ -104,12 +104,21 @@ class Outcome:
 class Trial:
     """A load, its ledger, and the workers that read it; a ``saboteur`` takes a guard away in each of them."""
 
-    def __init__(self, settings: Settings, load: Load, fleet: Fleet, folder: Path, saboteur: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Load,
+        fleet: Fleet,
+        folder: Path,
+        saboteur: str = "",
+        patience_s: float = END_PATIENCE_S,
+    ) -> None:
         self.settings = settings
         self.load = load
         self.fleet = fleet
         self.folder = folder
         self.saboteur = saboteur
+        self.patience_s = patience_s
         self.gate = Gate()
 
     async def run(self, strikes: Sequence[Strike]) -> Outcome:
@@ -133,7 +142,7 @@ class Trial:
         expected = await asyncio.to_thread(expected_rows, self.load, config)
         clickhouse = ClickHouse(self.settings.clickhouse_dsn.get_secret_value())
         try:
-            await until_final(clickhouse, self.load, expected, workers)
+            await until_final(clickhouse, self.load, expected, workers, self.patience_s)
             await until_landed(clickhouse, self.load, sum(len(numbers) for _, numbers in ledger.records()))
             found = await stored_rows(clickhouse, self.load)
             stored = await stored_numbers(clickhouse, self.load.tenant)
@@ -184,20 +193,27 @@ def reached(worker: Worker, strike: Strike) -> bool:
     return bool(worker.last["ready"] and worker.last["handled"] >= records)
 
 
-async def until_final(clickhouse: ClickHouse, load: Load, expected: Iterable[Key], workers: Sequence[Worker]) -> None:
-    """Wait until all expected panes of services are final in the store."""
+async def until_final(
+    clickhouse: ClickHouse, load: Load, expected: Iterable[Key], workers: Sequence[Worker], patience_s: float
+) -> None:
+    """Wait until all expected panes of services are final in the store, or patience ends: then the comparison tells."""
     waiting = {(service, start_ns // MS_NS) for kind, start_ns, service, *_ in expected if kind == "service"}
-    async with asyncio.timeout(END_PATIENCE_S):
-        while waiting:
-            for worker in workers:
-                assert worker.ended is None, worker.tail()
-            await asyncio.sleep(LOOK_S)
-            rows = await clickhouse.query(
-                "SELECT service, toUnixTimestamp64Milli(pane_start) AS start_ms FROM service_panes FINAL"
-                " WHERE tenant = {tenant:String} AND final",
-                {"tenant": load.tenant},
-            )
-            waiting -= {(row["service"], row["start_ms"]) for row in rows}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            while waiting:
+                for worker in workers:
+                    assert worker.ended is None, worker.tail()
+                await asyncio.sleep(LOOK_S)
+                waiting -= await _final(clickhouse, load)
+
+
+async def _final(clickhouse: ClickHouse, load: Load) -> set[tuple[str, int]]:
+    rows = await clickhouse.query(
+        "SELECT service, toUnixTimestamp64Milli(pane_start) AS start_ms FROM service_panes FINAL"
+        " WHERE tenant = {tenant:String} AND final",
+        {"tenant": load.tenant},
+    )
+    return {(row["service"], row["start_ms"]) for row in rows}
 
 
 async def until_landed(clickhouse: ClickHouse, load: Load, items: int) -> None:
