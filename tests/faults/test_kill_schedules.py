@@ -1,6 +1,7 @@
 """Workers are killed again and again, and nothing is lost, nothing is doubled, and every pane is the oracle's.
 
-``FAULTS_SEED``, ``FAULTS_KILLS`` and ``FAULTS_ITEMS`` change the run; ``make faults`` is the long one.
+``FAULTS_SEED``, ``FAULTS_KILLS`` and ``FAULTS_ITEMS`` (of each broker) change the run; ``make faults`` is the long one.
+Without them 20 kills and 100,000 items are shared by the brokers there are.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from trial import Trial
 from schemas.settings import Settings
 
 SEED = int(os.environ.get("FAULTS_SEED", "20261125"))
-KILLS = int(os.environ.get("FAULTS_KILLS", "20"))
-ITEMS = int(os.environ.get("FAULTS_ITEMS", "100000"))
+BROKERS = 2 if os.environ.get("APACHE_KAFKA_DIR") else 1
+KILLS = int(os.environ.get("FAULTS_KILLS", 20 // BROKERS))
+ITEMS = int(os.environ.get("FAULTS_ITEMS", 100_000 // BROKERS))
 RECORDS_A_LIFE = 60
 
 

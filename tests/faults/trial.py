@@ -32,7 +32,7 @@ from sinks.kafka.producer import Ack, Producer
 from sinks.kafka.topics import ensure_topics
 from streams.windows import WindowConfig
 
-END_PATIENCE_S = 400.0
+END_PATIENCE_S = 600.0
 LANDING_PATIENCE_S = 60.0
 LOOK_S = 0.3
 MUCH_LATER = 20
