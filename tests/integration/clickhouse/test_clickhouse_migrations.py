@@ -72,9 +72,9 @@ async def test_retention_follows_the_settings(empty: ClickHouse, stack: Settings
         " FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
     kept = {row["name"]: row["kept"] for row in rows if row["name"] != "schema_migrations"}
-    assert kept == dict.fromkeys(
-        ("spans", "trace_times", "logs", "metric_points", "rejected_items", "landed_records"), "toIntervalDay(3)"
-    ) | dict.fromkeys(("service_panes", "operation_panes", "edge_panes", "signature_panes"), "toIntervalHour(5)") | {
+    raw = ("spans", "trace_times", "logs", "metric_points", "rejected_items", "landed_records", "offset_accounts")
+    panes = ("service_panes", "operation_panes", "edge_panes", "signature_panes", "pane_revisions")
+    assert kept == dict.fromkeys(raw, "toIntervalDay(3)") | dict.fromkeys(panes, "toIntervalHour(5)") | {
         "service_minutes": "toIntervalDay(7)"
     }
 
