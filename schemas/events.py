@@ -351,7 +351,7 @@ class ScorePart(Event):
 class Evidence(Event):
     """A fact that speaks for a hypothesis, with the query that shows it again."""
 
-    kind: Literal["series", "edge", "log_errors", "trace", "deploy", "graph"]
+    kind: Literal["series", "edge", "log_errors", "signature", "trace", "deploy", "graph"]
     summary: str
     query: str = Field(description="SQL over the stores, or an API path, that returns this evidence.")
     series: SeriesScore | None = None

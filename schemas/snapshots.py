@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.events import Deploy, Event, Exemplars, NodeKind, SeriesKind, SeriesScore
+from schemas.events import Deploy, Event, Exemplars, NodeKind, SeriesKind, SeriesScore, SignatureChange
 
 
 class SeriesFinding(Event):
@@ -63,6 +63,9 @@ class NodeFinding(Event):
     stop: SeriesScore | None = Field(None, description="The request rate, when traffic has stopped.")
     surge: float = Field(0.0, description="Robust score of the request rate, mean over panes; positive for more.")
     passages: list[PassageFinding] = Field(default_factory=list)
+    signatures: list[SignatureChange] = Field(
+        default_factory=list, description="Changed since the onset, clearest first."
+    )
     exemplars: Exemplars = Exemplars()
 
 

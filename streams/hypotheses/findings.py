@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations
+from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
 from streams.hypotheses.visits import Visits
@@ -22,6 +22,7 @@ _RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERR
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
 _MOST_TRACES = 5
+_MOST_SIGNATURES = 8
 _STOPS = IncidentConfig()
 
 SeriesKey = tuple[SeriesKind, str | None, str | None]
@@ -41,6 +42,12 @@ def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, P
             nodes[service].see_past(pane[service])
     slow_from = {service: node.passages.usual(service) for service, node in nodes.items()}
     return [nodes[service].finding(slow_from) for service in sorted(nodes)]
+
+
+def _clearest(signatures: Mapping[str, SignatureChange]) -> list[SignatureChange]:
+    """Return the changes with most evidence first, ties by name."""
+    ordered = sorted(signatures.items(), key=lambda item: (-item[1].series.evidence, item[0]))
+    return [change for _, change in ordered[:_MOST_SIGNATURES]]
 
 
 def _newest(traces: list[str], known: list[str]) -> list[str]:
@@ -112,6 +119,7 @@ class _Node:
     failing: list[str] = field(default_factory=list)
     normal: list[str] = field(default_factory=list)
     passages: Visits = field(default_factory=Visits)
+    signatures: dict[str, SignatureChange] = field(default_factory=dict)
     rates: int = 0
 
     def see_past(self, one: ServiceDeviations) -> None:
@@ -128,6 +136,8 @@ class _Node:
         self.requests += one.requests
         self.errors += one.errors
         self.passages.see(one.passages)
+        for change in one.signatures:
+            self._see_signature(change)
         for edge in one.edges_in:
             self._see_edge(edge)
         for score in one.series:
@@ -153,6 +163,13 @@ class _Node:
         key = (score.kind, score.edge_client, score.operation)
         self.series.setdefault(key, _Series(score)).see(score)
 
+    def _see_signature(self, change: SignatureChange) -> None:
+        """Keep the pane that says most of each signature."""
+        name = change.series.name or change.template
+        known = self.signatures.get(name)
+        if known is None or change.series.evidence > known.series.evidence:
+            self.signatures[name] = change
+
     def finding(self, slow_from: Mapping[str, int | None]) -> NodeFinding:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
@@ -164,6 +181,7 @@ class _Node:
         return NodeFinding(
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
-            passages=self.passages.findings(slow_from), stop=self.stop, surge=round(self.surge, 6),
+            passages=self.passages.findings(slow_from), signatures=_clearest(self.signatures), stop=self.stop,
+            surge=round(self.surge, 6),
             exemplars=Exemplars(slow=self.slow, failing=self.failing, normal=self.normal),
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from schemas.events import Evidence, SeriesKind
+from schemas.events import Evidence, SeriesKind, SignatureChange
 from schemas.snapshots import SeriesFinding
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
 from streams.incidents.words import series_in_words
@@ -17,6 +17,7 @@ _TITLES = {
     "dependency": "{service} answers slowly",
     "own_errors": "{service} fails requests by itself",
     "log_errors": "{service} logs errors it did not log before",
+    "new_signature": "{service} says something new",
     "origin": "requests fail first in {service}",
     "spectrum": "slow and failing requests have {service} in common",
     "missing_calls": "{service} no longer makes the calls it made",
@@ -49,6 +50,7 @@ def evidence_of(suspect: Suspect, start_ns: int, end_ns: int) -> list[Evidence]:
     series = [f for f in suspect.node.series.values() if f.kind in OWN_KINDS and f.strength > 0]
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
+    evidence += [_signature(suspect.service, change) for change in suspect.node.finding.signatures[:_MOST_SERIES]]
     if suspect.node.finding.stop is not None:
         evidence.append(_stop(suspect, start_ns, end_ns))
     if suspect.deploy is not None:
@@ -62,6 +64,17 @@ def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int
     kind = "edge" if is_edge else "log_errors" if finding.kind is SeriesKind.LOG_ERRORS else "series"
     query = f"/api/v1/edges?at={end_ns}" if is_edge else _health(suspect.service, start_ns, end_ns)
     return Evidence(kind=kind, summary=summary, query=query, series=finding.peak)
+
+
+def _signature(service: str, change: SignatureChange) -> Evidence:
+    """Tell a changed error signature with its first line."""
+    lines = f"{change.series.value:.3g} lines a pane, usually {change.series.median:.3g}"
+    said = change.sample or change.template
+    return Evidence(
+        kind="signature", summary=f"{service}: {change.change} {change.kind} ({lines}): {said}",
+        query=f"/api/v1/services/{quote(service, safe='')}/signatures", series=change.series,
+        trace_ids=[change.sample_trace_id] if change.sample_trace_id else [],
+    )  # fmt: skip
 
 
 def _stop(suspect: Suspect, start_ns: int, end_ns: int) -> Evidence:

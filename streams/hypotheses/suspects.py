@@ -14,6 +14,7 @@ from streams.hypotheses.blame import EdgeBlame, blame_edges
 from streams.hypotheses.changes import Change, change_of
 from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
+from streams.hypotheses.novelty import novelty_parts
 from streams.hypotheses.parts import Part
 from streams.hypotheses.spectrum import spectrum_parts
 from streams.hypotheses.times import time_parts
@@ -93,6 +94,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
     for suspect in suspects:
         suspect.add(time_parts(suspect.node, suspect.blame), weights)
         suspect.add(failure_parts(suspect.node, nodes), weights)
+        suspect.add(novelty_parts(suspect.node, nodes, snapshot.onset_ns), weights)
         suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
