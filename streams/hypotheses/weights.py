@@ -42,7 +42,7 @@ WEIGHTS = Weights(
         "new_signature": 0.4,
         "origin": 0.8,
         "spectrum": 0.4,
-        "missing_calls": 0.3,
+        "missing_calls": 0.05,
         "stopped": 1.0,
         "first": 0.4,
         "deploy": 0.8,
