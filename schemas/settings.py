@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         "warn", description="Log records from this severity on get a signature; it costs about 10 µs a record."
     )
 
+    normalise_operations: bool = Field(
+        True, description="Windows name operations without ids: GET /users/42 is GET /users/{id}. Stored spans stay."
+    )
+
     worker_port: int = Field(
         0, ge=0, le=65535, description="Where a worker serves /metrics, /livez and /readyz on loopback; 0 = nowhere."
     )

@@ -21,6 +21,7 @@ from streams.batch import Batch
 from streams.grouping import Ints
 from streams.late import LateLedger, LateNotice
 from streams.lateness import Verdict, judge
+from streams.operation_names import normalise_operations
 from streams.otlp.columns import LogColumns, SpanColumns
 from streams.partials import (
     ENTRY_KINDS,
@@ -88,6 +89,8 @@ class PaneFold:
     def step_spans(self, tenant: str, columns: SpanColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
         """Take the spans of one record. Offsets must ascend. ``driven``: ``arrival_ns`` is a replay's."""
         self._note_text(tenant, columns)
+        if self._config.normalises_operations:
+            normalise_operations(columns)
         state = self._tenant(tenant, len(columns), driven)
         if state is not None:
             state.spans.add(columns, arrival_ns, offset)

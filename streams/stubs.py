@@ -20,6 +20,7 @@ from schemas.losses import LossReason
 from streams.batch import Batch
 from streams.grouping import runs_in, runs_of
 from streams.mixing import mix
+from streams.operation_names import normalise_operations
 from streams.otlp.columns import SpanColumns
 from streams.stub_blocks import Coverage, StubBlock, StubColumns, decode_stubs, stubs_of
 from streams.vocabulary import used_names
@@ -69,6 +70,8 @@ class StubFold:
         self._last_offset = offset
         if not len(columns):
             return
+        if self._config.normalises_operations:
+            normalise_operations(columns)
         if tenant not in self._waiting and len(self._waiting) >= self._config.max_tenants:
             self._losses.add(tenant, LossReason.TENANT_OVERFLOW, len(columns))
             return

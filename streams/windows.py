@@ -35,6 +35,8 @@ class WindowConfig:
     future_ns: int = 600 * SECOND_NS
     zero_panes_ns: int = HOUR_NS
     """How long after its last traffic a service still gets explicit empty panes."""
+    normalises_operations: bool = True
+    """Span names that name one request are made to name an operation (`streams.operation_names`)."""
     max_tenants: int = 1_000
     max_services: int = 1_000
     """Services of one tenant in one pane."""
@@ -64,6 +66,7 @@ class WindowConfig:
             lateness_ns=round(settings.lateness_s * SECOND_NS),
             settle_ns=round(settings.settle_s * SECOND_NS),
             pair_wait_ns=round(settings.pair_wait_s * SECOND_NS),
+            normalises_operations=settings.normalise_operations,
         )
 
     def pane_of(self, instant_ns: int) -> int:

@@ -192,6 +192,27 @@ def evaluate(
 
 
 @app.command(rich_help_panel=OPERATE)
+def operations(
+    recording: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="A recording; the stored spans if not given.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose stored spans; the default tenant's if not given.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="How far back in the stored spans.")] = 1.0,
+) -> None:
+    """Show which span names are one operation in the windows (a dry run: nothing is changed).
+
+    INCIDENTSCOPE_NORMALISE_OPERATIONS=false leaves names as they are sent.
+    """
+    from topologies.operation_names import names_in_recording, show_merges, stored_names
+
+    settings = read_settings(log_to_file=True)
+    if recording is not None:
+        show_merges(names_in_recording(recording), typer.echo)
+        return
+    show_merges(run_to_end(stored_names(settings, tenant or settings.default_tenant, hours)), typer.echo)
+
+
+@app.command(rich_help_panel=OPERATE)
 def doctor() -> None:
     """Check everything the product depends on, and say what to do about what is wrong.
 

@@ -55,6 +55,14 @@ GROUP BY topic, partition
 ORDER BY topic, partition
 """
 
+SPAN_NAMES = """
+SELECT name, count() AS spans FROM spans
+WHERE tenant = {tenant:String} AND start_time > now() - toIntervalSecond({seconds:UInt32})
+GROUP BY name
+ORDER BY spans DESC, name
+LIMIT 100000
+"""
+
 NO_SPAN = "0" * 16
 NO_TRACE = "0" * 32
 
@@ -131,3 +139,9 @@ def _log_line(row: dict[str, Any]) -> LogLine:
         attributes=open_attributes(row["attributes"], row["attribute_types"]),
         resource_attributes=open_attributes(row["resource_attributes"], row["resource_attribute_types"]),
     )
+
+
+async def span_names(clickhouse: ClickHouse, tenant: str, hours: float) -> dict[str, int]:
+    """Return the distinct span names of the last hours with their spans, the most frequent first."""
+    rows = await clickhouse.query(SPAN_NAMES, {"tenant": tenant, "seconds": round(hours * 3600)})
+    return {row["name"]: row["spans"] for row in rows}
