@@ -38,9 +38,13 @@ async def until(condition: Callable[[], bool], task: asyncio.Task[None], patienc
 
 async def eventually(read: Callable[[], Awaitable[int]], expected: int, patience_s: float = 120.0) -> None:
     """Wait until ``read`` gives ``expected``."""
-    async with asyncio.timeout(patience_s):
-        while await read() != expected:  # noqa: ASYNC110  # a store's contents
-            await asyncio.sleep(0.2)
+    found: int | None = None
+    try:
+        async with asyncio.timeout(patience_s):
+            while (found := await read()) != expected:  # noqa: ASYNC110  # a store's contents
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"{found} instead of {expected} after {patience_s:.0f} s") from None
 
 
 def quick(settings: Settings) -> Settings:

@@ -25,7 +25,8 @@ CREATE TABLE dead_letters (
     replayed_partition integer,
     replayed_offset   bigint,
     stored_at         timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, kafka_partition, kafka_offset, item)
+    PRIMARY KEY (tenant, topic, kafka_partition, kafka_offset, item),
+    UNIQUE (topic, kafka_partition, kafka_offset, item)   -- a record has one letter, whoever it turns out to belong to
 );
 CREATE INDEX dead_letters_by_time ON dead_letters (tenant, first_seen_ns DESC, letter_key DESC);
 CREATE INDEX dead_letters_by_age ON dead_letters (stored_at);
