@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ async def running_worker(settings: Settings, log: Path) -> AsyncIterator[Child]:
 
 
 async def pane_rows(settings: Settings, tenant: str) -> Rows:
-    """Read the tenant's rows from the folder that the last worker has left."""
+    """Read the tenant's rows of the load from the folder that the last worker has left."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(HERE / "panes_child.py"),
@@ -67,7 +68,8 @@ async def pane_rows(settings: Settings, tenant: str) -> Rows:
     )
     answer, _ = await process.communicate()
     rows: Rows = json.loads(answer)
-    return rows
+    end = f"{datetime.fromtimestamp(END_NS // SECOND_NS, UTC):%F %T}"
+    return {table: [row for row in found if row["pane_start"] < end] for table, found in rows.items()}
 
 
 async def until_final(settings: Settings, tenant: str, panes: int) -> dict[tuple[str, int], ServiceHealth]:
