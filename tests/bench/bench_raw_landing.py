@@ -1,6 +1,6 @@
 """How fast raw telemetry lands: bytes to ClickHouse as they are, against Python lists of the same spans.
 
-    python tests/bench/raw_landing.py [seconds per line]
+    python tests/bench/bench_raw_landing.py [seconds per line]
 
 Each line lands the same seeded messages again and again into an embedded ClickHouse in a temporary folder and prints
 the median of its inserts. Spans: 500 a message, 12 attributes, about 514 bytes each. The naive line parses with
