@@ -19,6 +19,7 @@ from topologies.patience import waiting_for_stores
 NO_COMMIT_S = 60.0
 NO_MOVE_S = 300.0
 NOT_READY_S = 180.0
+STOOD_STILL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,22 @@ class _Movement:
 
 @dataclass(slots=True)
 class Watchdog:
-    """Looks at the app once in a while. Ask `look` every second or so; it returns why to end, or None."""
+    """Looks at the app once in a while. Ask `look` every second or so; it returns why to end, or None.
+
+    Time in which the process itself stood still (SIGSTOP, a suspended machine) is held against nobody: a look that
+    comes more than `STOOD_STILL_S` after the one before starts every patience again.
+    """
 
     app: StreamApp
     elapsed_s: Callable[[], float] = time.monotonic
-    _started_s: float = field(default=0.0, init=False)
+    _awake_since_s: float = field(default=0.0, init=False)
+    _looked_s: float = field(default=0.0, init=False)
     _movements: dict[TP, _Movement] = field(default_factory=dict, init=False)
     _moved_s: float = field(default=0.0, init=False)
     _was_ready: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._started_s = self.elapsed_s()
+        self._awake_since_s = self._looked_s = self.elapsed_s()
 
     def facts(self) -> WorkerFacts:
         """Return how the worker is now."""
@@ -69,6 +75,7 @@ class Watchdog:
 
     def look(self) -> str | None:
         """Update the gauges; return what is wrong beyond hope, in words, or None."""
+        self._notice_standing_still()
         facts = self.facts()
         self._was_ready = self._was_ready or facts.ready
         metrics.READY.set(facts.ready)
@@ -79,6 +86,13 @@ class Watchdog:
                 metrics.LAG_RECORDS.labels(partition.topic, str(partition.partition)).set(lag)
         return self._crash() or self._never_ready() or self._stuck_partition() or self._no_commit(facts)
 
+    def _notice_standing_still(self) -> None:
+        elapsed_s = self.elapsed_s()
+        if elapsed_s - self._looked_s > STOOD_STILL_S:
+            self._awake_since_s = elapsed_s
+            self._movements.clear()
+        self._looked_s = elapsed_s
+
     def _assigned(self) -> list[TP]:
         return self.app.assigned()
 
@@ -88,7 +102,7 @@ class Watchdog:
         return None
 
     def _never_ready(self) -> str | None:
-        if not self._was_ready and self.elapsed_s() - self._started_s > NOT_READY_S:
+        if not self._was_ready and self.elapsed_s() - self._awake_since_s > NOT_READY_S:
             return f"no partitions and tables within {NOT_READY_S:.0f} s of the start"
         return None
 
@@ -113,8 +127,10 @@ class Watchdog:
         return None
 
     def _no_commit(self, facts: WorkerFacts) -> str | None:
-        records_flow = self.elapsed_s() - self._moved_s < 5.0
-        if records_flow and self._to_commit() and facts.seconds_since_commit > NO_COMMIT_S:
+        elapsed_s = self.elapsed_s()
+        records_flow = elapsed_s - self._moved_s < 5.0
+        patience_s = min(facts.seconds_since_commit, elapsed_s - self._awake_since_s)
+        if records_flow and self._to_commit() and patience_s > NO_COMMIT_S:
             return f"no commit for {facts.seconds_since_commit:.0f} s while records flow"
         return None
 

@@ -1,4 +1,4 @@
-"""One broker and one running worker for all rows of the catalogue of bad input; every test has a tenant of its own.
+"""One broker and one running worker a file for the catalogue of bad input; every test has a tenant of its own.
 
 Tested elsewhere, because they are not about records: webhooks in `tests/unit/test_webhook_signature.py`; hostile
 API requests in `tests/integration/api/test_fuzzed_api.py` and `tests/unit/api`; targets of outgoing webhooks in
@@ -22,9 +22,9 @@ from schemas.settings import Settings
 numbers = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def living(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """Run a worker on stores of its own for all tests of this folder."""
+    """Run a worker on stores of its own for all tests of a file; it ends with them."""
     folder = tmp_path_factory.mktemp("bad-input")
     async with own_stores(stack, folder / "data") as own:
         only_broker = own.model_copy(update={"kafka_brokers": "", "data_dir": folder / "broker"})
