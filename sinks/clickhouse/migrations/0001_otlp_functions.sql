@@ -23,15 +23,28 @@ CREATE OR REPLACE FUNCTION incidentscope_type AS (any) ->
         0),
         'Enum8(\'empty\' = 0, \'string\' = 1, \'bool\' = 2, \'int\' = 3, \'double\' = 4, \'array\' = 5, \'map\' = 6, \'bytes\' = 7)');
 
+-- A text longer than the limit in bytes is cut, and ends with an ellipsis; half a character at the cut becomes U+FFFD.
+CREATE OR REPLACE FUNCTION incidentscope_cut AS (text, limit) ->
+    if(length(text) > limit, concat(toValidUTF8(left(text, limit - 3)), '…'), text);
+
+-- The first 128 attributes; values of at most 2048 bytes, as SDKs can be told to send them (OpenTelemetry, Attribute Limits).
 CREATE OR REPLACE FUNCTION incidentscope_attributes AS (pairs) ->
     mapFromArrays(
-        CAST((pairs).key, 'Array(LowCardinality(String))'),
-        arrayMap((any) -> incidentscope_text(any), (pairs).value));
+        CAST(arraySlice((pairs).key, 1, 128), 'Array(LowCardinality(String))'),
+        arrayMap((text) -> incidentscope_cut(text, 2048), arrayMap((any) -> incidentscope_text(any), arraySlice((pairs).value, 1, 128))));
 
 CREATE OR REPLACE FUNCTION incidentscope_attribute_types AS (pairs) ->
     mapFromArrays(
-        CAST(arrayFilter((key, text) -> isNull(text), (pairs).key, (pairs).value.string_value), 'Array(LowCardinality(String))'),
-        arrayMap((any) -> incidentscope_type(any), arrayFilter((any) -> isNull((any).string_value), (pairs).value)));
+        CAST(arrayFilter((key, text) -> isNull(text), arraySlice((pairs).key, 1, 128), arraySlice((pairs).value.string_value, 1, 128)), 'Array(LowCardinality(String))'),
+        arrayMap((any) -> incidentscope_type(any), arrayFilter((any) -> isNull((any).string_value), arraySlice((pairs).value, 1, 128))));
+
+-- How many attributes there is no room for: added to those that the sender dropped.
+CREATE OR REPLACE FUNCTION incidentscope_surplus AS (pairs) ->
+    toUInt32(if(length(pairs) > 128, length(pairs) - 128, 0));
+
+-- Mark 16: of the item's own attributes a value was cut, or there were more than there is room for.
+CREATE OR REPLACE FUNCTION incidentscope_cut_mark AS (pairs, attributes) ->
+    16 * (length(pairs) > 128 OR arrayExists(text -> length(text) > 2044 AND endsWith(text, '…'), mapValues(attributes)));
 
 -- The last service.name, or unknown_service.
 CREATE OR REPLACE FUNCTION incidentscope_service AS (pairs) ->

@@ -36,7 +36,7 @@ CREATE TABLE logs
     scope_attribute_types ${types} CODEC(ZSTD(1)),
     scope_schema_url LowCardinality(String),
     dropped_attributes UInt32 CODEC(T64, ZSTD(1)),
-    marks UInt16 CODEC(T64, ZSTD(1)) COMMENT 'bits: 1 a time lies outside the accepted range',
+    marks UInt16 CODEC(T64, ZSTD(1)) COMMENT 'bits: 1 a time lies outside the accepted range, 16 body or attributes were cut',
     kafka_partition Int32 CODEC(T64, ZSTD(1)),
     kafka_offset Int64 CODEC(Delta, ZSTD(1)),
     item UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'ordinal in its record: with partition and offset the ingest id',
@@ -214,15 +214,7 @@ FROM landing_log_scopes
 ARRAY JOIN log_records AS record, arrayEnumerate(log_records) AS ordinal;
 
 CREATE MATERIALIZED VIEW landing_log_records_to_logs TO logs AS
-SELECT
-    tenant,
-    service,
-    incidentscope_stored_time(own_time, earliest, latest) AS time,
-    toFixedString((record).trace_id, 16) AS trace_id,
-    toFixedString(if(length((record).span_id) = 8, (record).span_id, ''), 8) AS span_id,
-    (record).severity_number AS severity_number,
-    (record).severity_text AS severity_text,
-    multiIf(
+WITH multiIf(
         isNotNull(((record).body).string_value), assumeNotNull(((record).body).string_value),
         isNotNull(((record).body).int_value), toString(assumeNotNull(((record).body).int_value)),
         isNotNull(((record).body).double_value), toString(assumeNotNull(((record).body).double_value)),
@@ -231,7 +223,16 @@ SELECT
         incidentscope_is_nested((record).body), incidentscope_bracketed((record).body, arrayMap(
             (key, inner) -> concat(key, incidentscope_inner_json(inner)),
             incidentscope_keys((record).body), incidentscope_elements((record).body))),
-        '') AS body,
+        '') AS whole_body
+SELECT
+    tenant,
+    service,
+    incidentscope_stored_time(own_time, earliest, latest) AS time,
+    toFixedString((record).trace_id, 16) AS trace_id,
+    toFixedString(if(length((record).span_id) = 8, (record).span_id, ''), 8) AS span_id,
+    (record).severity_number AS severity_number,
+    (record).severity_text AS severity_text,
+    incidentscope_cut(whole_body, 65536) AS body,
     CAST(multiIf(
         isNotNull(((record).body).string_value), 1,
         isNotNull(((record).body).bool_value), 2,
@@ -255,8 +256,11 @@ SELECT
     scope_attributes,
     scope_attribute_types,
     scope_schema_url,
-    (record).dropped_attributes_count AS dropped_attributes,
-    toUInt16(own_time < earliest OR own_time > latest) AS marks,
+    (record).dropped_attributes_count + incidentscope_surplus((record).attributes) AS dropped_attributes,
+    bitOr(bitOr(
+        toUInt16(own_time < earliest OR own_time > latest),
+        16 * (length(whole_body) > 65536)),
+        incidentscope_cut_mark((record).attributes, attributes)) AS marks,
     kafka_partition,
     kafka_offset,
     item,

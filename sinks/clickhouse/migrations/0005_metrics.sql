@@ -56,7 +56,7 @@ CREATE TABLE metric_points
     scope_attributes ${texts} CODEC(ZSTD(1)),
     scope_attribute_types ${types} CODEC(ZSTD(1)),
     scope_schema_url LowCardinality(String),
-    marks UInt16 CODEC(T64, ZSTD(1)) COMMENT 'bits: 1 a time lies outside the accepted range, 4 not a number, 8 no recorded value',
+    marks UInt16 CODEC(T64, ZSTD(1)) COMMENT 'bits: 1 a time lies outside the accepted range, 4 not a number, 8 no recorded value, 16 attributes were cut',
     kafka_partition Int32 CODEC(T64, ZSTD(1)),
     kafka_offset Int64 CODEC(Delta, ZSTD(1)),
     item UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'ordinal in its record: with partition and offset the ingest id',
@@ -398,10 +398,11 @@ SELECT
     scope_attributes,
     scope_attribute_types,
     scope_schema_url,
-    bitOr(bitOr(
+    bitOr(bitOr(bitOr(
         toUInt16(time_unix_nano < earliest OR time_unix_nano > latest),
         4 * (ifNull(NOT isFinite(as_double), 0) OR ifNull(NOT isFinite(landing_points.sum), 0))),
-        8 * bitAnd(flags, 1)) AS marks,
+        8 * bitAnd(flags, 1)),
+        incidentscope_cut_mark(landing_points.attributes, attributes)) AS marks,
     kafka_partition,
     kafka_offset,
     item,

@@ -231,6 +231,34 @@ async def test_row_21_of_equal_keys_the_last_is_read(house: House) -> None:
     assert str(trace.spans[0].attributes["twice"]) == "2"
 
 
+async def test_row_21_what_is_too_long_is_cut_and_marked(house: House) -> None:
+    """Values beyond 2,048 bytes, bodies beyond 64 KiB, attributes beyond 128: in spans, logs and metric points."""
+    request, records, points = spans({}, {}, {}), logs({}, {}), metric("gauge", {"as_double": 1.0})
+    long, many, exact = request.resource_spans[0].scope_spans[0].spans
+    long.attributes.add(key="long").value.string_value = "é" * 2_000
+    exact.attributes.add(key="exact").value.string_value = "x" * 2_048
+    many.dropped_attributes_count = 3
+    for number in range(200):
+        many.attributes.add(key=f"key {number}").value.int_value = number
+    body, attribute = records.resource_logs[0].scope_logs[0].log_records
+    body.body.string_value = "x" * 100_000
+    attribute.attributes.add(key="list").value.array_value.values.add(string_value="y" * 5_000)
+    point = points.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points[0]
+    point.attributes.add(key="long").value.string_value = "z" * 2_049
+    await house.send(TRACES.name, request.SerializeToString())
+    await house.send(LOGS.name, records.SerializeToString())
+    await house.send(METRICS.name, points.SerializeToString())
+    cut = "length(attributes) AS attributes, arrayMax(text -> length(text), mapValues(attributes)) AS longest"
+    first, second, third = await house.rows("spans", 3, f"{cut}, dropped_attributes, marks")
+    assert first == {"attributes": 1, "longest": 2_048, "dropped_attributes": 0, "marks": 16}
+    assert second == {"attributes": 128, "longest": 3, "dropped_attributes": 75, "marks": 16}
+    assert third == {"attributes": 1, "longest": 2_048, "dropped_attributes": 0, "marks": 0}
+    logged = await house.rows("logs", 2, f"{cut}, length(body) AS body_bytes, marks")
+    assert [(row["body_bytes"], row["longest"], row["marks"]) for row in logged] == [(65_536, 0, 16), (0, 2_048, 16)]
+    (measured,) = await house.rows("metric_points", 1, f"{cut}, marks")
+    assert measured == {"attributes": 1, "longest": 2_048, "marks": 16}
+
+
 async def test_row_22_too_many_operations_overflow_and_keep_the_count(house: House) -> None:
     """250 names of one service: beyond 200 they are one, and no request is lost."""
     await house.send(TRACES.name, spans(*({"name": f"GET /{number}"} for number in range(250))).SerializeToString())
@@ -270,6 +298,7 @@ async def test_row_26_log_bodies_of_any_kind_are_text_or_json(house: House) -> N
     await house.send(LOGS.name, request.SerializeToString())
     rows = await house.rows("logs", 5, "body, body_type")
     assert [row["body_type"] for row in rows] == ["bytes", "string", "string", "array", "map"]
+    assert len(rows[1]["body"].encode()) == 65_536
     assert rows[2]["body"] == "\x1b[31mred\r\nfake line"
     assert json.loads(rows[3]["body"]) == [1]
     assert json.loads(rows[4]["body"]) == {"a": True}
