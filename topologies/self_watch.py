@@ -1,8 +1,9 @@
-"""The product's alerts about itself: ingest is behind, records are missing.
+"""The product's alerts about itself: ingest is behind, records are missing, names are too many.
 
 ::
 
     every 15 s, on the worker that reads otel.traces/0 ─▶ reconcile ─▶ decide ─▶ outbox, the operator's tenant
+                                                  overflows ─┤
                                                              └─▶ metrics: lag in seconds, missing records, ingest delay
 
 Nobody looks at the dashboard of what watches everything else. The alert goes the way of all alerts: stored with its
@@ -25,6 +26,7 @@ from schemas.events import Alert, IncidentState, NotifyReason, Severity
 from schemas.reconciling import PartitionAccount, Reconciliation
 from schemas.settings import Settings
 from schemas.topics import TRACES
+from sinks.clickhouse.overflows import Overflow, overflows
 from sinks.postgres import alerts
 from sinks.postgres.outbox import enqueue
 from sinks.reconciling import reconcile
@@ -40,7 +42,10 @@ LOOK_EVERY_S = 15.0
 LEADER = TP(TRACES.name, 0)
 """Whoever reads this partition looks at all of them: exactly one worker does."""
 
-DELAYED, MISSING = "ingest-delayed", "ingest-missing"
+DELAYED, MISSING, OVERFLOWING = "ingest-delayed", "ingest-missing", "names-overflow"
+PATHS = {DELAYED: "/api/v1/reconcile", MISSING: "/api/v1/reconcile", OVERFLOWING: "/api/v1/services"}
+OVERFLOW_MEMORY_S = 600
+"""An overflow is told of as over when no pane of this long has one."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,7 @@ class SelfWatch:
         worst = max(found.partitions, key=lambda account: account.lag_s, default=None)
         await self._judge_delay(worst.lag_s if worst else 0.0, _waiting(found.partitions))
         await self._judge_missing(found.partitions)
+        await self._judge_names(await overflows(self.stores.clickhouse, OVERFLOW_MEMORY_S))
 
     async def _judge_delay(self, delay_s: float, why: str) -> None:
         limit_s = self.settings.ingest_delay_alert_s
@@ -88,6 +94,10 @@ class SelfWatch:
         missing = sum(account.missing_records for account in partitions)
         title = f"{missing} records are accounted for nowhere"
         await self._judge(MISSING, missing, 0.0, title, _gaps(partitions))
+
+    async def _judge_names(self, found: Sequence[Overflow]) -> None:
+        title = f"{len({one.tenant for one in found})} tenants send more names than there is room for"
+        await self._judge(OVERFLOWING, len(found), 0.0, title, _crowded(found))
 
     async def _judge(self, name: str, value: float, limit: float, title: str, why: str) -> None:
         tenant = self.settings.operator
@@ -121,7 +131,7 @@ def _alert(tenant: str, name: str, reason: NotifyReason, at_ns: int, onset_ns: i
         at_ns=at_ns,
         onset_ns=onset_ns,
         services=[],
-        path="/api/v1/reconcile",
+        path=PATHS[name],
     )
 
 
@@ -140,6 +150,17 @@ def _waiting(partitions: Sequence[PartitionAccount]) -> str:
     named = ", ".join(f"{one.topic}/{one.partition}: {one.lag_records} records" for one in behind[:5])
     return (
         f"waiting to be stored: {named or 'nothing'}. Look at workers and stores; nothing is lost while Kafka has it."
+    )
+
+
+def _crowded(found: Sequence[Overflow]) -> str:
+    named = ", ".join(
+        f"{one.kind} of {one.tenant}{'/' if one.service else ''}{one.service} ({one.most_requests} requests a window)"
+        for one in found[:5]
+    )
+    return (
+        f"beyond their caps: {named or 'none'}. Their counts are kept together as __overflow__; "
+        "`incidentscope operations` shows what a name could be folded into."
     )
 
 

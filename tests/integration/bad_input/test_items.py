@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from payloads import DAY_NS, SECOND_NS, logs, metric, present_ns, spans
 from api.views.traces import TraceView
 from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse import raw_reads
+from sinks.clickhouse.overflows import overflows
+from sinks.postgres import alerts
+from topologies.self_watch import OVERFLOW_MEMORY_S, OVERFLOWING, SelfWatch
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -269,6 +273,17 @@ async def test_row_22_too_many_operations_overflow_and_keep_the_count(house: Hou
         return int(await house.stores.clickhouse.command(sql))
 
     await eventually(counted, 250)
+    await eventually(partial(_overflowing, house), [("operations", "cart")])
+    watch = SelfWatch(house.worker.app, house.settings, house.stores)
+    await watch.look()
+    await watch.look()
+    told = await alerts.page(house.stores.postgres, house.settings.operator, incident_id=OVERFLOWING)
+    assert any(f"operations of {house.tenant}/cart" in one.alert.summary for one in told)
+
+
+async def _overflowing(house: House) -> list[tuple[str, str]]:
+    found = await overflows(house.stores.clickhouse, OVERFLOW_MEMORY_S)
+    return [(one.kind, one.service) for one in found if one.tenant == house.tenant]
 
 
 async def test_row_23_without_a_name_a_service_is_unknown(house: House) -> None:
