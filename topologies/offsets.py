@@ -216,6 +216,7 @@ class _PromptThread(AIOKafkaConsumerThread):
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("commit_failed", error=f"{type(error).__name__}: {error}")
             return False
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))  # else Faust complains for ever
         return True
 
 

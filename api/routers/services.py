@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 
 from api import examples
 from api.auth import Tenant
-from api.parameters import CLEAN_TEXT, Instant, ServiceName, check_span
+from api.parameters import CLEAN_TEXT, Instant, ServiceName
 from api.paths import API, health_path
-from api.problems import FieldError, Problem, Slug, documented
+from api.problems import Slug, documented
 from api.resources import OpenStores, WallNs
+from api.spans_of_time import HOUR_NS, PaneSpan
 from api.views.deploys import DeployView
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, SignatureList, summary_of
 from schemas.errors import NotFound, StoreUnavailable
@@ -24,8 +25,6 @@ from sinks.stores import Stores
 
 router = APIRouter(prefix=f"{API}/services", tags=["services"])
 
-HOUR_NS: Final = 3600 * 1_000_000_000
-LONGEST_SERIES_NS: Final = 24 * HOUR_NS
 UNRESOLVED: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
 
 
@@ -78,18 +77,15 @@ async def _current_picture(stores: Stores, tenant: str) -> list[ServiceHealth] |
 async def get_health(
     tenant: Tenant,
     stores: OpenStores,
-    wall_ns: WallNs,
     service: ServiceName,
-    start: Annotated[Instant | None, Query(description="First pane; an hour before the end if not given.")] = None,
-    end: Annotated[Instant | None, Query(description="Panes before this instant; now if not given.")] = None,
+    span: PaneSpan,
     operation: Annotated[
         str | None, Query(min_length=1, max_length=512, description="Only this operation (span name)."), CLEAN_TEXT
     ] = None,
 ) -> HealthSeries:
     """Return rate, errors and duration of a service, or of one of its operations; at most 24 hours at once."""
-    start_ns, end_ns = _span(start, end, wall_ns)
-    items = await pane_reads.health_series(stores.clickhouse, tenant, service, start_ns, end_ns, operation)
-    return HealthSeries(service=service, operation=operation, start_ns=start_ns, end_ns=end_ns, items=items)
+    items = await pane_reads.health_series(stores.clickhouse, tenant, service, *span, operation)
+    return HealthSeries(service=service, operation=operation, start_ns=span.start_ns, end_ns=span.end_ns, items=items)
 
 
 @router.get(
@@ -101,29 +97,15 @@ async def get_health(
 async def get_signatures(
     tenant: Tenant,
     stores: OpenStores,
-    wall_ns: WallNs,
     service: ServiceName,
-    start: Annotated[Instant | None, Query(description="First pane; an hour before the end if not given.")] = None,
-    end: Annotated[Instant | None, Query(description="Panes before this instant; now if not given.")] = None,
+    span: PaneSpan,
 ) -> SignatureList:
     """Return what kinds of error lines and exceptions a service wrote, and how often; at most 24 hours at once.
 
-    Signatures are made of log records of some severity (``warn`` by default) and of exceptions of failed spans.
+    Signatures are made of log records of some severity (``warn`` by default) and of the exceptions they carry.
     """
-    start_ns, end_ns = _span(start, end, wall_ns)
-    items = await pane_reads.signatures(stores.clickhouse, tenant, service, start_ns, end_ns)
-    return SignatureList(service=service, start_ns=start_ns, end_ns=end_ns, items=items)
-
-
-def _span(start_ns: int | None, end_ns: int | None, wall_ns: int) -> tuple[int, int]:
-    """Return the time that is asked for: an hour, and until now, if not said otherwise. Raises `Problem`."""
-    end = end_ns if end_ns is not None else (wall_ns if start_ns is None else start_ns + HOUR_NS)
-    start = start_ns if start_ns is not None else max(0, end - HOUR_NS)
-    check_span(start, end, "start", "end")
-    if end - start > LONGEST_SERIES_NS:
-        detail = "At most 24 hours at once."
-        raise Problem(Slug.INVALID, detail, errors=[FieldError(where="query.start", detail=detail)])
-    return start, end
+    items = await pane_reads.signatures(stores.clickhouse, tenant, service, *span)
+    return SignatureList(service=service, start_ns=span.start_ns, end_ns=span.end_ns, items=items)
 
 
 @router.get(

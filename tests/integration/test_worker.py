@@ -7,6 +7,7 @@ import json
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
 from google.protobuf.json_format import MessageToJson
 from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -19,6 +20,7 @@ from schemas.topics import DEAD_LETTERS, TRACES
 from sinks.kafka.producer import Message
 from sinks.redis import picture
 from sinks.stores import Stores
+from topologies.worker import Worker
 
 
 @pytest.mark.timeout(180)
@@ -50,7 +52,13 @@ async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: S
         letters = await _dead_letters(settings, 2)
         assert {letter.reason for letter in letters} == {"decode", "null_value"}
         assert all(letter.tenant == "acme" for letter in letters)
+        await eventually(lambda: _knows_of_commits(worker), True)
         assert worker.app.failure is None
+
+
+async def _knows_of_commits(worker: Worker) -> bool:
+    """Tell whether Faust's own watch, which logs errors where nothing was committed for minutes, was told."""
+    return TP(TRACES.name, 0) in worker.app.consumer._thread.tp_last_committed_at
 
 
 @pytest.mark.timeout(120)

@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION incidentscope_type AS (any) ->
 
 -- A text longer than the limit in bytes is cut, and ends with an ellipsis; half a character at the cut becomes U+FFFD.
 CREATE OR REPLACE FUNCTION incidentscope_cut AS (text, limit) ->
-    if(length(text) > limit, concat(toValidUTF8(left(text, limit - 3)), '…'), text);
+    if(length(text) > limit, concat(toValidUTF8(left(text, limit - 5)), '…'), text);
 
 -- The first 128 attributes; values of at most 2048 bytes, as SDKs can be told to send them (OpenTelemetry, Attribute Limits).
 CREATE OR REPLACE FUNCTION incidentscope_attributes AS (pairs) ->
@@ -44,7 +44,7 @@ CREATE OR REPLACE FUNCTION incidentscope_surplus AS (pairs) ->
 
 -- Mark 16: of the item's own attributes a value was cut, or there were more than there is room for.
 CREATE OR REPLACE FUNCTION incidentscope_cut_mark AS (pairs, attributes) ->
-    16 * (length(pairs) > 128 OR arrayExists(text -> length(text) > 2044 AND endsWith(text, '…'), mapValues(attributes)));
+    16 * (length(pairs) > 128 OR arrayExists(text -> length(text) > 2045 AND endsWith(text, '…'), mapValues(attributes)));
 
 -- The last service.name, or unknown_service.
 CREATE OR REPLACE FUNCTION incidentscope_service AS (pairs) ->
