@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from schemas.events import NodeKind, ServiceHealth
 from schemas.losses import LossReason
-from streams.partials import PaneContents, ServicePartial, merge_contents
+from streams.partials import PaneContents, ServicePartial, count_contents, merge_contents
 from streams.pictures import Standing, picture_of
 from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.signatures.memory import ServiceMemory
@@ -57,6 +57,8 @@ class _Pane:
     changed: bool = True
     final: bool = False
     contents: PaneContents | None = None
+    picture: ServiceHealth | None = None
+    """What was published last, where it is kept to be published again."""
 
     def is_busy(self) -> bool:
         """Tell whether any source says that something was seen."""
@@ -93,6 +95,8 @@ class HealthFold:
     ``expected_sources`` are all that send partials here. ``closed`` is what `closed` returned when the floor
     this fold starts from was committed: panes final by then are read again only for the windows of later ones.
     ``recall`` gives back, by tenant and service, what `drain_memories` returned last.
+    ``is_for_judging`` spares what no judge looks at: windows are counted without quantiles, and a pane that closes
+    unchanged is not pictured again (which costs the memory of a picture for each open pane).
     """
 
     def __init__(
@@ -102,8 +106,10 @@ class HealthFold:
         config: WindowConfig,
         closed: Progress | None = None,
         recall: Recall = lambda tenant, service: None,
+        is_for_judging: bool = False,
     ) -> None:
         self._recall = recall
+        self._is_for_judging = is_for_judging
         self.source = source
         self._config = config
         self._clock = ProgressClock(expected_sources)
@@ -275,6 +281,7 @@ class HealthFold:
                 pane.final, pane.changed = True, False
             due, closing = self._config.published_ns(start_ns) <= reached_ns, closes_ns <= reached_ns
             if due and not pane.final and (pane.changed or closing):
+                pane.picture = None if pane.changed else pane.picture
                 pane.revision, pane.changed, pane.final = pane.revision + 1, False, closing
                 pictures.append(self._picture(tenant, service, node, start_ns, pane))
         return pictures
@@ -291,11 +298,16 @@ class HealthFold:
             final=pane.final,
         )
         first_ns = start_ns + self._config.pane_ns - self._config.window_ns
-        in_window = [p for p in node.panes if first_ns <= p <= start_ns]
-        window = merge_contents(node.panes[p].merged() for p in in_window)
+        in_window = [node.panes[p].merged() for p in node.panes if first_ns <= p <= start_ns]
         forgotten = node.memory.templates.learn(pane.merged().signatures, start_ns)
         self._losses.add(tenant, LossReason.TEMPLATE_OVERFLOW, forgotten)
-        return picture_of(standing, pane.merged(), window, self._config, node.memory.templates)
+        if pane.picture and pane.picture.node_kind is node.kind and not any(one.signatures for one in in_window):
+            return standing.of(pane.picture)
+        window = (count_contents if self._is_for_judging else merge_contents)(in_window)
+        picture = picture_of(standing, pane.merged(), window, self._config, node.memory.templates)
+        if self._is_for_judging and not pane.final:
+            pane.picture = picture
+        return picture
 
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""

@@ -6,14 +6,36 @@ ServiceHealth ──┬──▶ BaselineFold ──▶ ServiceDeviations ─┐
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 
 from schemas.events import ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
-from streams.baselines import BaselineConfig, BaselineFold
-from streams.evidence import EvidenceConfig, EvidenceFold
+from streams.baselines import BaselineConfig, BaselineFold, BaselineState
+from streams.evidence import EvidenceConfig, EvidenceFold, EvidenceMemory
+
+
+@dataclass(slots=True)
+class JudgeMemory:
+    """What both operators remember of one service."""
+
+    baselines: BaselineState = field(default_factory=BaselineState)
+    evidence: EvidenceMemory = field(default_factory=EvidenceMemory)
+
+    def encode(self) -> bytes:
+        """Return the state as msgpack."""
+        return bytes(msgpack.packb([self.baselines.encode(), self.evidence.encode()]))
+
+    @staticmethod
+    def decode(raw: bytes | None) -> JudgeMemory:
+        """Read `encode` back; nothing is a fresh start. A state from before there was evidence is the baselines'."""
+        if raw is None:
+            return JudgeMemory()
+        body: Any = msgpack.unpackb(raw, strict_map_key=False)
+        baselines, evidence = body if isinstance(body, list) else (raw, None)
+        return JudgeMemory(BaselineState.decode(baselines), EvidenceMemory.decode(evidence))
 
 
 class JudgeFold:
@@ -31,17 +53,14 @@ class JudgeFold:
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
         """Return the new state and the pane's deviations; None as `BaselineFold.step` says."""
-        baseline_state, evidence_state = _parts(state)
-        baseline_state, deviations = self._baselines.step(baseline_state, health)
-        evidence_state, evidence = self._evidence.step(evidence_state, health)
+        memory = JudgeMemory.decode(state)
+        deviations = self.advance(memory, health)
+        return memory.encode(), deviations
+
+    def advance(self, memory: JudgeMemory, health: ServiceHealth) -> ServiceDeviations | None:
+        """As `step`, with the state unpacked and changed in place."""
+        deviations, _ = self._baselines.advance(memory.baselines, health)
+        evidence = self._evidence.advance(memory.evidence, health)
         if deviations is not None:
             deviations = deviations.model_copy(update={"signatures": evidence.signatures})
-        return bytes(msgpack.packb([baseline_state, evidence_state])), deviations
-
-
-def _parts(state: bytes | None) -> tuple[bytes | None, bytes | None]:
-    """Return both states; one kept before there was evidence is the baselines' alone."""
-    if state is None:
-        return None, None
-    body: Any = msgpack.unpackb(state, strict_map_key=False)
-    return (body[0], body[1]) if isinstance(body, list) else (state, None)
+        return deviations

@@ -219,6 +219,20 @@ def merge_contents(parts: Iterable[PaneContents]) -> PaneContents:
     return total
 
 
+def count_contents(parts: Iterable[PaneContents]) -> PaneContents:
+    """Merge contents as `merge_contents`, but leave the sketches, the samples and the passages out."""
+    total = PaneContents()
+    for part in parts:
+        for operation, tally in part.operations.items():
+            counts = OperationTally(tally.requests, tally.errors)
+            total.operations.setdefault(operation, OperationTally()).add(counts)
+        for key, edge in part.edges.items():
+            edge_counts = EdgeTally(edge.requests, edge.errors, edge.paired, edge.virtual, edge.expired)
+            total.edges.setdefault(key, EdgeTally()).add(edge_counts)
+        total.add(PaneContents(log_severities=part.log_severities, signatures=part.signatures))
+    return total
+
+
 @dataclass(slots=True)
 class ServicePartial:
     """The contents of one pane of one service or virtual node as one source partition knows them.

@@ -53,6 +53,11 @@ class Standing:
     driven: bool
     final: bool
 
+    def of(self, picture: ServiceHealth) -> ServiceHealth:
+        """Return a picture of the same contents that stands like this."""
+        standing = {"revision": self.revision, "version": self.version, "driven": self.driven, "final": self.final}
+        return picture.model_copy(update=standing)
+
 
 def picture_of(
     standing: Standing,

@@ -23,12 +23,12 @@ from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
-from streams.judging import JudgeFold
+from streams.judging import JudgeFold, JudgeMemory
 from streams.otlp import Signal, decode_logs, decode_spans, open_payload
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
-from streams.slo import BurnRateFold, SloConfig
+from streams.slo import Budget, BurnRateFold, SloConfig
 from streams.stub_blocks import decode_stubs
 from streams.stubs import StubFold
 from streams.windows import WindowConfig
@@ -39,6 +39,21 @@ EAGER_PANES, LATER_EVERY = 12, 6
 """An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
 
 
+@dataclass(frozen=True, slots=True)
+class DueRanking:
+    """A ranking that is due, with all it looks at: `make` gives the same now or later, if it is asked for at all."""
+
+    incident: IncidentEvent
+    as_of_ns: int
+    version: int
+    seen: TenantPicture
+    deploys: list[Deploy]
+
+    def make(self) -> HypothesisSet:
+        """Return the ranking."""
+        return rank(snapshot_of(self.seen, self.incident, self.deploys, self.as_of_ns, self.version))
+
+
 @dataclass(slots=True)
 class Decided:
     """What one pane brought, with the arrival clock that decided it."""
@@ -47,7 +62,7 @@ class Decided:
     health: list[ServiceHealth] = field(default_factory=list)
     deviations: list[ServiceDeviations] = field(default_factory=list)
     events: list[IncidentEvent] = field(default_factory=list)
-    rankings: list[HypothesisSet] = field(default_factory=list)
+    rankings: list[DueRanking] = field(default_factory=list)
 
 
 class LocalPipeline:
@@ -62,7 +77,7 @@ class LocalPipeline:
         self._clocks = {_TRACES: SourceClock(_TRACES), _LOGS: SourceClock(_LOGS)}
         self._stubs = StubFold(_TRACES, 1, self._windows)
         self._edges = EdgeFold(_STUBS, [_TRACES], self._windows)
-        self._health = HealthFold(_ROLLUPS, [_TRACES, _LOGS, _STUBS], self._windows)
+        self._health = HealthFold(_ROLLUPS, [_TRACES, _LOGS, _STUBS], self._windows, is_for_judging=True)
         self._judges = _Judges(settings, self._windows, tenant, list(deploys))
         self._signed_from = SEVERITIES.index(settings.signature_severity)
         self._offsets = {_TRACES: 0, _LOGS: 0, _STUBS: 0, _ROLLUPS: 0}
@@ -131,7 +146,8 @@ class _Judges:
         self._deploys = deploys
         self._judge_fold = JudgeFold.from_settings(settings)
         self._budgets = BurnRateFold(SloConfig.from_settings(settings))
-        self._states: dict[tuple[str, str], bytes] = {}
+        self._memories: dict[str, JudgeMemory] = {}
+        self._budget_memories: dict[str, Budget] = {}
         self._incidents = IncidentFold(tenant, IncidentConfig(pane_s=settings.pane_s))
         self._picture = TenantPicture(tenant)
         self._waiting: dict[int, list[ServiceDeviations]] = {}
@@ -153,13 +169,11 @@ class _Judges:
         yield decided
 
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
-        found = []
-        for name, fold in (("baselines", self._judge_fold), ("slo", self._budgets)):
-            key = (name, health.service)
-            self._states[key], deviations = fold.step(self._states.get(key), health)
-            if deviations is not None:
-                found.append(deviations)
-        return found
+        memory = self._memories.setdefault(health.service, JudgeMemory())
+        unusual = self._judge_fold.advance(memory, health)
+        budget = self._budget_memories.setdefault(health.service, Budget())
+        burning, _ = self._budgets.advance(budget, health)
+        return [one for one in (unusual, burning) if one is not None]
 
     def _due(self, clock_ns: int) -> Iterator[int]:
         """Yield the panes that are complete by now, in order; empty ones too while an incident is open."""
@@ -173,12 +187,12 @@ class _Judges:
             return self._incidents.last_pane_ns + self._windows.pane_ns
         return min(self._waiting, default=None)
 
-    def _rank(self, events: list[IncidentEvent], as_of_ns: int) -> Iterator[HypothesisSet]:
+    def _rank(self, events: list[IncidentEvent], as_of_ns: int) -> Iterator[DueRanking]:
         fresh = {event.incident_id for event in events}
         self._open |= {event.incident_id: event for event in events}
         for incident_id, event in list(self._open.items()):
             version = max(0, (as_of_ns - event.onset_ns) // self._windows.pane_ns)
             if incident_id in fresh or version <= EAGER_PANES or version % LATER_EVERY == 0:
-                yield rank(snapshot_of(self._picture, event, self._deploys, as_of_ns, version))
+                yield DueRanking(event, as_of_ns, version, self._picture.frozen(), self._deploys)
             if event.state in _OVER:
                 del self._open[incident_id]

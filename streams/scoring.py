@@ -6,6 +6,11 @@ is among the first k hypotheses that the hitting incident had 300 s after the st
 A fault that nothing hits is a miss there, too. Of faults that are there at the same time each needs an incident of its
 own, the first ones that were opened. A fault that lasts longer than three minutes, as a trickle does, has so much more
 time for all of this. "Opened" is the instant of the decision, not of the pane it is about.
+*Fragments per fault*: incidents opened from 5 s before a fault to 400 s after it, or until the next one, per fault that
+has any; 1 is one incident a fault.
+
+Some labels are sure of their start only to a minute and more (`start_uncertainty_s`). What is found before such a start
+is neither a hit nor, beyond 5 s, anything but a false alarm; figures that allow for the uncertainty stand beside.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 HIT_S = 270.0
 BEFORE_S = 5.0
@@ -41,6 +46,11 @@ class Fault:
         """By how much it lasts longer than usual."""
         return max(0.0, self.duration_s - USUAL_S)
 
+    @property
+    def ranked_by_s(self) -> float:
+        """When the last ranking of it that counts has been made."""
+        return self.start_s + RANKED_S + self.longer_s
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -65,6 +75,10 @@ class FaultScore:
     incident: Opened | None
     delay_s: float | None = None
     rank: int = 0
+    early_s: float | None = None
+    """So long before the start as labelled, and within its uncertainty, the first incident was opened, if one was."""
+    fragments: int = 0
+    """Incidents opened while the fault and its consequences lasted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,8 @@ class RecordingScore:
     faults: tuple[FaultScore, ...]
     false_alarms: tuple[Opened, ...]
     fault_free_hours: float
+    doubtful_alarms: int = 0
+    """False alarms that are before a fault's start by less than its uncertainty."""
 
     @property
     def hits(self) -> int:
@@ -85,12 +101,19 @@ class RecordingScore:
         named = sum(0 < score.rank <= depth for score in self.faults)
         return named / len(self.faults) if self.faults else None
 
+    @property
+    def fragments_per_fault(self) -> float | None:
+        """Incidents per fault, over the faults that have any."""
+        counts = [score.fragments for score in self.faults if score.fragments]
+        return statistics.mean(counts) if counts else None
+
     def summary(self) -> dict[str, float | int | None]:
         """Return the figures by name; a ratio of nothing is None."""
         delays = [score.delay_s for score in self.faults if score.delay_s is not None]
         depths = [self.accuracy(depth) for depth in range(1, _DEEPEST + 1)]
         known = [value for value in depths if value is not None]
         hours = self.fault_free_hours
+        found = sum(score.incident is not None or score.early_s is not None for score in self.faults)
         return {
             "faults": len(self.faults),
             "recall": _rounded(self.hits / len(self.faults) if self.faults else None),
@@ -101,6 +124,9 @@ class RecordingScore:
             "ac_1": _rounded(self.accuracy(1)),
             "ac_3": _rounded(self.accuracy(3)),
             "avg_5": _rounded(statistics.mean(known) if known else None),
+            "fragments_per_fault": _rounded(self.fragments_per_fault),
+            "recall_within_uncertainty": _rounded(found / len(self.faults) if self.faults else None),
+            "false_alarms_beyond_uncertainty": len(self.false_alarms) - self.doubtful_alarms,
         }
 
 
@@ -110,9 +136,11 @@ def score_recording(
     """Score one recording. `dont_care_utc` are ranges ``HH:MM-HH:MM`` of every day, both ends included."""
     ordered = sorted(incidents, key=lambda one: (one.at_s, one.incident_id))
     scored = {score.fault: score for cluster in _clusters(faults) for score in _score_cluster(cluster, ordered)}
-    scores = tuple(scored[fault] for fault in faults)
+    scores = tuple(_with_neighbours(scored[fault], faults, ordered) for fault in faults)
     alarms = tuple(one for one in ordered if not _excused(one.at_s, faults, dont_care_utc))
-    return RecordingScore(scores, alarms, _fault_free_s(faults, start_s, end_s, dont_care_utc) / 3600.0)
+    doubtful = sum(any(_early_s(one, fault) is not None for fault in faults) for one in alarms)
+    hours = _fault_free_s(faults, start_s, end_s, dont_care_utc) / 3600.0
+    return RecordingScore(scores, alarms, hours, doubtful)
 
 
 def total(scores: Iterable[RecordingScore]) -> RecordingScore:
@@ -122,6 +150,7 @@ def total(scores: Iterable[RecordingScore]) -> RecordingScore:
         tuple(fault for score in each for fault in score.faults),
         tuple(alarm for score in each for alarm in score.false_alarms),
         sum(score.fault_free_hours for score in each),
+        sum(score.doubtful_alarms for score in each),
     )
 
 
@@ -162,9 +191,25 @@ def _in_time(incident: Opened, fault: Fault) -> bool:
 def _score(fault: Fault, hit: Opened | None) -> FaultScore:
     if hit is None or not _in_time(hit, fault):
         return FaultScore(fault, None)
-    named = hit.named_by(fault.start_s + RANKED_S + fault.longer_s)
+    named = hit.named_by(fault.ranked_by_s)
     place = named.index(fault.service) + 1 if fault.service in named else 0
     return FaultScore(fault, hit, hit.at_s - fault.start_s, place)
+
+
+def _with_neighbours(score: FaultScore, faults: Sequence[Fault], incidents: Sequence[Opened]) -> FaultScore:
+    """Add what else was opened about the fault: an incident belongs to the last fault that began before it."""
+    fault = score.fault
+    later = [other.start_s - BEFORE_S for other in faults if other.start_s > fault.start_s]
+    end_s = min([fault.start_s + AFTER_S + fault.longer_s, *later])
+    fragments = sum(fault.start_s - BEFORE_S <= one.at_s <= end_s for one in incidents)
+    early = [_early_s(one, fault) for one in incidents]
+    return replace(score, fragments=fragments, early_s=max((s for s in early if s is not None), default=None))
+
+
+def _early_s(incident: Opened, fault: Fault) -> float | None:
+    """Return how long before the fault's labelled start the incident was opened, if the label allows for that."""
+    early_s = fault.start_s - incident.at_s
+    return early_s if 0 <= early_s <= fault.start_uncertainty_s else None
 
 
 def _excused(at_s: float, faults: Sequence[Fault], dont_care_utc: Sequence[str]) -> bool:

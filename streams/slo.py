@@ -72,8 +72,11 @@ def wilson_lower(hits: int, trials: int, z: float) -> float:
 
 
 @dataclass(slots=True)
-class _Budget:
-    """Counts [requests, errors] by start of the minute, of the half hour, and by pane (seconds and ns)."""
+class Budget:
+    """What is remembered of one service.
+
+    Counts [requests, errors] by start of the minute, of the half hour, and by pane (seconds and ns).
+    """
 
     minutes: dict[int, list[int]] = field(default_factory=dict)
     coarse: dict[int, list[int]] = field(default_factory=dict)
@@ -81,12 +84,14 @@ class _Budget:
     since_ns: int = 0
 
     def encode(self) -> bytes:
+        """Return the state as msgpack."""
         return bytes(msgpack.packb([_VERSION, self.minutes, self.coarse, self.panes, self.since_ns]))
 
     @staticmethod
-    def decode(raw: bytes | None) -> _Budget:
+    def decode(raw: bytes | None) -> Budget:
+        """Read `encode` back; nothing, or a state of another version, is a fresh start."""
         body: list[Any] = msgpack.unpackb(raw, strict_map_key=False) if raw else [0]
-        return _Budget(*body[1:]) if body[0] == _VERSION else _Budget()
+        return Budget(*body[1:]) if body[0] == _VERSION else Budget()
 
     def replace(self, pane_start_ns: int, requests: int, errors: int, kept_panes: int) -> bool:
         """Put the pane's counts in place of those it had; False when it is older than what can be replaced."""
@@ -127,16 +132,23 @@ class BurnRateFold:
         """Return the new state and the burn rate, if any; None when there is nothing to say."""
         if health.node_kind is not NodeKind.SERVICE:
             return state or b"", None
-        budget = _Budget.decode(state)
-        pane = health.pane
-        if health.revision > 0 and budget.panes.get(health.pane_start_ns) == [pane.requests, pane.errors]:
-            return state or b"", None
-        if not budget.replace(health.pane_start_ns, pane.requests, pane.errors, self.config.kept_panes):
-            return state or b"", None
-        score = self._judge(budget, health)
-        return budget.encode(), None if score is None else _deviations(health, score)
+        budget = Budget.decode(state)
+        deviations, changed = self.advance(budget, health)
+        return budget.encode() if changed else (state or b""), deviations
 
-    def _judge(self, budget: _Budget, health: ServiceHealth) -> SeriesScore | None:
+    def advance(self, budget: Budget, health: ServiceHealth) -> tuple[ServiceDeviations | None, bool]:
+        """As `step`, with the state unpacked and changed in place; also tell whether it was."""
+        pane = health.pane
+        if health.node_kind is not NodeKind.SERVICE:
+            return None, False
+        if health.revision > 0 and budget.panes.get(health.pane_start_ns) == [pane.requests, pane.errors]:
+            return None, False
+        if not budget.replace(health.pane_start_ns, pane.requests, pane.errors, self.config.kept_panes):
+            return None, False
+        score = self._judge(budget, health)
+        return (None if score is None else _deviations(health, score)), True
+
+    def _judge(self, budget: Budget, health: ServiceHealth) -> SeriesScore | None:
         end_s = health.pane_start_ns // _NS + health.pane_s
         verdicts = [self._burn(budget, rule, end_s) for rule in self.config.rules]
         evidence, burn, requests = max(verdicts)
@@ -151,7 +163,7 @@ class BurnRateFold:
             since_ns=budget.since_ns or None,
         )  # fmt: skip
 
-    def _burn(self, budget: _Budget, rule: BurnRule, end_s: int) -> tuple[float, float, int]:
+    def _burn(self, budget: Budget, rule: BurnRule, end_s: int) -> tuple[float, float, int]:
         """Return (share of what the rule needs, burn rate over the long window, requests of it)."""
         allowed = 1.0 - self.config.objective
         requests, errors = budget.over(end_s, rule.long_s)

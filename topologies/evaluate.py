@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from rich.table import Table
 
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
-from streams.pipeline import Decided, LocalPipeline
+from streams.pipeline import Decided, DueRanking, LocalPipeline
 from streams.rankers import Panel
 from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
 from topologies.comparing import Comparison, Places, accuracies, add_up
@@ -46,30 +47,42 @@ _COLUMNS = (
     ("ac_1", "AC@1"),
     ("ac_3", "AC@3"),
     ("avg_5", "Avg@5"),
+    ("fragments_per_fault", "fragments"),
+    ("recall_within_uncertainty", "recall allowing for label uncertainty"),
 )
 
 
-@dataclass(slots=True)
 class _Witness:
-    """Collects what the pipeline decides about incidents."""
+    """Collects what the pipeline decides about incidents. Only the rankings that count for a fault are made."""
 
-    opened: dict[str, tuple[float, str]] = field(default_factory=dict)
-    rankings: dict[str, list[tuple[float, tuple[str, ...]]]] = field(default_factory=dict)
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self._asked_s = sorted({fault.ranked_by_s for fault in faults})
+        self._opened: dict[str, tuple[float, str]] = {}
+        self._due: dict[str, dict[int, tuple[float, DueRanking]]] = {}
+        """By incident and by the next instant that is asked about: the last ranking until then."""
 
     def see(self, decided: Decided) -> None:
+        """Take what a pane brought."""
         at_s = decided.at_ns / 1e9
         for event in decided.events:
             if event.kind == "opened":
-                self.opened[event.incident_id] = (event.decided_at_ns / 1e9, event.title)
-        for ranking in decided.rankings:
-            named = tuple(dict.fromkeys(hypothesis.service for hypothesis in ranking.hypotheses))
-            self.rankings.setdefault(ranking.incident_id, []).append((at_s, named))
+                self._opened[event.incident_id] = (event.decided_at_ns / 1e9, event.title)
+        place = bisect_left(self._asked_s, at_s)
+        if place < len(self._asked_s):
+            for due in decided.rankings:
+                self._due.setdefault(due.incident.incident_id, {})[place] = (at_s, due)
 
     def incidents(self) -> list[Opened]:
+        """Return every incident with what it named when."""
         return [
-            Opened(incident_id, at_s, title, tuple(self.rankings.get(incident_id, ())))
-            for incident_id, (at_s, title) in self.opened.items()
+            Opened(incident_id, at_s, title, tuple(_made(self._due.get(incident_id, {}).values())))
+            for incident_id, (at_s, title) in self._opened.items()
         ]
+
+
+def _made(due: Iterable[tuple[float, DueRanking]]) -> Iterator[tuple[float, tuple[str, ...]]]:
+    for at_s, ranking in due:
+        yield at_s, tuple(dict.fromkeys(hypothesis.service for hypothesis in ranking.make().hypotheses))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +97,11 @@ class Judged:
 
 def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
     """Replay one recording into a fresh pipeline and judge what comes out."""
-    witness = _Witness()
     last_ns = 0
     with Recording(folder) as recording:
         labels = recording.labels
         faults = _faults(labels)
-        comparison = Comparison(faults)
+        witness, comparison = _Witness(faults), Comparison(faults)
         pipeline = LocalPipeline(settings or Settings(), TENANT, recording.deploys(TENANT))
         for message in recording.messages():
             last_ns = message.arrival_ns
@@ -179,7 +191,8 @@ def _told(score: FaultScore) -> str:
     fault = score.fault
     what = f"{fault.fault_id} {fault.kind} at {fault.service}"
     if score.incident is None or score.delay_s is None:
-        return f"{what}: not found"
+        early = f" (found {score.early_s:.0f} s before its uncertain start)" if score.early_s is not None else ""
+        return f"{what}: not found{early}"
     named = f"named {score.rank}." if score.rank else "not named"
     return f"{what}: found after {score.delay_s:.0f} s, {named}"
 

@@ -7,5 +7,6 @@
 
 from streams.baselines.config import BaselineConfig
 from streams.baselines.fold import BaselineFold
+from streams.baselines.state import BaselineState
 
-__all__ = ["BaselineConfig", "BaselineFold"]
+__all__ = ["BaselineConfig", "BaselineFold", "BaselineState"]

@@ -7,49 +7,58 @@ young baselines do this: later on a fault is masked while it lasts, and workload
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
 from streams.baselines.config import BaselineConfig
+from streams.baselines.history import Cells, History
+from streams.baselines.kernels import better_since
 
-Floats = NDArray[np.float64]
 
+def better_levels(
+    history: History, names: Sequence[str], pane_ns: int, config: BaselineConfig
+) -> Iterator[tuple[str, int]]:
+    """Yield the levels that are clearly better since some column up to this pane, and the start of its pane.
 
-def forget_worse_levels(rows: Floats, requests: Floats, config: BaselineConfig) -> None:
-    """Blank the older columns of a level (2 x panes) in place when the latest panes are far below them.
-
-    `requests` is the traffic of the panes: a few lucky requests prove nothing.
-    Far below: each of the last `better_panes` under the 5th percentile of the older ones, and half their median.
+    A few lucky requests prove nothing.
     """
-    if rows.shape[1] > config.better_until_panes:
+    past = history.past(history.levels, names, pane_ns + 1, config.history_panes)
+    if not names or past.shape[2] > config.better_until_panes:
         return
-    for track in rows:
-        known = np.flatnonzero(~np.isnan(track))
-        if known.size < 2 * config.better_panes:
-            continue
-        cut = known[-config.better_panes]
-        if np.nansum(requests[cut:]) < config.better_requests:
-            continue
-        recent, older = track[cut:], track[:cut]
-        best, usual = np.nanmax(recent), float(np.nanmedian(older))
-        if best > usual / 2 or usual - best < 2 * config.latency_floor_ms:
-            continue
-        if best < np.nanquantile(older, 0.05):
-            rows[:, :cut] = np.nan
-            return
+    first = history.columns_before(pane_ns + 1) - past.shape[2]
+    requests = history.requests[first : first + past.shape[2]]
+    least_ms = 2 * config.latency_floor_ms
+    cuts = better_since(past, requests, config.better_panes, float(config.better_requests), least_ms)
+    for name, cut in zip(names, cuts.tolist(), strict=True):
+        if cut:
+            yield name, int(history.pane_ns[first + cut])
 
 
-def forget_worse_ratios(rows: Floats, config: BaselineConfig) -> None:
-    """Blank the older columns of a ratio (2 x panes) in place when its hits have ended.
+def better_ratios(
+    history: History, names: Sequence[str], pane_ns: int, config: BaselineConfig
+) -> Iterator[tuple[str, int]]:
+    """Yield the ratios whose hits have ended, and the start of the first pane without any.
 
     Ended: so many trials since the last hit that the old ratio would have made them with a chance below
     `better_chance` (binomial).
     """
-    hits = np.flatnonzero(rows[0])
-    if hits.size == 0 or rows.shape[1] > config.better_until_panes:
+    past = history.past(history.ratios, names, pane_ns + 1, config.history_panes)
+    if past.shape[2] > config.better_until_panes:
         return
+    first = history.columns_before(pane_ns + 1) - past.shape[2]
+    for name, rows in zip(names, past, strict=True):
+        cut = _ended(rows, config)
+        if cut:
+            yield name, int(history.pane_ns[first + cut])
+
+
+def _ended(rows: Cells, config: BaselineConfig) -> int:
+    hits = np.flatnonzero(rows[0])
+    if hits.size == 0:
+        return 0
     cut = int(hits[-1]) + 1
     old_hits, old_trials = rows[:, :cut].sum(axis=1)
     since = float(rows[1, cut:].sum())
-    if old_hits >= 3 and since * np.log1p(-min(old_hits / old_trials, 0.999)) < np.log(config.better_chance):
-        rows[:, :cut] = 0.0
+    over = old_hits >= 3 and since * np.log1p(-min(old_hits / old_trials, 0.999)) < np.log(config.better_chance)
+    return cut if over else 0

@@ -14,9 +14,14 @@ class BaselineConfig:
     history_panes: int = 120
     """Trailing panes with traffic that make the baseline (20 minutes of 10 s panes)."""
     min_panes: int = 4
-    """Panes a series needs before it is judged at all."""
-    min_requests: int = 8
-    """Requests a latency series must have seen before it is judged at all."""
+    """Panes a latency needs before it is judged by its own past."""
+    prior_gap_ms: float = 5.0
+    prior_gap_scale_ms: float = 100.0
+    """What is believed of the gap of requests in the first panes of a service: seconds are never normal ..."""
+    prior_track_widths: tuple[float, float] = (1.0, 100.0)
+    """... for most of them (median); a few (95th percentile) may well take that long."""
+    new_panes: int = 12
+    """So many panes a service is new."""
     reliable_panes: int = 30
     """Panes after which the service counts as ``reliable``; before that the scale is inflated."""
     young_inflation: float = 6.0

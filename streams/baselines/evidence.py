@@ -26,26 +26,6 @@ _RATIO_CONTRAST = 10.0
 _RECOVERY_SPEED = 3.0
 
 
-def scales(medians: Floats, deviations: Floats, panes: Floats, floors_ms: Floats, config: BaselineConfig) -> Floats:
-    """Return the floored scale of each level: MAD, relative, absolute and sketch-bin floor, inflated while young.
-
-    `deviations` are median absolute deviations in the unit of `medians`; `floors_ms` is by series.
-    """
-    floor = np.maximum(config.relative_floor, config.sketch_bin) * np.abs(medians)
-    widest = np.maximum(np.maximum(1.4826 * deviations, floor), floors_ms[:, None])
-    inflated: Floats = widest * (1.0 + config.young_inflation / np.maximum(panes, 1.0))
-    return inflated
-
-
-def usual_exceedance(past_scores: Floats, config: BaselineConfig) -> Floats:
-    """Return how often (series x tracks x levels) past panes exceeded each level; `past_scores` may hold NaN."""
-    thresholds = np.asarray(config.levels)
-    known = (~np.isnan(past_scores)).sum(axis=-1)
-    over = (past_scores[..., None, :] >= thresholds[:, None]).sum(axis=-1)
-    weight = config.level_prior_panes
-    return np.asarray((over + weight * np.asarray(config.level_priors)) / (known[..., None] + weight))
-
-
 def quantile_weights(requests: Floats, config: BaselineConfig) -> Floats:
     """Return what the median and the 95th percentile of so many requests are worth (series x tracks), 0 to 1.
 
@@ -57,19 +37,19 @@ def quantile_weights(requests: Floats, config: BaselineConfig) -> Floats:
 
 
 def level_gains(scores: Floats, usual: Floats, weights: Floats, config: BaselineConfig) -> Floats:
-    """Return what one pane argues (series x tracks x levels): positive for a change; NaN scores argue nothing."""
+    """Return what one pane argues (series x tracks x levels): positive for a change."""
     expected = config.level_expected
     exceeds = scores[..., None] >= np.asarray(config.levels)
     usual = np.minimum(usual, 0.9 * expected)
-    gain = np.where(exceeds, np.log(expected / usual), np.log((1 - expected) / (1 - usual))) * weights[..., None]
-    return np.where(np.isnan(scores)[..., None], 0.0, gain)
+    gain = np.where(exceeds, np.log(expected / usual), np.log((1 - expected) / (1 - usual)))
+    return np.asarray(gain * weights[..., None])
 
 
 def add(sums: Floats, gain: Floats, active: NDArray[np.bool_], config: BaselineConfig) -> Floats:
     """Return the sums after a pane with these gains; an active alarm comes down faster than it went up."""
-    gain = np.clip(gain, -config.pane_limit, config.pane_limit)
+    gain = np.minimum(np.maximum(gain, -config.pane_limit), config.pane_limit)
     gain = np.where((gain < 0) & active, gain * _RECOVERY_SPEED, gain)
-    return np.asarray(np.clip(sums + gain, 0.0, config.ceiling * config.alarm))
+    return np.asarray(np.minimum(np.maximum(sums + gain, 0.0), config.ceiling * config.alarm))
 
 
 def gather_ratios(

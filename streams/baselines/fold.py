@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 
 from schemas.events import EdgeSummary, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
 from streams.baselines import evidence
-from streams.baselines.betterment import forget_worse_levels, forget_worse_ratios
+from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig
+from streams.baselines.history import Cells, Table
+from streams.baselines.kernels import center
 from streams.baselines.levels import judge_levels
 from streams.baselines.measures import Measures, Ratio, SeriesKey, measures_of
-from streams.baselines.state import BaselineState, Snapshot
+from streams.baselines.state import RATE_KEY, BaselineState, Snapshot
 
 Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
 Badge = Literal["learning", "reliable", "quiet"]
 _LOGS = SeriesKey(SeriesKind.LOG_ERRORS)
 _RATE = SeriesKey(SeriesKind.REQUEST_RATE)
+_EVER_NS = -(2**62)
 
 
 class BaselineFold:
@@ -38,34 +41,28 @@ class BaselineFold:
         None when the pane is too old to be judged, or a newer revision that says nothing new.
         """
         memory = BaselineState.decode(state)
+        deviations, changed = self.advance(memory, health)
+        return memory.encode() if changed else (state or b""), deviations
+
+    def advance(self, memory: BaselineState, health: ServiceHealth) -> tuple[ServiceDeviations | None, bool]:
+        """As `step`, with the state unpacked and changed in place; also tell whether it was."""
         if not memory.judges(health.pane_start_ns, self.config):
-            return (state or b""), None
+            return None, False
         measures = measures_of(health, self.config.max_edges, self.config.max_operations)
         held = memory.held(health.pane_start_ns)
         is_known = held is not None and held.fingerprint == measures.fingerprint()
         if is_known and held is not None and health.revision > held.revision:
-            return (state or b""), None
-        _listen(memory, measures)
+            return None, False
         judgement = _Judgement(self.config, memory, health, measures)
         scores = judgement.judge()
-        if is_known:  # a replay: told again, learned already
-            return (state or b""), _deviations(health, measures, scores, self._badge(memory, health))
-        judgement.learn()
-        return memory.encode(), _deviations(health, measures, scores, self._badge(memory, health))
+        if not is_known:  # else a replay: told again, learned already
+            judgement.learn()
+        return _deviations(health, measures, scores, self._badge(judgement.width, health)), not is_known
 
-    def _badge(self, memory: BaselineState, health: ServiceHealth) -> Badge:
+    def _badge(self, panes: int, health: ServiceHealth) -> Badge:
         if health.window.requests == 0:
             return "quiet"
-        return "reliable" if len(memory.pane_ns) >= self.config.reliable_panes else "learning"
-
-
-def _listen(memory: BaselineState, measures: Measures) -> None:
-    """Decide what silence in the logs means: no error, or no logs at all from a service that usually writes."""
-    if measures.has_plain_logs and not memory.talkative:
-        memory.talkative = True
-        memory.clear_series(_LOGS.packed())
-    if memory.talkative and not measures.has_plain_logs and not measures.log_failures:
-        measures.ratios.pop(_LOGS, None)
+        return "reliable" if panes + 1 >= self.config.reliable_panes else "learning"
 
 
 class _Judgement:
@@ -76,13 +73,15 @@ class _Judgement:
     ) -> None:
         self.config = config
         self.memory = memory
+        self.history = memory.history
         self.health = health
         self.measures = measures
         self.pane_ns = health.pane_start_ns
-        self.width = memory.columns_before(self.pane_ns)
+        self.width = min(self.history.columns_before(self.pane_ns), config.history_panes)
         self.past = self._fresh(memory.before(self.pane_ns))
         self.now = self.past.copied(self.pane_ns, health.revision)
         self.now.fingerprint = measures.fingerprint()
+        self._listen()
 
     def _fresh(self, past: Snapshot) -> Snapshot:
         """Void the evidence of series that were not measured for long: a hole proves nothing, either way."""
@@ -90,6 +89,12 @@ class _Judgement:
         for packed in [key for key, heard in past.heard_ns.items() if heard < oldest_ns]:
             past = past.without(packed)
         return past
+
+    def _listen(self) -> None:
+        """Decide what silence in the logs means: no error, or no logs at all from a service that usually writes."""
+        self.now.talkative = self.past.talkative or self.measures.has_plain_logs
+        if self.now.talkative and not self.measures.has_plain_logs and not self.measures.log_failures:
+            self.measures.ratios.pop(_LOGS, None)
 
     def judge(self) -> list[SeriesScore]:
         """Score every series that has a baseline."""
@@ -99,68 +104,75 @@ class _Judgement:
 
     def learn(self) -> None:
         """Add the pane to the baseline, except the series that are under suspicion."""
+        self.history.forget_erasures_of(self.pane_ns)
         levels = {
-            key: (level.p50_ms, level.p95_ms)
+            key.packed(): level[:2]
             for key, level in self.measures.levels.items()
             if not self._is_suspect(key) and not self._is_suspect(key.pool)
         }
-        ratios = {
-            key: (ratio.hits, ratio.trials) for key, ratio in self.measures.ratios.items() if not self._is_suspect(key)
-        }
+        ratios = {key.packed(): ratio for key, ratio in self.measures.ratios.items() if not self._is_suspect(key)}
         if self.measures.requests or self.health.window.requests or ratios:
             requests = float("nan") if self._is_suspect(_RATE) else float(self.measures.requests)
-            self.memory.learn(self.pane_ns, requests, levels, ratios, self.config)
+            self.history.write(self.pane_ns, requests, levels, ratios)
         self._unlearn()
-        for key in levels:
-            if (rows := self.memory.levels.get(key.packed())) is not None:
-                forget_worse_levels(rows, self.memory.requests, self.config)
-        for key in ratios:
-            if (rows := self.memory.ratios.get(key.packed())) is not None:
-                forget_worse_ratios(rows, self.config)
+        for table in (
+            better_levels(self.history, list(levels), self.pane_ns, self.config),
+            better_ratios(self.history, list(ratios), self.pane_ns, self.config),
+        ):
+            for name, since_ns in list(table):
+                self._erase(name, _EVER_NS, since_ns)
         self._accept_new_normals()
         self.memory.remember(self.now, self.config)
+
+    def _erase(self, name: str, first_ns: int, end_ns: int) -> None:
+        self.memory.erase(self.pane_ns, name, first_ns, end_ns)
 
     def _is_suspect(self, key: SeriesKey) -> bool:
         packed = key.packed()
         return packed in self.now.active or self.now.totals.get(packed, 0.0) >= self.config.mask * self.config.alarm
 
     def _unlearn(self) -> None:
-        """Take what was learned since the beginning of an episode back, once it turns out to be one."""
-        for packed in self.now.active - self.past.active:
-            first = self.memory.columns_before(self.now.since_ns(packed) or self.pane_ns)
-            self.memory.blank(packed, first)
+        """Take what was learned since the beginning of an episode back, once it turns out to be one.
 
-    def _past_of(self, table: dict[str, Floats], keys: list[SeriesKey], nothing: float) -> Floats:
+        Error logs of a service that turns out to be talkative: its silent panes were no error-free ones.
+        """
+        for packed in self.now.active - self.past.active:
+            self._erase(packed, self.now.since_ns(packed) or self.pane_ns, self.pane_ns + 1)
+        if self.now.talkative and not self.past.talkative:
+            self._erase(_LOGS.packed(), _EVER_NS, self.pane_ns)
+
+    def _past_of(self, table: Table, keys: list[SeriesKey]) -> Cells:
         """Return what judges these series (series x 2 x panes): the panes before this one, and before their episodes.
 
         While evidence grows, normal is what was before it began; for ten minutes at most, lest a drift freezes it,
         and not on the word of a few panes.
         """
-        past = np.full((len(keys), 2, self.width), nothing)
+        names = [key.packed() for key in keys]
+        past = self.history.past(table, names, self.pane_ns, self.config.history_panes)
         longest_ns = self.pane_ns - int(self.config.freeze_s * 1e9)
-        for row, key in enumerate(keys):
-            known = table.get(key.packed())
-            if known is None:
+        first = self.history.columns_before(self.pane_ns) - past.shape[2]
+        for row, name in enumerate(names):
+            since = self.past.since_ns(name)
+            if since is None:
                 continue
-            since = self.past.since_ns(key.packed())
-            end = self.width if since is None else self.memory.columns_before(max(since, longest_ns))
-            seen = np.count_nonzero(~np.isnan(known[1, :end]) & (known[1, :end] != 0))
-            end = end if seen >= self.config.freeze_panes else self.width
-            past[row, :, :end] = known[:, :end]
+            end = max(self.history.columns_before(max(since, longest_ns)) - first, 0)
+            seen = np.count_nonzero(~np.isnan(past[row, 1, :end]) & (past[row, 1, :end] != 0))
+            if seen >= self.config.freeze_panes:
+                past[row, :, end:] = table.nothing
         return past
 
     def _accept_new_normals(self) -> None:
         span_ns = int(self.config.rebaseline_s * 1e9)
         for key in [k for k in self.now.active if self.pane_ns - (self.now.since_ns(k) or self.pane_ns) > span_ns]:
-            self.memory.clear_series(key)
+            self._erase(key, _EVER_NS, self.pane_ns + 1)
             self.now = self.now.without(key)
 
     def _levels(self) -> list[SeriesScore]:
-        keys = sorted(self.measures.levels, key=SeriesKey.packed)
-        past = self._past_of(self.memory.levels, keys, np.nan)
-        verdicts = judge_levels(self.measures.levels, past, self.past.levels, self.past.active, self.config)
+        levels = self.measures.levels
+        past = self._past_of(self.history.levels, list(levels))
+        is_new = self.width < self.config.new_panes
         scores = []
-        for one in verdicts:
+        for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config):
             self.now.levels[one.key.packed()] = one.sums
             sums = [total for track in one.sums for total in track]
             scores.append(
@@ -169,23 +181,25 @@ class _Judgement:
         return scores
 
     def _ratios(self) -> list[SeriesScore]:
-        keys = sorted(self.measures.ratios, key=SeriesKey.packed)
-        if not keys or self.width < self.config.min_panes:
+        """Judge the ratios: failed requests from the first pane on, by what is believed; error logs once known."""
+        keys, ratios = list(self.measures.ratios), list(self.measures.ratios.values())
+        if not keys:
             return []
-        past = self._past_of(self.memory.ratios, keys, 0.0).sum(axis=2)
+        past = self._past_of(self.history.ratios, keys).sum(axis=2, dtype=float)
         weight = past[:, 1] + self.config.ratio_prior_trials
         mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
         normal = mean + np.sqrt(mean * (1 - mean) / weight)
-        ratios = [self.measures.ratios[key] for key in keys]
-        hits = np.array([float(ratio.hits) for ratio in ratios])
-        trials = np.where(past[:, 1] > 0, [float(ratio.trials) for ratio in ratios], 0.0)
-        fresh = (0.0,) * len(evidence.RATIO_RISES)
+        measured = np.array(ratios, dtype=float)
+        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
+        learned = (past[:, 1] > 0) & (self.width >= self.config.min_panes)
+        trials = np.where(learned | believed, measured[:, 1], 0.0)
+        fresh = [0.0] * len(evidence.RATIO_RISES)
         sums = np.array([self.past.ratios.get(key.packed(), fresh) for key in keys])
         active = np.array([key.packed() in self.past.active for key in keys])
-        after = evidence.gather_ratios(sums, hits, trials, normal, active, self.config)
+        after = evidence.gather_ratios(sums, measured[:, 0], trials, normal, active, self.config)
         scores = []
         for row, key in enumerate(keys):
-            self.now.ratios[key.packed()] = tuple(after[row].tolist())
+            self.now.ratios[key.packed()] = after[row].tolist()
             if trials[row]:
                 scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist()))
         return scores
@@ -196,12 +210,10 @@ class _Judgement:
         return self._score(key, value, mean, scale, (value - mean) / scale, "ratio", ratio.trials, sums)
 
     def _traffic(self) -> SeriesScore | None:
-        counts = self.memory.requests[: self.width]
-        counts = counts[~np.isnan(counts)]
+        counts = self.history.past_requests(RATE_KEY, self.pane_ns, self.config.history_panes)
         if counts.size < self.config.min_panes or self.health.node_kind is NodeKind.CLIENT:
             return None
-        normal = float(np.median(counts))
-        spread = 1.4826 * float(np.median(np.abs(counts - normal)))
+        normal, spread = center(counts)
         requests = self.measures.requests
         self.now.drop, score = evidence.gather_drop(self.past.drop, requests, normal, spread, self.config)
         scale = max(spread, float(np.sqrt(normal)), 1.0) / self.health.pane_s
@@ -214,7 +226,7 @@ class _Judgement:
     ) -> SeriesScore:  # fmt: skip
         packed = key.packed()
         self._follow(packed, sums)
-        return SeriesScore.model_construct(
+        return SeriesScore(
             kind=key.kind, operation=key.operation, edge_client=key.client, value=round(value, 6),
             median=round(median, 6), scale=round(scale, 6), score=round(score, 3), unit=unit, requests=requests,
             evidence=round(max(sums) / self.config.alarm, 4), deviating=packed in self.now.active,
@@ -244,14 +256,14 @@ def _deviations(
     health: ServiceHealth, measures: Measures, scores: list[SeriesScore], badge: Badge
 ) -> ServiceDeviations:
     edges = [
-        EdgeSummary.model_construct(
+        EdgeSummary(
             client=edge.client, client_kind=edge.client_kind, connection_type=edge.connection_type,
             requests=edge.pane.requests, errors=edge.pane.errors, gap_p95_ms=edge.pane.gap_p95_ms,
             client_p95_ms=edge.pane.client_p95_ms,
         )
         for edge in health.edges_in
     ]  # fmt: skip
-    return ServiceDeviations.model_construct(
+    return ServiceDeviations(
         tenant=health.tenant, service=health.service, node_kind=health.node_kind, pane_start_ns=health.pane_start_ns,
         revision=health.revision, driven=health.driven, state=badge, requests=health.pane.requests,
         errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=scores, edges_in=edges,

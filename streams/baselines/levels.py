@@ -7,7 +7,7 @@ them. What happens in one and the same pane is rarely independent: m series argu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from schemas.events import SeriesKind
 from streams.baselines import evidence
 from streams.baselines.config import BaselineConfig
+from streams.baselines.history import Cells
+from streams.baselines.kernels import describe
 from streams.baselines.measures import Level, SeriesKey
 
 Floats = NDArray[np.float64]
@@ -34,44 +36,33 @@ class LevelVerdict:
     requests: int
 
     @property
-    def evidence(self) -> float:
-        """The largest sum."""
-        return max(max(track) for track in self.sums)
-
-    @property
     def score(self) -> float:
         """How many scales the value is above its median."""
         return (self.value_ms - self.median_ms) / self.scale_ms
 
 
 def judge_levels(
-    levels: Mapping[SeriesKey, Level], past: Floats, before: Mapping[str, list[list[float]]], active: set[str],
-    config: BaselineConfig,
-) -> list[LevelVerdict]:  # fmt: skip
-    """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the sorted keys.
+    levels: Mapping[SeriesKey, Level], past: Cells, before: Mapping[str, list[list[float]]], active: Set[str],
+    is_new: bool, config: BaselineConfig,
+) -> Iterator[LevelVerdict]:  # fmt: skip
+    """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the levels.
 
-    Series with too little past are left out. Pools follow the series they are made of.
+    Series with too little past are left out, unless the service `is_new` and something is believed of them. Pools
+    follow the series they are made of.
     """
-    keys = sorted(levels, key=SeriesKey.packed)
-    if not keys or past.shape[2] == 0:
-        return []
-    medians, deviations, panes = _median_mad(past)
-    known = (panes[:, 0] >= config.min_panes) & (panes[:, 1] >= config.min_panes)
-    if not known.any():
-        return []
-    keys = [key for key, enough in zip(keys, known, strict=True) if enough]
-    past, medians, deviations, panes = past[known], medians[known], deviations[known], panes[known]
-    floors = [config.own_time_floor_ms if key.kind is SeriesKind.SELF_TIME else config.latency_floor_ms for key in keys]
-    scale = evidence.scales(medians, deviations, panes, np.array(floors), config)
-    values = np.array([(levels[key].p50_ms, levels[key].p95_ms) for key in keys])
-    requests = np.array([levels[key].requests for key in keys])
-    scores = (values - medians) / scale
-    usual = evidence.usual_exceedance((past - medians[..., None]) / scale[..., None], config)
-    gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
-    panel = _Panel(keys, gains, values, medians, scale, requests)
-    singles = [_verdict(key, panel, [row], before, active, config) for row, key in enumerate(keys)]
-    pools = [_verdict(pool, panel, members, before, active, config) for pool, members in panel.pools().items()]
-    return singles + pools
+    panel = _panel(levels, past, active, is_new, config)
+    if not panel.keys:
+        return
+    singles = [[row] for row in range(len(panel.keys))]
+    pools = panel.pools()
+    names = [key.packed() for key in [*panel.keys, *pools]]
+    fresh = [[0.0] * len(config.levels)] * 2
+    sums = np.array([before.get(name, fresh) for name in names])
+    gains = np.stack([*panel.gains, *(panel.gains[rows].sum(axis=0) / np.sqrt(len(rows)) for rows in pools.values())])
+    is_active = np.array([name in active for name in names])
+    after = evidence.add(sums, gains, is_active[:, None, None], config)
+    for key, rows, total in zip([*panel.keys, *pools], [*singles, *pools.values()], after, strict=True):
+        yield panel.verdict(key, rows, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,47 +74,51 @@ class _Panel:
     values: Floats
     medians: Floats
     scale: Floats
-    requests: NDArray[np.int64]
+    requests: Floats
 
     def pools(self) -> dict[SeriesKey, list[int]]:
-        """Return the rows of each pool of two or more series, and of each single operation."""
+        """Return the rows of each pool, also of a single edge or operation."""
         members: dict[SeriesKey, list[int]] = {}
         for row, key in enumerate(self.keys):
             if key.kind in POOLED:
                 members.setdefault(key.pool, []).append(row)
         return members
 
-
-def _verdict(
-    key: SeriesKey, panel: _Panel, rows: list[int], before: Mapping[str, list[list[float]]], active: set[str],
-    config: BaselineConfig,
-) -> LevelVerdict:  # fmt: skip
-    packed = key.packed()
-    fresh = np.zeros(panel.gains.shape[1:])
-    sums = np.asarray(before.get(packed, fresh))
-    after = evidence.add(sums, panel.gains[rows].sum(axis=0) / np.sqrt(len(rows)), np.asarray(packed in active), config)
-    weights = panel.requests[rows] / panel.requests[rows].sum()
-    value, median, scale = (weights @ table[rows] for table in (panel.values, panel.medians, panel.scale))
-    score = (value - median) / scale
-    side = int((after[1].max(), score[1]) > (after[0].max(), score[0]))
-    return LevelVerdict(
-        key, after.tolist(), float(value[side]), float(median[side]), float(scale[side]),
-        int(panel.requests[rows].sum()),
-    )  # fmt: skip
+    def verdict(self, key: SeriesKey, rows: Sequence[int], sums: Floats) -> LevelVerdict:
+        """Return what is said of a series, or of a pool: its values are means weighted by traffic."""
+        requests = float(self.requests[rows].sum())
+        if len(rows) == 1:
+            value, median, scale = self.values[rows[0]], self.medians[rows[0]], self.scale[rows[0]]
+        else:
+            weights = self.requests[rows] / requests
+            value, median, scale = (weights @ table[rows] for table in (self.values, self.medians, self.scale))
+        score = (value - median) / scale
+        side = int((sums[1].max(), score[1]) > (sums[0].max(), score[0]))
+        return LevelVerdict(
+            key, sums.tolist(), float(value[side]), float(median[side]), float(scale[side]), int(requests)
+        )
 
 
-def _median_mad(past: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return median, median absolute deviation and count of the known values along the last axis (NaN = unknown)."""
-    medians, panes = _median(past)
-    deviations, _ = _median(np.abs(past - medians[..., None]))
-    return medians, deviations, panes
-
-
-def _median(values: Floats) -> tuple[Floats, Floats]:
-    """Return median and count along the last axis; numpy's nanmedian does the same at twenty times the cost."""
-    counts = (~np.isnan(values)).sum(axis=-1)
-    ordered = np.sort(values, axis=-1)  # NaN sorts last
-    low = np.maximum(counts - 1, 0) // 2
-    high = np.where(counts == 0, 0, np.minimum(counts // 2, np.maximum(counts - 1, 0)))
-    middle = np.take_along_axis(ordered, low[..., None], -1) + np.take_along_axis(ordered, high[..., None], -1)
-    return middle[..., 0] / 2.0, counts.astype(float)
+def _panel(
+    levels: Mapping[SeriesKey, Level], past: Cells, active: Set[str], is_new: bool, config: BaselineConfig
+) -> _Panel:
+    keys, measured = list(levels), np.array([level[:3] for level in levels.values()]).reshape(-1, 3)
+    own = [key.kind is SeriesKind.SELF_TIME for key in keys]
+    floors = np.where(own, config.own_time_floor_ms, config.latency_floor_ms)
+    relative = max(config.relative_floor, config.sketch_bin)
+    limits = np.array(config.levels)
+    medians, scale, panes, usual = describe(
+        past, floors, relative, config.young_inflation, limits, np.array(config.level_priors), config.level_prior_panes
+    )
+    known = panes.min(axis=1) >= config.min_panes
+    for row, (key, level) in enumerate(levels.items()):
+        if not known[row] and level.has_prior and (is_new or key.packed() in active):
+            known[row], medians[row] = True, config.prior_gap_ms
+            scale[row] = config.prior_gap_scale_ms * np.array(config.prior_track_widths)
+            usual[row] = config.level_priors
+    rows = np.flatnonzero(known)
+    values, requests = measured[rows, :2], measured[rows, 2]
+    medians, scale, usual = medians[rows], scale[rows], usual[rows]
+    scores = (values - medians) / scale
+    gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
+    return _Panel([keys[row] for row in rows], gains, values, medians, scale, requests)

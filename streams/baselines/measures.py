@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
-from schemas.events import EdgeHealth, NodeKind, SeriesKind, ServiceHealth
+from schemas.events import ConnectionType, EdgeHealth, NodeKind, SeriesKind, ServiceHealth
 
 SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")
 _ENTRY_KINDS = ("server", "consumer")
+Measure = TypeVar("Measure")
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesKey:
+class SeriesKey(NamedTuple):
     """Which series of the service: its kind, and the client of an edge or the operation where it is about one."""
 
     kind: SeriesKind
@@ -22,7 +24,7 @@ class SeriesKey:
 
     def packed(self) -> str:
         """As stored in the state: kind, client and operation, separated by the unit separator."""
-        return SEPARATOR.join((self.kind.value, self.client or "", self.operation or ""))
+        return _packed(self)
 
     @property
     def pool(self) -> SeriesKey:
@@ -30,17 +32,22 @@ class SeriesKey:
         return SeriesKey(self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+@lru_cache(maxsize=100_000)
+def _packed(key: SeriesKey) -> str:
+    return SEPARATOR.join((key.kind.value, key.client or "", key.operation or ""))
+
+
+class Level(NamedTuple):
     """A latency in one pane: median and 95th percentile in milliseconds, over this many requests."""
 
     p50_ms: float
     p95_ms: float
     requests: int
+    has_prior: bool = False
+    """Something is believed of it before it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(NamedTuple):
     """How many of the trials of one pane were hits (failures)."""
 
     hits: int
@@ -49,7 +56,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """All that one pane says about one service."""
+    """All that one pane says about one service. Series are in the order of their packed keys."""
 
     requests: int
     levels: dict[SeriesKey, Level]
@@ -59,12 +66,10 @@ class Measures:
 
     def fingerprint(self) -> int:
         """Return a number that is the same for the same measures."""
-        parts = [
-            (key.packed(), measure)
-            for table in (self.levels, self.ratios)
-            for key, measure in sorted(table.items(), key=lambda item: item[0].packed())
-        ]
-        return zlib.crc32(repr((self.requests, parts, self.has_plain_logs, self.log_failures)).encode())
+        said = [self.requests, self.has_plain_logs, self.log_failures]
+        names = SEPARATOR.join([key.packed() for table in (self.levels, self.ratios) for key in table])
+        numbers = [tuple(measure) for table in (self.levels, self.ratios) for measure in table.values()]
+        return zlib.crc32(repr(numbers).encode(), zlib.crc32(f"{said}{names}".encode()))
 
 
 def measures_of(health: ServiceHealth, max_edges: int, max_operations: int) -> Measures:
@@ -83,7 +88,11 @@ def measures_of(health: ServiceHealth, max_edges: int, max_operations: int) -> M
     if failures or plain or pane.requests:
         trials = max(pane.requests, 1)
         ratios[SeriesKey(SeriesKind.LOG_ERRORS)] = Ratio(min(failures, trials), trials)
-    return Measures(pane.requests, levels, ratios, plain > 0, failures)
+    return Measures(pane.requests, _ordered(levels), _ordered(ratios), plain > 0, failures)
+
+
+def _ordered(series: dict[SeriesKey, Measure]) -> dict[SeriesKey, Measure]:
+    return dict(sorted(series.items(), key=lambda item: item[0].packed()))
 
 
 def _measure_operations(health: ServiceHealth, levels: dict[SeriesKey, Level], max_operations: int) -> None:
@@ -98,7 +107,8 @@ def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict
     if edge.client_kind is NodeKind.CLIENT:
         return
     pane = edge.pane
-    _put(levels, SeriesKey(SeriesKind.GAP, edge.client), pane.gap_p50_ms, pane.gap_p95_ms, pane.paired)
+    is_request = edge.connection_type is ConnectionType.REQUEST
+    _put(levels, SeriesKey(SeriesKind.GAP, edge.client), pane.gap_p50_ms, pane.gap_p95_ms, pane.paired, is_request)
     key = SeriesKey(SeriesKind.EDGE_LATENCY, edge.client)
     _put(levels, key, pane.client_p50_ms, pane.client_p95_ms, pane.requests)
     if pane.requests:
@@ -106,9 +116,12 @@ def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict
         ratios[key] = Ratio(min(pane.errors, pane.requests), pane.requests)
 
 
-def _put(levels: dict[SeriesKey, Level], key: SeriesKey, p50: float | None, p95: float | None, requests: int) -> None:
+def _put(
+    levels: dict[SeriesKey, Level], key: SeriesKey, p50: float | None, p95: float | None, requests: int,
+    has_prior: bool = False,
+) -> None:  # fmt: skip
     if p50 is not None and p95 is not None and requests > 0:
-        levels[key] = Level(p50, p95, requests)
+        levels[key] = Level(p50, p95, requests, has_prior)
 
 
 def _logs(health: ServiceHealth) -> tuple[int, int]:

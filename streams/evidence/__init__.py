@@ -6,6 +6,6 @@
 """
 
 from streams.evidence.config import EvidenceConfig
-from streams.evidence.fold import Evidence, EvidenceFold
+from streams.evidence.fold import Evidence, EvidenceFold, EvidenceMemory
 
-__all__ = ["Evidence", "EvidenceConfig", "EvidenceFold"]
+__all__ = ["Evidence", "EvidenceConfig", "EvidenceFold", "EvidenceMemory"]

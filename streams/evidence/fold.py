@@ -23,19 +23,21 @@ class Evidence:
 
 
 @dataclass(slots=True)
-class _Memory:
+class EvidenceMemory:
     """The state of one service: its lines by pane, and the texts of its signatures (for those that are gone)."""
 
     lines: LineHistory = field(default_factory=LineHistory)
     texts: dict[str, list[Any]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
+        """Return the state as msgpack."""
         return bytes(msgpack.packb([_VERSION, self.lines.packed(), self.texts]))
 
     @staticmethod
-    def decode(raw: bytes | None) -> _Memory:
+    def decode(raw: bytes | None) -> EvidenceMemory:
+        """Read `encode` back; nothing, or a state of another version, is a fresh start."""
         body: list[Any] = msgpack.unpackb(raw) if raw else [0]
-        return _Memory(LineHistory.unpacked(body[1]), body[2]) if body[0] == _VERSION else _Memory()
+        return EvidenceMemory(LineHistory.unpacked(body[1]), body[2]) if body[0] == _VERSION else EvidenceMemory()
 
 
 class EvidenceFold:
@@ -50,14 +52,19 @@ class EvidenceFold:
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, Evidence]:
         """Return the new state and what the pane says."""
-        memory = _Memory.decode(state)
+        memory = EvidenceMemory.decode(state)
+        evidence = self.advance(memory, health)
+        return memory.encode(), evidence
+
+    def advance(self, memory: EvidenceMemory, health: ServiceHealth) -> Evidence:
+        """As `step`, with the state unpacked and changed in place."""
         memory.lines.take(health, self.config)
         for one in health.signatures:
             memory.texts[one.signature] = [one.kind, one.template, one.severity, one.first_seen_ns]
         memory.texts = {name: memory.texts[name] for name in memory.lines.lines if name in memory.texts}
-        return memory.encode(), Evidence(self._signatures(memory, health))
+        return Evidence(self._signatures(memory, health))
 
-    def _signatures(self, memory: _Memory, health: ServiceHealth) -> list[SignatureChange]:
+    def _signatures(self, memory: EvidenceMemory, health: ServiceHealth) -> list[SignatureChange]:
         present = {one.signature: one for one in health.signatures}
         told = []
         for name, (change, since_ns) in memory.lines.judge(health.pane_start_ns, self.config).items():

@@ -47,6 +47,11 @@ class TenantPicture:
         for start_ns in [start for start in self._panes if start <= oldest_ns]:
             del self._panes[start_ns]
 
+    def frozen(self) -> TenantPicture:
+        """Return the picture as it is now, for a ranking that may be made later."""
+        panes = {start_ns: dict(pane) for start_ns, pane in self._panes.items()}
+        return TenantPicture(self.tenant, self.config, panes, self._newest_ns)
+
     def between(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Pane]]:
         """Yield (start, pane) of the panes that begin in [start_ns, end_ns), in order."""
         for pane_ns in sorted(self._panes):

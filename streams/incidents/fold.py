@@ -108,13 +108,14 @@ class _Step:
         incident = self._home_of(group)
         if incident is not None:
             self._join(incident, group)
-        elif any(self._may_open(alarm) for alarm in group) and len(self.fold.open) < self.config.max_open:
+        elif any(self._is_news(alarm, group) for alarm in group) and len(self.fold.open) < self.config.max_open:
             self._open(group)
 
-    def _may_open(self, alarm: Alarm) -> bool:
-        """Tell whether this alarm is news: wrong in this very pane, and not the afterglow of an incident's budget."""
+    def _is_news(self, alarm: Alarm, group: list[Alarm]) -> bool:
+        """Tell whether this alarm is wrong in this very pane, and not the afterglow of an incident's budget."""
         only_budget = all(s.kind is SeriesKind.BURN_RATE for s in alarm.own)
-        return alarm.is_fresh(self.config) and not (only_budget and alarm.service in self.fold.recovered)
+        since_ns = min(one.since_ns for one in group)
+        return alarm.is_fresh(since_ns, self.config) and not (only_budget and alarm.service in self.fold.recovered)
 
     def _home_of(self, group: list[Alarm]) -> OpenIncident | None:
         """Return the open incident that the group belongs to: one that has a service of it, or that spreads to one."""

@@ -40,14 +40,15 @@ class Alarm:
         pool = self.own or self.symptoms
         return min(s.since_ns if s.since_ns is not None else self.deviations.pane_start_ns for s in pool)
 
-    def is_fresh(self, config: IncidentConfig) -> bool:
+    def is_fresh(self, group_since_ns: int, config: IncidentConfig) -> bool:
         """Tell whether it is wrong in this very pane, not only in memory: only that opens an incident.
 
-        Error logs without a slow or failed request must have lasted a while: services log errors for many reasons.
+        Error logs without a slow or failed request must have lasted a while, here or elsewhere in the group: services
+        log errors for many reasons.
         """
         now = [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
         if now and not self.symptoms and all(s.kind is SeriesKind.LOG_ERRORS for s in now):
-            lasted_ns = self.deviations.pane_start_ns - self.since_ns
+            lasted_ns = self.deviations.pane_start_ns - group_since_ns
             return lasted_ns >= config.logs_confirm_s * 1e9
         return bool(now)
 

@@ -221,10 +221,23 @@ def test_a_baseline_learned_in_a_fault_is_forgotten_when_things_get_better() -> 
     """Otherwise the next fault of the same kind would look normal."""
     run = Run()
     for pane in range(30):
-        run.step(health("cart", pane, edges=[edge("shop", 50, gap_ms=3000.0)]))
+        run.step(health("cart", pane, own_ms=3000.0, edges=[edge("shop", 50)]))
     for pane in range(30, 37):
-        run.step(health("cart", pane, edges=[edge("shop", 50, gap_ms=5.0)]))
-    assert panes_until_alarm(run, 36, {"gap_ms": 600.0}) in (2, 3)
+        run.step(health("cart", pane, own_ms=5.0, edges=[edge("shop", 50)]))
+    assert panes_until_alarm(run, 36, {"own_ms": 600.0}) in (2, 3, 4)
+
+
+def test_seconds_between_two_services_are_not_normal_even_in_the_first_minute() -> None:
+    """What nobody has seen before is judged by what is believed; tens of milliseconds may be normal here."""
+    counts = [panes_until_alarm(Run(), 0, {"gap_ms": gap_ms}) for gap_ms in (2500.0, 40.0)]
+    assert counts == [4, None]
+
+
+def test_a_service_that_fails_from_its_first_request_is_an_alarm() -> None:
+    """There is no past to compare with, and none is needed."""
+    run = Run()
+    found = [run.step(health("cart", pane, errors=30)) for pane in range(4)]
+    assert of_kind(found[-1], SeriesKind.ERROR_RATE).deviating
 
 
 def test_a_stop_of_traffic_deviates_and_a_quiet_night_does_not() -> None:

@@ -66,7 +66,7 @@ def test_a_network_delay_becomes_one_incident_that_names_the_callee() -> None:
     fault_ns = START_NS + CALM_S * SECOND_NS
     assert 15 <= (opened[0].decided_at_ns - fault_ns) / SECOND_NS <= 55
     assert opened[0].decided_at_ns - opened[0].at_ns == 15 * SECOND_NS
-    rankings = [ranking for one in decided for ranking in one.rankings]
+    rankings = [due.make() for one in decided for due in one.rankings]
     assert rankings[-1].hypotheses[0].service == "cart"
 
 
@@ -79,7 +79,7 @@ def test_a_deploy_before_the_onset_counts_and_one_to_come_does_not() -> None:
             for second in at_s
         ]
         decided = run(LocalPipeline(Settings(), deploys=deploys))
-        return [ranking for one in decided for ranking in one.rankings]
+        return [due.make() for one in decided for due in one.rankings]
 
     plain = ranked()
     assert ranked(CALM_S + 45) == plain

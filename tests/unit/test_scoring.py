@@ -120,3 +120,26 @@ def test_a_recording_without_faults_has_no_recall() -> None:
     score = score_recording([], [], START_S, START_S + 3600, ())
     assert score.summary()["recall"] is None
     assert score.summary()["false_alarms_per_hour"] == 0.0
+
+
+def test_fragments_are_the_incidents_opened_about_a_fault() -> None:
+    """From just before it until its consequences are over; a fault without any does not count."""
+    assert scored(opened(30, "cart"), opened(350, "ads"), opened(900, "ads")).summary()["fragments_per_fault"] == 2
+    assert scored().summary()["fragments_per_fault"] is None
+
+
+def test_an_incident_of_two_faults_near_each_other_belongs_to_the_later_one() -> None:
+    """So no incident is counted twice."""
+    other = Fault("g", FAULT.start_s + 300, "ads")
+    score = score_recording([FAULT, other], [opened(30), opened(330), opened(350)], START_S, START_S + 3600, ())
+    assert [one.fragments for one in score.faults] == [1, 2]
+
+
+@pytest.mark.parametrize(("after_s", "found", "beyond"), [(-30, 1.0, 0), (-91, 0.0, 1), (30, 1.0, 0)])
+def test_figures_beside_allow_for_what_a_label_does_not_know(after_s: float, found: float, beyond: int) -> None:
+    """The contract's figures do not: an incident before the labelled start is no hit, and a false alarm."""
+    fault = replace(FAULT, start_uncertainty_s=90)
+    score = score_recording([fault], [opened(after_s)], START_S, START_S + 3600, ())
+    summary = score.summary()
+    assert (summary["recall_within_uncertainty"], summary["false_alarms_beyond_uncertainty"]) == (found, beyond)
+    assert (score.hits, len(score.false_alarms)) == (int(after_s > 0), int(after_s < 0))
