@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.events import NodeKind, ServiceHealth
+from schemas.events import EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from schemas.losses import LossReason
 from streams.health import HealthFold
-from streams.partials import OperationTally, PaneContents, ServicePartial, SpanKind
+from streams.partials import EdgeTally, OperationTally, PaneContents, ServicePartial, SignatureTally, SpanKind
 from streams.progress import Progress
 from streams.windows import SECOND_NS, WindowConfig
 
@@ -29,8 +29,8 @@ def partial(
 class Run:
     """A fold with a counter for the offsets of its records."""
 
-    def __init__(self, closed: Progress | None = None) -> None:
-        self.fold = HealthFold("telemetry.rollups/0", SOURCES, CONFIG, closed)
+    def __init__(self, closed: Progress | None = None, is_for_judging: bool = False) -> None:
+        self.fold = HealthFold("telemetry.rollups/0", SOURCES, CONFIG, closed, is_for_judging=is_for_judging)
         self.offset = -1
 
     def take(self, item: ServicePartial) -> None:
@@ -166,3 +166,47 @@ def test_a_replayed_tenant_is_moved_by_its_own_time_only() -> None:
     for source in SOURCES:
         run.fold.step_progress(Progress(source, START_NS + 3600 * SECOND_NS, {"acme": START_NS + 15 * SECOND_NS}), 99)
     assert requests_by_pane(run.fold.publish()) == [(0, 5, 5)]
+
+
+def signed_partial(pane: int, last: int) -> ServicePartial:
+    """Return a partial with a request, an edge, a log line and an exemplar."""
+    one = partial(4 + pane, pane=pane, last=last)
+    one.contents.edges["shop", "service", "request"] = EdgeTally(3, 1, 2, 0, 1, {600: 3}, {590: 2}, {400: 2})
+    one.contents.signatures["log", "card <*> declined"] = SignatureTally(2, 5, (1, "card 7 declined", b""))
+    one.contents.log_severities["error"] = 2
+    one.contents.samples.slow.append((9_000, bytes(16)))
+    return one
+
+
+def counted_only(health: ServiceHealth) -> ServiceHealth:
+    """Return a picture without the quantiles of its windows."""
+    nothing = dict.fromkeys(name for name in (*RedStats.model_fields, *EdgeStats.model_fields) if name.endswith("_ms"))
+
+    def bare(one: OperationHealth | EdgeHealth) -> OperationHealth | EdgeHealth:
+        known = {name: None for name in nothing if name in type(one.window).model_fields}
+        return one.model_copy(update={"window": one.window.model_copy(update=known)})
+
+    window = {name: None for name in nothing if name in RedStats.model_fields}
+    return health.model_copy(
+        update={
+            "window": health.window.model_copy(update=window),
+            "operations": [bare(one) for one in health.operations],
+            "edges_in": [bare(one) for one in health.edges_in],
+        }
+    )
+
+
+def test_pictures_for_judging_are_the_same_but_for_the_quantiles_of_windows() -> None:
+    """Revisions, closings, windows and lines too, though a pane that closes unchanged is not pictured again."""
+    full, judged = Run(), Run(is_for_judging=True)
+    told: dict[Run, list[ServiceHealth]] = {full: [], judged: []}
+    for run in (full, judged):
+        for pane in range(3):
+            run.take(partial(5, pane=pane, last=pane) if pane == 1 else signed_partial(pane, pane))
+            run.take(partial(2, pane=pane, last=pane, service="quiet"))
+        told[run] += run.told(40)
+        run.take(partial(9, pane=1, last=30))
+        told[run] += run.told(45)
+        told[run] += run.told(120)
+    assert [counted_only(health) for health in told[full]] == told[judged]
+    assert {health.final for health in told[judged]} == {True, False}
