@@ -79,8 +79,10 @@ class Snapshot:
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back."""
-        *rest, active, fingerprint, talkative = body
-        return Snapshot(*rest, active=set(active), fingerprint=fingerprint, talkative=talkative)
+        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative = body
+        return Snapshot(
+            pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
