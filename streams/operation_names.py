@@ -64,10 +64,8 @@ _normalised = lru_cache(REMEMBERED_NAMES)(normalise)
 
 def normalise_operations(columns: SpanColumns) -> SpanColumns:
     """Give the spans of ``columns`` the names of their operations, in place, and return it."""
-    used = np.unique(columns.operation)
-    changed = {
-        at: new for at in used[used >= 0].tolist() if (new := _normalised(columns.names[at])) != columns.names[at]
-    }
+    used = np.flatnonzero(np.bincount(columns.operation + 1)[1:]).tolist()
+    changed = {at: new for at in used if (new := _normalised(columns.names[at])) != columns.names[at]}
     if changed:
         places = {name: at for at, name in enumerate(columns.names)}
         names, table = list(columns.names), np.arange(len(columns.names) + 1, dtype=np.int32)

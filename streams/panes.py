@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from schemas.events import NodeKind
 from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
 from schemas.losses import LossReason
-from streams.batch import Batch
+from streams.batch import Batch, Messages
 from streams.grouping import Ints
 from streams.late import LateLedger, LateNotice
 from streams.lateness import Verdict, judge
@@ -88,20 +88,28 @@ class PaneFold:
 
     def step_spans(self, tenant: str, columns: SpanColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
         """Take the spans of one record. Offsets must ascend. ``driven``: ``arrival_ns`` is a replay's."""
+        self.take_spans(tenant, columns, Messages.one(len(columns), arrival_ns, offset), driven)
+
+    def step_logs(self, tenant: str, columns: LogColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
+        """Take the log records of one record, as `step_spans`."""
+        self.take_logs(tenant, columns, Messages.one(len(columns), arrival_ns, offset), driven)
+
+    def take_spans(self, tenant: str, columns: SpanColumns, messages: Messages, driven: bool = False) -> None:
+        """Take the spans of several records of one tenant."""
         self._note_text(tenant, columns)
         if self._config.normalises_operations:
             normalise_operations(columns)
         state = self._tenant(tenant, len(columns), driven)
         if state is not None:
-            state.spans.add(columns, arrival_ns, offset)
+            state.spans.add(columns, messages)
 
-    def step_logs(self, tenant: str, columns: LogColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
-        """Take the log records of one record, as `step_spans`."""
+    def take_logs(self, tenant: str, columns: LogColumns, messages: Messages, driven: bool = False) -> None:
+        """Take the log records of several records of one tenant."""
         self._note_text(tenant, columns)
         self._losses.add(tenant, LossReason.UNTEMPLATED, len(columns) - len(columns.signed.row))
         state = self._tenant(tenant, len(columns), driven)
         if state is not None:
-            state.logs.add(columns, arrival_ns, offset)
+            state.logs.add(columns, messages)
 
     def _note_text(self, tenant: str, columns: SpanColumns | LogColumns) -> None:
         self._losses.add(tenant, LossReason.REPAIRED_TEXT, columns.repaired)

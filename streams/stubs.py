@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.losses import LossReason
-from streams.batch import Batch
+from streams.batch import Batch, Messages
 from streams.grouping import runs_in, runs_of
 from streams.mixing import mix
 from streams.operation_names import normalise_operations
@@ -67,7 +67,11 @@ class StubFold:
 
     def step(self, tenant: str, columns: SpanColumns, arrival_ns: int, offset: int, driven: bool = False) -> None:
         """Take the spans of one record. Offsets must ascend."""
-        self._last_offset = offset
+        self.take(tenant, columns, Messages.one(len(columns), arrival_ns, offset), driven)
+
+    def take(self, tenant: str, columns: SpanColumns, messages: Messages, driven: bool = False) -> None:
+        """Take the spans of several records of one tenant; records of other tenants may lie between them."""
+        self._last_offset = max(self._last_offset, *messages.offsets)
         if not len(columns):
             return
         if self._config.normalises_operations:
@@ -77,10 +81,10 @@ class StubFold:
             return
         waiting = self._waiting.setdefault(tenant, _Waiting())
         waiting.driven |= driven
-        waiting.batch.add(columns, arrival_ns, offset)
+        waiting.batch.add(columns, messages)
         self.pending_spans += len(columns)
-        if self._first_offset is None:
-            self._first_offset = offset
+        first_offset = messages.offsets[0]
+        self._first_offset = first_offset if self._first_offset is None else min(self._first_offset, first_offset)
 
     def flush(self) -> list[StubRecord]:
         """Return the records to send; the floor may pass `lowest_needed_offset` only once they are confirmed."""

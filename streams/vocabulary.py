@@ -11,17 +11,30 @@ from streams.grouping import Ints
 
 
 class Vocabulary:
-    """One list of names for many messages, and the way from their indices to its own."""
+    """One list of names for many columns, and the way from their indices to its own.
 
-    def __init__(self, lists: Sequence[Sequence[str]]) -> None:
+    Columns that share their list (the very object, as those of one decoder do) cost nothing.
+    """
+
+    def __init__(self, lists: Sequence[list[str]]) -> None:
+        self.texts: list[str] = lists[0] if lists else []
+        self._merged: Ints | None = None
+        if any(names is not self.texts for names in lists):
+            self._merge(lists)
+
+    def _merge(self, lists: Sequence[list[str]]) -> None:
         ids: dict[str, int] = {}
-        merged = [ids.setdefault(name, len(ids)) for names in lists for name in names]
+        distinct = {id(names): names for names in lists}
+        merged = [ids.setdefault(name, len(ids)) for names in distinct.values() for name in names]
         self.texts = list(ids)
         self._merged = np.array([*merged, -1], dtype=np.int64)
-        self._firsts = np.cumsum([0, *(len(names) for names in lists)])[:-1]
+        firsts = dict(zip(distinct, np.cumsum([0, *map(len, distinct.values())]).tolist(), strict=False))
+        self._firsts = np.array([firsts[id(names)] for names in lists])
 
     def look_up(self, indices: NDArray[np.int32] | Ints, counts: Sequence[int]) -> Ints:
-        """Translate the joined indices of all messages; ``counts`` are the messages' sizes, -1 stays -1."""
+        """Translate the joined indices of all columns; ``counts`` are the columns' sizes, -1 stays -1."""
+        if self._merged is None:
+            return indices.astype(np.int64)
         joined = indices + np.repeat(self._firsts, counts)
         joined[indices < 0] = -1
         found: Ints = self._merged[joined]

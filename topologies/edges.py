@@ -27,10 +27,10 @@ from streams.progress import Progress
 from streams.stubs import decode_stubs
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.ingest import partial_message
 from topologies.lanes import Lane, Lanes, Record
 from topologies.patience import LaneEndedError
 from topologies.progressing import INNER_PACE_S, Broadcast, FloorKeeper, Pacer
+from topologies.source_folds import partial_message
 from topologies.wiring import Wiring, count_losses
 
 log = structlog.get_logger()

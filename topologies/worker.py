@@ -28,6 +28,7 @@ from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.panes import PaneSink
 from sinks.stores import Stores, open_stores
+from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
 from topologies import failpoints
 from topologies.alerting import Alerting
@@ -168,6 +169,7 @@ async def run_worker(
             await insist("stores", "prepare", lambda: prepare(settings), lambda: not stop.is_set())
         if stop.is_set():
             return
+        await asyncio.to_thread(warm_up)  # here, and not at the first message, whose session would run out
         worker = Worker(settings, opened)
         workers.append(worker)
         if started is not None:

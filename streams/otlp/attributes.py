@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from streams.otlp.slim import KeyValue
 
@@ -15,12 +17,15 @@ _KEY_TAG = 0x0A
 
 
 class Names:
-    """Interns the names of one message; repairs what is not UTF-8 and cuts what is too long."""
+    """Interns the names of one message; repairs what is not UTF-8 and cuts what is too long.
+
+    A text may be in ``names`` twice: as it came, and as what another became when it was repaired or cut.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.repaired = 0
-        self.truncated = 0
+        self._repaired: list[bool] = []
+        self._truncated: list[bool] = []
         self._by_bytes: dict[bytes, int] = {}
         self._by_text: dict[str, int] = {}
 
@@ -28,26 +33,50 @@ class Names:
         """Return the index of a name as it is on the wire."""
         index = self._by_bytes.get(raw)
         if index is None:
-            index = self._by_bytes[raw] = self.of_text(self._text(raw))
+            index = self._by_bytes[raw] = self._add(*readable(raw))
         return index
 
     def of_text(self, text: str) -> int:
         """Return the index of a name."""
-        if len(text) > MAX_NAME:
-            text = text[:MAX_NAME]
-            self.truncated += 1
         index = self._by_text.get(text)
         if index is None:
-            index = self._by_text[text] = len(self.names)
-            self.names.append(text)
+            index = self._by_text[text] = self._add(text, False)
         return index
 
-    def _text(self, raw: bytes) -> str:
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            self.repaired += 1
-            return raw.decode(errors="replace")
+    def repaired(self, *columns: NDArray[np.int32]) -> int:
+        """Return how many of these indices are of names that were not UTF-8."""
+        return _count(self._repaired, columns)
+
+    def truncated(self, *columns: NDArray[np.int32]) -> int:
+        """Return how many of these indices are of names that were cut."""
+        return _count(self._truncated, columns)
+
+    def _add(self, text: str, repaired: bool) -> int:
+        text, truncated = cut(text)
+        self.names.append(text)
+        self._repaired.append(repaired)
+        self._truncated.append(truncated)
+        return len(self.names) - 1
+
+
+def readable(raw: bytes) -> tuple[str, bool]:
+    """Return bytes as text, and whether they had to be repaired for that."""
+    try:
+        return raw.decode(), False
+    except UnicodeDecodeError:
+        return raw.decode(errors="replace"), True
+
+
+def cut(text: str) -> tuple[str, bool]:
+    """Return a name of at most `MAX_NAME` characters, and whether it was longer."""
+    return text[:MAX_NAME], len(text) > MAX_NAME
+
+
+def _count(flags: list[bool], columns: tuple[NDArray[np.int32], ...]) -> int:
+    if not any(flags):
+        return 0
+    flag = np.array([*flags, False])
+    return sum(int(flag[column].sum()) for column in columns)
 
 
 def read_attributes(raws: Iterable[bytes], wanted: Container[bytes]) -> dict[str, str]:

@@ -79,9 +79,18 @@ class SignedRows:
     lines: list[Line] = field(default_factory=list)
 
 
+SPAN_DTYPES: dict[str, type] = {
+    "trace_hi": np.uint64, "trace_lo": np.uint64, "span_id": np.uint64, "parent_id": np.uint64,
+    "service": np.int32, "operation": np.int32, "instance": np.int32, "version": np.int32, "peer": np.int32,
+    "peer_kind": np.uint8, "kind": np.uint8, "error": np.bool_, "start_ns": np.int64, "end_ns": np.int64,
+    "flags": np.uint8,
+}  # fmt: skip
+"""The columns of `SpanColumns`."""
+
+
 @dataclass(slots=True)
 class SpanColumns:
-    """The accepted spans of one message, in wire order.
+    """The accepted spans of a message, or of several one after the other, in wire order.
 
     ``service``, ``operation``, ``instance``, ``version`` and ``peer`` index ``names``; -1 is none. ``kind`` is
     OTLP's enum, ``error`` is status ERROR. Trace ids are two big-endian halves; ``parent_id`` 0 is a root.
@@ -105,9 +114,9 @@ class SpanColumns:
     names: list[str]
     rejects: list[Reject] = field(default_factory=list)
     repaired: int = 0
-    """Names that were not UTF-8."""
+    """Spans whose operation was not UTF-8."""
     truncated: int = 0
-    """Names that were cut."""
+    """Names of spans that were cut."""
 
     def __len__(self) -> int:
         """How many spans were accepted."""

@@ -50,15 +50,15 @@ def decode_logs(payload: bytes, signed_from: int = WARN) -> LogColumns:
                 item += 1
     if item and not any(times):
         refuse_other_signals(Signal.LOGS, payload)
+    service_of = np.array(services, dtype=np.int32)
     return LogColumns(
-        service=np.array(services, dtype=np.int32),
+        service=service_of,
         time_ns=_times(times),
         severity=np.array(severities, dtype=np.uint8),
         names=names.names,
         signed=reader.rows(),
         rejects=rejects,
-        repaired=names.repaired,
-        truncated=names.truncated,
+        truncated=names.truncated(service_of),
     )
 
 

@@ -47,11 +47,11 @@ def _first(attributes: dict[str, str], keys: tuple[str, ...]) -> str:
 def _address(attributes: dict[str, str]) -> str:
     host, port = _first(attributes, _ADDRESS), _first(attributes, _PORT)
     if not host:
-        return _host_of(_first(attributes, _URL))
+        return host_of(_first(attributes, _URL))
     return host if port in _DEFAULT_PORTS else f"{host}:{port}"
 
 
-def _host_of(url: str) -> str:
+def host_of(url: str) -> str:
     """Return host[:port] of a URL without its user and password; empty if it is no URL."""
     if not url:
         return ""

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 
 from schemas.errors import RejectReason
 from streams.otlp.attributes import Names, read_attributes
-from streams.otlp.columns import INT64_MAX, PeerKind, Reject, Signal, SpanColumns, SpanFlag
+from streams.otlp.columns import INT64_MAX, SPAN_DTYPES, PeerKind, Reject, Signal, SpanColumns, SpanFlag
 from streams.otlp.peers import PEER_KEYS, peer_of
 from streams.otlp.resources import check_caps, name_resource
 from streams.otlp.slim import Status
 from streams.otlp.wrong_signal import parse_as, refuse_other_signals
+
+BAD_IDS = {
+    1: "trace id is not 16 bytes, or zero",
+    2: "span id is not 8 bytes, or zero",
+    3: "parent span id is neither empty nor 8 bytes",
+}
+"""Why a span is rejected, by the numbers of `streams.kernels.spans`."""
 
 _CLIENT = 3
 _STATUS_ERROR = 2
@@ -84,7 +91,16 @@ def decode_spans(payload: bytes) -> SpanColumns:
     columns, bad = _columns(rows)
     if len(bad) and bad.all():
         refuse_other_signals(Signal.TRACES, payload)
-    return _keep(columns, ~bad) if bad.any() else columns
+    return _counted(_keep(columns, ~bad) if bad.any() else columns, rows.names)
+
+
+def _counted(columns: SpanColumns, names: Names) -> SpanColumns:
+    """Count the accepted spans whose names were repaired or cut."""
+    columns.repaired = names.repaired(columns.operation)
+    columns.truncated = names.truncated(
+        columns.operation, columns.service, columns.instance, columns.version, columns.peer
+    )
+    return columns
 
 
 def _columns(rows: _Rows) -> tuple[SpanColumns, NDArray[np.bool_]]:
@@ -126,17 +142,15 @@ def _columns(rows: _Rows) -> tuple[SpanColumns, NDArray[np.bool_]]:
         end_ns=end_ns,
         flags=flags,
         names=rows.names.names,
-        repaired=rows.names.repaired,
-        truncated=rows.names.truncated,
     )
     bad_trace = (trace == 0).all(axis=1)
     bad_span = span_id == 0
     columns.rejects = [
         Reject(int(item), RejectReason.BAD_ID, detail)
         for mask, detail in (
-            (bad_trace, "trace id is not 16 bytes, or zero"),
-            (bad_span & ~bad_trace, "span id is not 8 bytes, or zero"),
-            (bad_parent & ~bad_span & ~bad_trace, "parent span id is neither empty nor 8 bytes"),
+            (bad_trace, BAD_IDS[1]),
+            (bad_span & ~bad_trace, BAD_IDS[2]),
+            (bad_parent & ~bad_span & ~bad_trace, BAD_IDS[3]),
         )
         for item in np.flatnonzero(mask)
     ]
@@ -159,15 +173,9 @@ def _instants(raws: list[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def _keep(columns: SpanColumns, mask: NDArray[np.bool_]) -> SpanColumns:
-    kept = {
-        name: value[mask]
-        for name in SpanColumns.__dataclass_fields__
-        if isinstance(value := getattr(columns, name), np.ndarray)
-    }
+    kept = {name: getattr(columns, name)[mask] for name in SPAN_DTYPES}
     return SpanColumns(
         **kept,
         names=columns.names,
         rejects=columns.rejects,
-        repaired=columns.repaired,
-        truncated=columns.truncated,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from decoder_runs import walk_spans
 from made_spans import CLIENT, CONSUMER, INTERNAL, SERVER, START_NS, MadeSpan, traces_payload
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -13,7 +15,16 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from schemas.errors import BadPayload, RejectReason
 from schemas.keys import UNKNOWN_SERVICE
-from streams.otlp import PeerKind, SpanFlag, decode_logs, decode_metrics, decode_spans
+from streams.otlp import PeerKind, SpanColumns, SpanFlag, decode_logs, decode_metrics, decode_spans
+
+Decode = Callable[[bytes], SpanColumns]
+
+
+@pytest.fixture(params=[decode_spans, walk_spans], ids=["reference", "walker"])
+def decode(request: pytest.FixtureRequest) -> Decode:
+    """Give the reference decoder, then the compiled one."""
+    found: Decode = request.param
+    return found
 
 
 def made(**changes: Any) -> MadeSpan:
@@ -61,9 +72,9 @@ def metrics_request() -> ExportMetricsServiceRequest:
     return request
 
 
-def test_spans_become_columns_in_wire_order() -> None:
+def test_spans_become_columns_in_wire_order(decode: Decode) -> None:
     """Names are interned, ids are numbers, status ERROR is error."""
-    columns = decode_spans(
+    columns = decode(
         traces_payload([made(), made(span=2, parent=1, kind=INTERNAL, error=True), made(service="pay", span=3)])
     )
     assert len(columns) == 3
@@ -84,64 +95,64 @@ def test_spans_become_columns_in_wire_order() -> None:
         {"span_id": b""}, {"span_id": bytes(8)}, {"span_id": b"x" * 9}, {"parent_span_id": b"abc"},
     ],
 )  # fmt: skip
-def test_a_bad_id_costs_only_its_item(fields: dict[str, bytes]) -> None:
+def test_a_bad_id_costs_only_its_item(decode: Decode, fields: dict[str, bytes]) -> None:
     """The neighbour stays; the reject says which item and why."""
-    columns = decode_spans(request_of(**fields).SerializeToString())
+    columns = decode(request_of(**fields).SerializeToString())
     assert columns.span_id.tolist() == [1]
     assert [(r.item, r.reason) for r in columns.rejects] == [(1, RejectReason.BAD_ID)]
 
 
-def test_a_parent_of_zeros_is_no_parent() -> None:
+def test_a_parent_of_zeros_is_no_parent(decode: Decode) -> None:
     """Some exporters write eight zero bytes for a root."""
-    assert decode_spans(request_of(parent_span_id=bytes(8)).SerializeToString()).parent_id.tolist() == [0, 0]
+    assert decode(request_of(parent_span_id=bytes(8)).SerializeToString()).parent_id.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("instant", [0, 2**63, 2**64 - 1])
-def test_times_beyond_reason_are_clamped_and_flagged(instant: int) -> None:
+def test_times_beyond_reason_are_clamped_and_flagged(decode: Decode, instant: int) -> None:
     """Kept, for the raw store; the windows leave it out."""
-    columns = decode_spans(request_of(end_time_unix_nano=instant).SerializeToString())
+    columns = decode(request_of(end_time_unix_nano=instant).SerializeToString())
     assert columns.flags[1] & SpanFlag.CLAMPED
     assert not columns.flags[0]
 
 
-def test_a_span_that_ends_before_it_starts_is_flagged() -> None:
+def test_a_span_that_ends_before_it_starts_is_flagged(decode: Decode) -> None:
     """It counts as a request, without a duration."""
-    columns = decode_spans(request_of(end_time_unix_nano=START_NS - 9).SerializeToString())
+    columns = decode(request_of(end_time_unix_nano=START_NS - 9).SerializeToString())
     assert columns.flags.tolist() == [0, SpanFlag.NEGATIVE]
 
 
-def test_an_unknown_kind_is_unspecified_and_flagged() -> None:
+def test_an_unknown_kind_is_unspecified_and_flagged(decode: Decode) -> None:
     """Enums are open in proto3."""
-    columns = decode_spans(request_of(kind=99).SerializeToString())
+    columns = decode(request_of(kind=99).SerializeToString())
     assert columns.kind.tolist() == [2, 0]
     assert columns.flags.tolist() == [0, SpanFlag.UNKNOWN_KIND]
 
 
-def test_a_missing_service_name_is_unknown_service() -> None:
+def test_a_missing_service_name_is_unknown_service(decode: Decode) -> None:
     """As OpenTelemetry's resource conventions have it."""
     request = request_of()
     del request.resource_spans[0].resource.attributes[:]
-    columns = decode_spans(request.SerializeToString())
+    columns = decode(request.SerializeToString())
     assert columns.names[columns.service[0]] == UNKNOWN_SERVICE
 
 
-def test_invalid_utf8_in_a_name_is_repaired_and_counted() -> None:
+def test_invalid_utf8_in_a_name_is_repaired_and_counted(decode: Decode) -> None:
     """Only that string; the request is not lost."""
     payload = traces_payload([made(name="abcd"), made(span=2)]).replace(b"abcd", b"a\xff\xfed")
-    columns = decode_spans(payload)
+    columns = decode(payload)
     assert columns.names[columns.operation[0]] == "a��d"
     assert columns.repaired == 1
     assert len(columns) == 2
 
 
-def test_a_name_that_is_too_long_is_cut_and_counted() -> None:
+def test_a_name_that_is_too_long_is_cut_and_counted(decode: Decode) -> None:
     """256 characters are enough for a name."""
-    columns = decode_spans(traces_payload([made(name="x" * 1000)]))
+    columns = decode(traces_payload([made(name="x" * 1000)]))
     assert columns.names[columns.operation[0]] == "x" * 256
     assert columns.truncated == 1
 
 
-def test_values_nested_ten_thousand_deep_hurt_nobody() -> None:
+def test_values_nested_ten_thousand_deep_hurt_nobody(decode: Decode) -> None:
     """Attribute values are not parsed, unless they name a peer."""
     value = b"\x0a\x01x"
     for _ in range(10_000):
@@ -153,7 +164,7 @@ def test_values_nested_ten_thousand_deep_hurt_nobody() -> None:
     body = request.scope_spans[0].spans[0].SerializeToString() + b"\x4a" + _length(attribute)
     scope = b"\x12" + _length(b"\x12" + _length(body))
     payload = b"\x0a" + _length(b"\x0a" + _length(request.resource.SerializeToString()) + scope)
-    assert len(decode_spans(payload)) == 1
+    assert len(decode(payload)) == 1
 
 
 def _length(body: bytes) -> bytes:
@@ -177,41 +188,52 @@ def _length(body: bytes) -> bytes:
         ({"server.address": "bank", "server.port": "443"}, PeerKind.EXTERNAL, "bank"),
         ({"url.full": "https://user:secret@bank.example/pay?card=1"}, PeerKind.EXTERNAL, "bank.example"),
         ({"http.url": "http://["}, PeerKind.NONE, ""),
+        ({"http.url": "HTTP://Bank.Example:8443#top"}, PeerKind.EXTERNAL, "bank.example:8443"),
+        ({"url.full": "http://[::1]:8080/"}, PeerKind.EXTERNAL, "::1:8080"),
+        ({"url.full": " https://bücher.example/a"}, PeerKind.EXTERNAL, "bücher.example"),
+        (
+            {"db.system": "elasticsearch", "url.full": "http://es:9200/_search"},
+            PeerKind.DATABASE,
+            "elasticsearch:es:9200",
+        ),
+        ({"db.system": "elasticsearch", "url.full": "/_search"}, PeerKind.DATABASE, "elasticsearch"),
         ({"http.method": "GET"}, PeerKind.NONE, ""),
     ],
 )
-def test_the_other_side_of_a_client_span_is_named(attributes: dict[str, str], kind: PeerKind, name: str) -> None:
+def test_the_other_side_of_a_client_span_is_named(
+    decode: Decode, attributes: dict[str, str], kind: PeerKind, name: str
+) -> None:
     """By semantic conventions old and new; never with credentials or paths of a URL."""
-    columns = decode_spans(traces_payload([made(kind=CLIENT, peer=tuple(attributes.items()))]))
+    columns = decode(traces_payload([made(kind=CLIENT, peer=tuple(attributes.items()))]))
     assert columns.peer_kind[0] == kind
     assert (columns.names[columns.peer[0]] if columns.peer[0] >= 0 else "") == name
 
 
-def test_a_server_span_has_no_peer() -> None:
+def test_a_server_span_has_no_peer(decode: Decode) -> None:
     """Its attributes are not even looked at."""
     peer = (("db.system", "mysql"),)
-    assert decode_spans(traces_payload([made(peer=peer), made(span=2, kind=CONSUMER, peer=peer)])).peer[0] == -1
+    assert decode(traces_payload([made(peer=peer), made(span=2, kind=CONSUMER, peer=peer)])).peer[0] == -1
 
 
-def test_more_items_than_the_cap_are_refused_as_a_whole() -> None:
+def test_more_items_than_the_cap_are_refused_as_a_whole(decode: Decode) -> None:
     """50,000 items; 1,000 resources that have any."""
     for payload in (
         traces_payload([made()]) * 1001,
         traces_payload([made()] * 50_001),
     ):
         with pytest.raises(BadPayload) as caught:
-            decode_spans(payload)
+            decode(payload)
         assert caught.value.reason is RejectReason.TOO_MANY_ITEMS
 
 
-def test_two_hundred_thousand_empty_resources_are_nothing() -> None:
+def test_two_hundred_thousand_empty_resources_are_nothing(decode: Decode) -> None:
     """400 kB of them: accepted, 0 items."""
-    assert len(decode_spans(b"\x0a\x00" * 200_000)) == 0
+    assert len(decode(b"\x0a\x00" * 200_000)) == 0
 
 
-def test_concatenated_requests_are_one_request() -> None:
+def test_concatenated_requests_are_one_request(decode: Decode) -> None:
     """What protobuf promises, and batching relies on."""
-    assert len(decode_spans(traces_payload([made()]) + traces_payload([made(span=2)]))) == 2
+    assert len(decode(traces_payload([made()]) + traces_payload([made(span=2)]))) == 2
 
 
 def test_logs_are_counted_by_severity_number_else_by_text() -> None:

@@ -1,0 +1,97 @@
+"""Mutated payloads through the compiled decoder and the reference: the same items, and no byte read outside.
+
+``FUZZ_PAYLOADS`` says how many (3,000), ``FUZZ_SEED`` where to begin. Run with ``NUMBA_BOUNDSCHECK=1`` too: then the
+compiled code checks each index itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from children import with_tests
+from decoder_runs import outcome_alone, outcomes_of_batch
+from fenced import Fence
+from made_spans import CLIENT, CONSUMER, PEERS, SERVER, START_NS, MadeSpan, traces_payload
+from mutating import mutations
+
+from streams.kernels.compiled import IS_COMPILED
+from streams.kernels.interning import InternTable, intern_table
+from streams.kernels.spans import COLUMNS, Scratch, SpanTable, make_scratch, walk_spans
+from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES
+from streams.otlp.walker import SpanDecoder
+
+PAYLOADS = int(os.environ.get("FUZZ_PAYLOADS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+BATCH = 64
+ROOM_LASTS = 256
+"""So many payloads surely have room in the tables of `empty_tables`."""
+
+SPAN = MadeSpan("cart", "GET /", CLIENT, 7, 1, 0, START_NS, START_NS + 5)
+
+
+def sound_payloads() -> list[bytes]:
+    """Return some small messages that between them have every field."""
+    chance, number = random.Random(5), count(1)
+    more = (("url.full", "https://u:p@bank.example:8443/a?b#c"), ("server.port", "5432"), ("peer.service", "ledger"))
+    peers = (*PEERS, more[:1], more[2:], (*more, ("db.system", "mysql")))
+    spans = [
+        replace(SPAN, service=service, kind=kind, span=next(number), parent=chance.randrange(3), peer=peer, error=error)
+        for service in ("cart", "größe")
+        for kind in (1, SERVER, CLIENT, CONSUMER)
+        for peer in peers
+        for error in (False, True)
+    ]
+    chance.shuffle(spans)
+    return [traces_payload(spans[at : at + size]) for size in (1, 2, 5) for at in range(0, len(spans), size)]
+
+
+def test_the_decoders_accept_the_same_items_of_mutated_payloads() -> None:
+    """Every field of every span, every reject and every refusal, whatever lies beside the payload."""
+    decoder, payloads = SpanDecoder(), mutations(sound_payloads(), SEED, PAYLOADS)
+    while batch := list(islice(payloads, BATCH)):
+        found = outcomes_of_batch(decoder, batch)
+        for payload, outcome in zip(batch, found, strict=True):
+            assert outcome == outcome_alone(payload), payload.hex()
+
+
+@pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reason="the walker is not compiled here")
+def test_no_byte_outside_of_a_payload_is_read() -> None:
+    """In a process of its own, which a read outside would end."""
+    environment = with_tests(dict(os.environ))
+    child = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split() == [str(PAYLOADS), "payloads"]
+
+
+def walk_fenced() -> int:
+    """Walk the same mutated payloads between fences; return how many."""
+    fence, done = Fence(), 0
+    status, sizes = np.zeros(1, np.int8), np.zeros(1, np.int64)
+    room = (status, sizes, MAX_ITEMS, MAX_RESOURCES)
+    for payload in mutations(sound_payloads(), SEED, PAYLOADS):
+        if done % ROOM_LASTS == 0:
+            tables = empty_tables()
+        bounds = np.array([0, len(payload)])
+        for data in (fence.at_the_end(payload), fence.at_the_beginning(payload)):
+            walk_spans(data, bounds, 0, 0, *tables, *room)
+        done += 1
+    return done
+
+
+def empty_tables() -> tuple[SpanTable, InternTable, Scratch]:
+    """Return what the walker fills."""
+    table = SpanTable(np.zeros((COLUMNS, 8_192), np.int64), np.zeros((8_192, 3), np.int32), np.zeros(2, np.int64))
+    return table, intern_table(8_192, 1 << 20, 1), make_scratch()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    print(walk_fenced(), "payloads")  # noqa: T201  # how it reports to the test

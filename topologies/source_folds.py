@@ -1,0 +1,291 @@
+"""What ingest keeps for each source partition, and what it makes of a batch of records.
+
+::
+
+    records ─▶ open ─▶ decode all of a tenant at once ─┬─▶ PaneFold, StubFold     (replays: measured again, later)
+      │ │       │                                      ├─▶ letters for items that cannot be used
+      │ │       └─ letter                              └─▶ rows to land, in the order of the records
+      │ └─ tick: time alone
+      └─ repeated replay: passed over, noted
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import structlog
+from faust.types import TP
+
+from schemas.dead_letters import UNKNOWN_TENANT
+from schemas.errors import BadPayload, RejectReason
+from schemas.keys import service_key, tenant_key
+from schemas.reconciling import Outcome
+from schemas.settings import Settings
+from schemas.topics import LATE, LOGS, METRICS, ROLLUPS, STUBS, TRACES
+from sinks.clickhouse.landing import RawRow
+from sinks.kafka.producer import Message
+from streams.batch import Messages
+from streams.late import LateLedger
+from streams.otlp import Reject, Signal, decode_logs, decode_metrics, open_payload
+from streams.otlp.cutting import cut_items
+from streams.otlp.decoding import Decoded, Decoder, OneByOne
+from streams.otlp.walker import SpanDecoder
+from streams.panes import PaneFold
+from streams.partials import SEVERITIES, ServicePartial
+from streams.progress import SourceClock
+from streams.stubs import StubFold
+from topologies import metrics
+from topologies.accounting import Ledger
+from topologies.dead_letters import Origin, item_letters, message_letter
+from topologies.envelope import read_envelope, tenant_of
+from topologies.lanes import Record
+from topologies.progressing import Broadcast, FloorKeeper, Pacer
+from topologies.replays import Replays
+from topologies.wiring import Wiring, count_losses
+
+log = structlog.get_logger()
+
+SIGNALS = {TRACES.name: Signal.TRACES, METRICS.name: Signal.METRICS, LOGS.name: Signal.LOGS}
+
+
+@dataclass(slots=True)
+class Intake:
+    """What a batch of one lane came to, beside what its folds took."""
+
+    ledger: Ledger
+    rows: list[RawRow] = field(default_factory=list)
+    letters: list[Message] = field(default_factory=list)
+    refusals: list[tuple[str, bool]] = field(default_factory=list)
+    """Of each record its tenant, and whether nothing of it could be used."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A record that is not passed over, and what became of it so far."""
+
+    origin: Origin
+    record: Record
+    wall_ns: int
+    payload: bytes
+    refusal: BadPayload | None = None
+    has_items: bool = False
+    letters: list[Message] = field(default_factory=list)
+    """For its items that cannot be used."""
+
+
+class SourceFolds:
+    """The folds of one source partition. ``panes`` and ``stubs`` are None for signals without windows."""
+
+    def __init__(self, wiring: Wiring, partition: TP, decoder: Decoder[Any]) -> None:
+        partitions = wiring.settings.partitions
+        source = f"{partition.topic}/{partition.partition}"
+        self.partition = partition
+        self.signal = SIGNALS[partition.topic]
+        self._decoder = decoder
+        self.clock = SourceClock(source)
+        closed = wiring.closed.load(partition)
+        has_panes, has_stubs = self.signal is not Signal.METRICS, self.signal is Signal.TRACES
+        self.panes = PaneFold(source, wiring.windows, closed) if has_panes else None
+        self.stubs = StubFold(source, partitions, wiring.windows) if has_stubs else None
+        self.broadcasts = [Broadcast(ROLLUPS, range(partitions))] if has_panes else []
+        if has_stubs:
+            self.broadcasts.append(Broadcast(STUBS, range(partitions)))
+        self.windows = wiring.windows
+        self.replayed = LateLedger()
+        self.flush_due = Pacer(wiring.settings.flush_interval_s)
+        self.keeper = FloorKeeper(wiring.closed, partition)
+
+    def take(self, records: Sequence[Record], settings: Settings, replays: Replays) -> Intake:
+        """Decode and fold a batch. Blocks for its length: call it in a thread."""
+        intake = Intake(Ledger(self.partition))
+        opened = [one for record in records for one in self._open(record, settings, replays, intake)]
+        together: dict[str, list[_Opened]] = {}
+        for one in opened:
+            if one.refusal is not None:
+                continue
+            if one.origin.replay is None:
+                together.setdefault(one.origin.tenant, []).append(one)
+            else:
+                self._take_replay(one, intake)
+        for tenant, ones in together.items():
+            self._take_together(tenant, ones, intake)
+        for one in opened:
+            self._conclude(one, intake)
+        return intake
+
+    def _open(self, record: Record, settings: Settings, replays: Replays, intake: Intake) -> Iterator[_Opened]:
+        """Yield the record, refused or to be decoded; a tick and a replay that was there before are only noted."""
+        envelope = read_envelope(record.headers)
+        tenant, replay = tenant_of(envelope, settings), replays.get(record.offset)
+        if replay is None and record.offset in replays:
+            intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, record.timestamp_ns)
+            return
+        wall_ns = self._arrival_ns(record)
+        self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
+        if envelope.is_tick:
+            intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
+            return
+        arrival_ns, is_driven = envelope.driven_ns or wall_ns, envelope.driven_ns is not None
+        if replay is not None:
+            arrival_ns = min(arrival_ns, replay.arrival_ns)
+        origin = Origin(*self.partition, record.offset, tenant or UNKNOWN_TENANT, arrival_ns, is_driven, replay)
+        one = _Opened(origin, record, wall_ns, b"")
+        try:
+            if tenant is None:
+                raise BadPayload(RejectReason.BAD_TENANT, "header x-tenant-id is missing or not a tenant id")
+            one.payload = open_payload(record.value, self.signal, settings.max_unpacked_bytes)
+            if replay is not None and replay.items:
+                one.payload = cut_items(self.signal, one.payload, replay.items)
+        except BadPayload as error:
+            one.refusal = error
+        yield one
+
+    def _arrival_ns(self, record: Record) -> int:
+        """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
+        present_ns = time.time_ns()
+        if record.timestamp_ns <= present_ns:
+            return record.timestamp_ns
+        metrics.CLAMPED_ARRIVALS.labels(self.partition.topic).inc()
+        return present_ns
+
+    def _take_together(self, tenant: str, ones: Sequence[_Opened], intake: Intake) -> None:
+        """Decode and fold the records of one tenant."""
+        for decoded in self._decode(ones, intake):
+            if decoded.columns is None or self.signal is Signal.METRICS:
+                continue
+            origins = [ones[number].origin for number in decoded.messages]
+            driven = any(origin.driven for origin in origins)
+            messages = Messages(
+                decoded.sizes, [origin.arrival_ns for origin in origins], [origin.offset for origin in origins]
+            )
+            if self.panes is not None:
+                step = self.panes.take_logs if self.signal is Signal.LOGS else self.panes.take_spans
+                step(tenant, decoded.columns, messages, driven)
+            if self.stubs is not None:
+                self.stubs.take(tenant, decoded.columns, messages, driven)
+
+    def _take_replay(self, one: _Opened, intake: Intake) -> None:
+        """Decode a replay. Its panes have been told, or will be: they are measured again."""
+        origin = one.origin
+        for decoded in self._decode([one], intake):
+            if decoded.columns is not None and self.signal is not Signal.METRICS:
+                columns = decoded.columns
+                self.replayed.add_all(origin.tenant, origin.driven, columns, origin.arrival_ns, self.windows)
+
+    def _decode(self, ones: Sequence[_Opened], intake: Intake) -> Iterator[Decoded[Any]]:
+        """Decode records of one tenant, count what is in them and keep what cannot be used."""
+        label = metrics.tenant_label(ones[0].origin.tenant)
+        for decoded in _decode(self._decoder, self.signal, [one.payload for one in ones]):
+            metrics.ITEMS.labels(label, self.signal).inc(sum(decoded.sizes))
+            for number, refusal in decoded.refused:
+                ones[number].refusal = refusal
+            for number in decoded.messages:
+                ones[number].has_items = True
+            self._note_newest(decoded, ones, intake)
+            self._keep_rejects(decoded, ones, label)
+            yield decoded
+
+    def _note_newest(self, decoded: Decoded[Any], ones: Sequence[_Opened], intake: Intake) -> None:
+        """Note how new the newest item of each message is; times of metrics are not decoded."""
+        if decoded.columns is None or self.signal is Signal.METRICS:
+            return
+        event_ns = decoded.columns.time_ns if self.signal is Signal.LOGS else decoded.columns.end_ns
+        newest_ns = np.maximum.reduceat(event_ns, np.cumsum([0, *decoded.sizes[:-1]]))
+        for number, instant_ns in zip(decoded.messages, newest_ns.tolist(), strict=True):
+            if instant_ns:
+                intake.ledger.event(ones[number].origin.tenant, instant_ns, ones[number].origin.arrival_ns)
+
+    def _keep_rejects(self, decoded: Decoded[Any], ones: Sequence[_Opened], label: str) -> None:
+        by_message: dict[int, list[Reject]] = {}
+        for number, reject in decoded.rejects:
+            metrics.REJECTS.labels(label, reject.reason).inc()
+            by_message.setdefault(number, []).append(reject)
+        for number, rejects in by_message.items():
+            one = ones[number]
+            one.letters += item_letters(one.origin, self.signal, one.payload, rejects)
+
+    def _conclude(self, one: _Opened, intake: Intake) -> None:
+        """Note what became of a record: a row to land, a letter, or nothing in it."""
+        origin, offset = one.origin, one.record.offset
+        if one.refusal is not None:
+            metrics.DEAD_LETTERS.labels(metrics.tenant_label(origin.tenant), one.refusal.reason).inc()
+            intake.letters.append(message_letter(origin, one.record.value, one.refusal))
+            intake.refusals.append((origin.tenant, True))
+            intake.ledger.note(origin.tenant, Outcome.REFUSED, offset, one.wall_ns)
+            return
+        intake.letters += one.letters
+        intake.refusals.append((origin.tenant, bool(one.letters) and not one.has_items))
+        if not one.payload:
+            intake.ledger.note(origin.tenant, Outcome.EMPTY, offset, one.wall_ns)
+        else:
+            intake.rows.append(RawRow(origin.tenant, self.partition.partition, offset, one.payload, origin.arrival_ns))
+
+    def flush(self) -> list[Message]:
+        """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""
+        messages: list[Message] = []
+        if self.panes is not None:
+            partials = [*self.panes.close_until(self.clock), *self.panes.flush()]
+            metrics.PARTIALS.labels("ingest").inc(len(partials))
+            messages += [partial_message(one) for one in partials]
+            count_losses(self.panes.drain_losses())
+        if self.stubs is not None:
+            messages += [Message(STUBS.name, s.value, s.key, partition=s.partition) for s in self.stubs.flush()]
+            count_losses(self.stubs.drain_losses())
+        count_losses(self.clock.drain_losses())
+        return messages
+
+    def drain_late(self) -> list[Message]:
+        """Return the notices of late items, of records that were taken so far."""
+        notices = [*(self.panes.drain_late() if self.panes is not None else ()), *self.replayed.drain()]
+        for notice in notices:
+            for service, count in notice.services.items():
+                metrics.LATE_ITEMS.labels(*metrics.service_labels(notice.tenant, service)).inc(count)
+        return [Message(LATE.name, notice.encode(), tenant_key(notice.tenant)) for notice in notices]
+
+    def needed(self) -> int | None:
+        """Return the smallest offset that an open pane or an unsent stub still needs."""
+        floors = [fold.lowest_needed_offset() for fold in (self.panes, self.stubs) if fold is not None]
+        return min((floor for floor in floors if floor is not None), default=None)
+
+
+def decoder_of(signal: Signal, settings: Settings) -> Decoder[Any]:
+    """Return a decoder for a stage's signal."""
+    if signal is Signal.TRACES:
+        return SpanDecoder()
+    if signal is Signal.LOGS:
+        return OneByOne(partial(decode_logs, signed_from=SEVERITIES.index(settings.signature_severity)))
+    return OneByOne(decode_metrics)
+
+
+def _decode(decoder: Decoder[Any], signal: Signal, payloads: Sequence[bytes]) -> list[Decoded[Any]]:
+    """Decode messages, come what may: the decoders promise to raise nothing, and if one does, the worker goes on."""
+    try:
+        return list(decoder.decode(payloads))
+    except Exception as error:
+        log.exception("decoder_bug", signal=signal)
+        if len(payloads) > 1:
+            return [
+                _renumbered(one, n) for n, payload in enumerate(payloads) for one in _decode(decoder, signal, [payload])
+            ]
+        return [Decoded(refused=[(0, BadPayload(RejectReason.DECODE, f"decoder bug: {type(error).__name__}"))])]
+
+
+def _renumbered(decoded: Decoded[Any], number: int) -> Decoded[Any]:
+    """Return what one message came to, which is called ``number`` among others."""
+    return Decoded(
+        decoded.columns,
+        [number for _ in decoded.messages],
+        decoded.sizes,
+        [(number, reject) for _, reject in decoded.rejects],
+        [(number, refusal) for _, refusal in decoded.refused],
+    )
+
+
+def partial_message(partial: ServicePartial) -> Message:
+    """Return a partial as the record of ``telemetry.rollups``."""
+    return Message(ROLLUPS.name, partial.encode(), service_key(partial.tenant, partial.service))
