@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Batch
-from streams.grouping import Ints, pack, runs_in, runs_of
+from streams.grouping import Ints, Runs, pack, runs_in, runs_of
 from streams.latency import bin_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
@@ -28,8 +28,12 @@ from streams.vocabulary import Vocabulary
 _NO_BIN = (1 << 13) - 1
 """Stands for a duration that is in no sketch; no finite float32 falls there."""
 
+_OPERATION = 2 * (_NO_BIN + 1)
+"""Keys of the cells of one operation are equal when divided by this."""
+
 _KINDS = 6
 _SAMPLED = 2
+_IS_ENTRY = np.isin(np.arange(_KINDS), ENTRY_KINDS)
 
 
 @dataclass(slots=True)
@@ -127,25 +131,47 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
         (table.error[rows], 2),
     )
     cells = runs_of(keys)
-    appearance = np.argsort(cells.first)  # so that caps admit the first comers, however the log is cut in batches
-    for key, count in zip(keys[cells.first][appearance].tolist(), cells.counts[appearance].tolist(), strict=True):
-        rest, error = divmod(key, 2)
-        rest, latency_bin = divmod(rest, _NO_BIN + 1)
-        rest, kind = divmod(rest, _KINDS)
-        home, operation = divmod(rest, len(table.names))
-        _count(homes.deltas[home].contents, (table.names[operation], kind), count, error, latency_bin)
+    _count(homes, table.names, keys[cells.first], cells)
     _sample(table, rows, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
 
-def _count(contents: PaneContents, operation: tuple[str, int], count: int, error: int, latency_bin: int) -> None:
-    tally = contents.operations.get(operation)
-    if tally is None:
-        tally = contents.operations[operation] = OperationTally()
-    tally.requests += count
-    tally.errors += count * error
-    if latency_bin != _NO_BIN:
-        tally.latency[latency_bin] = tally.latency.get(latency_bin, 0) + count
+def _count(homes: _Homes, names: list[str], keys: Ints, cells: Runs) -> None:
+    """Add cells, each with its key, to the operations of their homes; operations come in order of first appearance.
+
+    So caps admit the first comers, however the log is cut in batches.
+    """
+    starts = runs_in(keys // _OPERATION, keys).starts
+    requests, errors = np.add.reduceat(cells.counts, starts), np.add.reduceat(cells.counts * (keys % 2), starts)
+    rest, kind = np.divmod(keys[starts] // _OPERATION, _KINDS)
+    home, operation = np.divmod(rest, len(names))
+    latencies = _latencies(keys, cells.counts)
+    found = list(
+        zip(*(column.tolist() for column in (home, operation, kind, requests, errors)), latencies, strict=True)
+    )
+    for number in np.argsort(np.minimum.reduceat(cells.first, starts)).tolist():
+        place, name, of_kind, *counts = found[number]
+        operations, key, tally = (
+            homes.deltas[place].contents.operations,
+            (names[name], of_kind),
+            OperationTally(*counts),
+        )
+        if key in operations:  # a text that is in the names twice
+            operations[key].add(tally)
+        else:
+            operations[key] = tally
+
+
+def _latencies(keys: Ints, counts: Ints) -> list[dict[int, int]]:
+    """Return the latencies of each operation, spans with and without errors together."""
+    bins = runs_in(keys // 2, keys)
+    operation, latency_bin = np.divmod(keys[bins.starts] // 2, _NO_BIN + 1)
+    pairs = list(zip(latency_bin.tolist(), np.add.reduceat(counts, bins.starts).tolist(), strict=True))
+    runs = runs_in(operation, operation)
+    found = [dict(pairs[start:end]) for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)]
+    for latency in found:
+        latency.pop(_NO_BIN, None)
+    return found
 
 
 def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
@@ -187,19 +213,45 @@ def tally_late(table: SpanTable | LogTable, late: NDArray[np.bool_], pane_ns: in
 
 def _sample(table: SpanTable, rows: Ints, homes: _Homes, duration_ns: Ints) -> None:
     """Choose exemplars among the entry spans of each home."""
-    entry = np.flatnonzero(np.isin(table.kind[rows], ENTRY_KINDS))
+    entry = np.flatnonzero(_IS_ENTRY[table.kind[rows]])
     home, duration_ns, rows = homes.number[entry], duration_ns[entry], rows[entry]
     hi, lo, error = table.trace_hi[rows], table.trace_lo[rows], table.error[rows]
-    by_duration = np.lexsort((lo, hi, -duration_ns, home))
+    slow = _slow(home, len(homes.deltas), duration_ns, hi, lo)
+    by_duration = slow[np.lexsort((lo[slow], hi[slow], -duration_ns[slow], home[slow]))]
     for run in _runs(home, by_duration):
         homes.deltas[int(home[run[0]])].contents.samples.slow = slowest(_heads(run, duration_ns, hi, lo))
-    by_id = np.lexsort((-duration_ns, lo, hi, error, home))
+    low = np.flatnonzero(error | _has_lowest(home, len(homes.deltas), hi, ~error))
+    by_id = low[np.lexsort((-duration_ns[low], lo[low], hi[low], error[low], home[low]))]
     for run in _runs(home * 2 + error, by_id):
         samples: Samples = homes.deltas[int(home[run[0]])].contents.samples
         if error[run[0]]:
             samples.failing = first_by_id(_heads(run, duration_ns, hi, lo), _SAMPLED)
         else:
             samples.normal = first_by_id(_heads(run, duration_ns, hi, lo), 1)
+
+
+def _slow(home: Ints, homes: int, duration_ns: Ints, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> Ints:
+    """Return the rows that can be among the slowest of their home: sorting all rows to keep two of them is dear."""
+    left_ns, chosen = duration_ns.copy(), np.zeros(len(home), dtype=np.bool_)
+    for _ in range(_SAMPLED):
+        longest_ns = np.zeros(homes, dtype=np.int64)
+        np.maximum.at(longest_ns, home, left_ns)
+        best = np.flatnonzero(left_ns == longest_ns[home])
+        chosen[best] = True
+        first = best[np.lexsort((lo[best], hi[best], home[best]))][::-1]
+        winner = np.zeros(homes, dtype=np.int64)
+        winner[home[first]] = first  # of several rows of a home the last one stays, which has the smallest id
+        of_home = winner[home]
+        left_ns[(hi == hi[of_home]) & (lo == lo[of_home])] = -1
+    return np.flatnonzero(chosen)
+
+
+def _has_lowest(home: Ints, homes: int, hi: NDArray[np.uint64], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the wanted rows have the smallest first half of a trace id in their home."""
+    lowest = np.full(homes, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(lowest, home[wanted], hi[wanted])
+    mask: NDArray[np.bool_] = wanted & (hi == lowest[home])
+    return mask
 
 
 def _runs(keys: Ints, order: Ints) -> Iterator[Ints]:
