@@ -39,9 +39,16 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
+GROUPS = {"integration": "waiting", "faults": "long", "e2e": "long"}
+"""Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something this machine does not name."""
+    """Skip what needs something this machine does not name, and say which tests stay together."""
     for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        computes = item.path.name.startswith("test_recorded_")
+        item.add_marker(pytest.mark.xdist_group("computing" if computes else GROUPS.get(folder, "computing")))
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))
