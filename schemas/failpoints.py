@@ -29,7 +29,7 @@ class Failpoint(StrEnum):
     RECOVERY_BEFORE = "recovery.before"
     """What was pending is read again from Kafka and about to be inserted again."""
     RECOVERY_AFTER = "recovery.after"
-    """It is inserted again and not noted as durable yet."""
+    """It is stored and durable; nothing new is inserted yet."""
     PENDING_BEFORE = "pending.before"
     """The ranges of the next insert are about to be written."""
     PENDING_AFTER = "pending.after"

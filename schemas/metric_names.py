@@ -110,6 +110,12 @@ COMMITS = MetricSpec(
 LAST_COMMIT = MetricSpec(
     "incidentscope_last_commit_timestamp_seconds", "gauge", "When offsets were last committed, as Unix time."
 )
+RECOVERED = MetricSpec(
+    "incidentscope_recovered_inserts_total",
+    "counter",
+    "Inserts that a former owner had left pending, and that were made again.",
+    ("topic",),
+)
 LAG_RECORDS = MetricSpec(
     "incidentscope_lag_records",
     "gauge",

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     signature_severity: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(
         "warn", description="Log records from this severity on get a signature; it costs about 10 µs a record."
     )
+    batch_records: int = Field(256, ge=1, description="Records of a raw topic that are landed with one insert.")
+    batch_bytes: int = Field(
+        16 * 1024**2,
+        ge=1024,
+        description="Bytes of records in a batch. A stage holds at most five of them: two in its buffer, one being "
+        "taken, one being decoded, one being landed. Larger inserts are faster, and need more memory.",
+    )
 
     normalise_operations: bool = Field(
         True, description="Windows name operations without ids: GET /users/42 is GET /users/{id}. Stored spans stay."

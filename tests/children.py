@@ -50,6 +50,18 @@ class Child:
                 if line.startswith(b"{"):
                     self.lines.append(json.loads(line))
 
+    async def ended(self, patience_s: float = 300.0) -> int:
+        """Wait until the child ends by itself, and return how: minus the signal's number, if by a signal."""
+        assert self._process.stdout is not None
+        said: list[bytes] = []
+        try:
+            async with asyncio.timeout(patience_s):
+                async for line in self._process.stdout:
+                    said.append(line)
+                return await self._process.wait()
+        except TimeoutError as error:
+            raise AssertionError(f"the child goes on: {b''.join(said[-40:]).decode()}") from error
+
     async def kill(self) -> None:
         """End the child with SIGKILL, which it cannot see coming."""
         if self._process.returncode is None:

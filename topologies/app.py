@@ -9,7 +9,7 @@
 - Raw bytes everywhere: a typed topic whose decoding fails would commit past the record.
 - at_least_once; our floors make the second reading harmless. (exactly_once crashes and duplicates.)
 - No web server of Faust's: it listens on all interfaces and serves table contents.
-- Small buffers: Faust's default holds 4096 messages of up to 4 MiB a channel.
+- Small buffers, bounded in bytes too: Faust's default holds 4096 messages of up to 4 MiB a channel.
 - No waiting for empty streams at a rebalance: a store outage would block it until the member is expelled.
 - An unexpected exception in a stage is a bug: it is remembered in ``failure`` and ends the worker. Faust would
   acknowledge the batch and start the agent anew.
@@ -31,7 +31,9 @@ from faust.types import TP
 from schemas.settings import Settings
 from sinks.kafka.connection import client_settings, ssl_context
 from topologies import metrics
+from topologies.buffering import BoundedQueue
 from topologies.offsets import CommitHealth, FloorConsumer, Floors, FloorTransport
+from topologies.taking import BatchLimits, Taking
 
 log = structlog.get_logger()
 
@@ -47,7 +49,8 @@ Handle = Callable[[Sequence[Any]], Awaitable[None]]
 class StreamApp(faust.App):
     """A Faust app with floors in place of acknowledgements, and a place for the first failure."""
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, name: str, *, batch_bytes: int, **options: Any) -> None:
+        self.batch_bytes = batch_bytes
         super().__init__(name, **options)
         self.floors = Floors()
         self.commit_health = CommitHealth()
@@ -92,6 +95,15 @@ class StreamApp(faust.App):
             log.error("stage_failed", stage=where, error=repr(error), exc_info=error)
         self.failed.set()
 
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> BoundedQueue:
+        """Make the buffer of a channel (Faust's name for it)."""
+        return BoundedQueue(
+            maxsize=maxsize,
+            limit_bytes=self.batch_bytes,
+            flow_control=self.flow_control,
+            clear_on_resume=clear_on_resume,
+        )
+
     def _new_transport(self) -> FloorTransport:
         return FloorTransport(self.conf.broker_consumer, self)
 
@@ -118,6 +130,7 @@ def make_app(settings: Settings) -> StreamApp:
     session_s = settings.session_timeout_s
     return StreamApp(
         settings.consumer_group,
+        batch_bytes=settings.batch_bytes,
         broker=[f"kafka://{broker.strip()}" for broker in settings.kafka_brokers.split(",")],
         broker_credentials=_credentials(settings),
         autodiscover=False,
@@ -174,14 +187,15 @@ def add_stage(
 ) -> Any:
     """Run ``handle`` over the batches of ``topics`` as an agent of ``app`` and return the agent.
 
-    A batch has at most ``batch`` events and waits at most ``within_s`` for them. ``channel`` stands in for
-    the topics in tests.
+    A batch has at most ``batch`` events, about ``batch_bytes`` (a setting) of values, and waits at most ``within_s``
+    for them. ``channel`` stands in for the topics in tests.
     """
+    limits = BatchLimits(batch, app.batch_bytes, within_s)
     source = channel if channel is not None else app.topic(*topics, key_type=bytes, value_type=bytes)
 
     async def run(stream: Any) -> None:
         try:
-            async for events in stream.take_events(batch, within=within_s):
+            async for events in Taking(limits).batches(stream):
                 with metrics.BATCH_SECONDS.labels(name).time():
                     await handle(events)
         except Exception as error:

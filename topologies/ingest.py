@@ -2,54 +2,52 @@
 
 ::
 
-    otel.traces ─┐                  ┌──▶ ClickHouse raw tables (awaited)
-    otel.metrics ├─▶ take ─▶ decode ┼──▶ dead-letters (awaited)
-    otel.logs  ──┘     per partition├──▶ PaneFold ──▶ telemetry.rollups   partials, then Progress to all partitions
-                                    └──▶ StubFold ──▶ telemetry.stubs     traces only; likewise
+    otel.traces ─┐                  ┌──▶ PaneFold ──▶ telemetry.rollups   partials, then Progress to all partitions
+    otel.metrics ├─▶ take ─▶ decode ┼──▶ StubFold ──▶ telemetry.stubs     traces only; likewise
+    otel.logs  ──┘     per partition└──▶ Storing ──▶ ClickHouse raw tables, dead-letters, floors
+                                         (topologies.storing; while the next batch is taken and decoded)
 
-One agent a topic. Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them; the
-raw insert and the dead letters of a batch are confirmed before the next batch is taken. Metrics are only
-landed: nothing of them is in a window, so they have no progress.
+One agent a topic. Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics
+are only stored: nothing of them is in a window, so they have no progress.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from faust.types import TP
+
+from schemas.checkpoints import PendingInsert
 from schemas.failpoints import Failpoint
 from schemas.topics import METRICS, TopicSpec
+from sinks.clickhouse.landing import RawSink
+from sinks.kafka.ranges import read_ranges
+from sinks.postgres.checkpoints import Checkpoints
 from topologies import metrics
-from topologies.accounting import Accounts, lowest
 from topologies.app import add_stage
-from topologies.diverting import Diverting
 from topologies.failpoints import reached
-from topologies.landing import Landing
-from topologies.lanes import Lane, Lanes, Record
-from topologies.patience import LaneEndedError
-from topologies.replays import Replays, find_replays
+from topologies.lanes import Lane, Lanes, Record, record_again
+from topologies.patience import LaneEndedError, insist
+from topologies.replays import find_replays
 from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
+from topologies.storing import Decoded, Storing
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
-
-BATCH = 256
-"""Records a batch may have. An insert costs ClickHouse 0.1-0.3 s on two cores, however small it is, so a batch is
-waited for as long as windows are flushed anyway (``flush_interval_s``; twice that for metrics), unless it is full."""
 
 
 class Ingest:
     """The ingest stage of one raw topic."""
 
-    def __init__(self, wiring: Wiring, topic: TopicSpec, landing: Landing, ticker: Ticker) -> None:
+    def __init__(
+        self, wiring: Wiring, topic: TopicSpec, sink: RawSink, checkpoints: Checkpoints, ticker: Ticker
+    ) -> None:
         self._wiring = wiring
-        self._landing = landing
         self._ticker = ticker
         self._topic = topic
-        self._diversion = Diverting(wiring, topic)
-        self._accounts = Accounts(wiring.stores.clickhouse)
         app = wiring.app
         decoder = decoder_of(SIGNALS[topic.name], wiring.settings)
         self._lanes: Lanes[SourceFolds] = Lanes(
@@ -60,48 +58,45 @@ class Ingest:
             lambda partition: SourceFolds(wiring, partition, decoder),
             app.committed,
         )
-        app.forget += [self._lanes.clear, self._accounts.clear]
+        self._storing = Storing(wiring, topic, self._lanes, sink, checkpoints, self._read_again)
+        app.forget += [self._lanes.clear, self._storing.forget]
 
     def attach(self, channel: Any = None) -> Any:
-        """Make the stage an agent of the app."""
-        app, topics = self._wiring.app, [self._topic.name]
-        within_s = self._wiring.settings.flush_interval_s * (1 if self._topic is not METRICS else 2)
-        return add_stage(app, self._lanes.stage, topics, self.handle, batch=BATCH, within_s=within_s, channel=channel)
+        """Make the stage an agent of the app.
+
+        An insert costs ClickHouse 0.1-0.3 s on two cores, however small it is, so a batch is waited for as long as
+        windows are flushed anyway (twice that for metrics), unless it is full.
+        """
+        app, topics, settings = self._wiring.app, [self._topic.name], self._wiring.settings
+        within_s = settings.flush_interval_s * (1 if self._topic is not METRICS else 2)
+        batch = settings.batch_records
+        return add_stage(app, self._lanes.stage, topics, self.handle, batch=batch, within_s=within_s, channel=channel)
 
     async def handle(self, events: Sequence[Any]) -> None:
-        """Take a batch: everything of it is stored and on its way when this returns.
+        """Take a batch, send what it changes in the windows, and leave it to be stored behind the batch before.
 
         Windows go first: they are what somebody waits for, and the insert takes longer.
         """
         batches = self._lanes.split(events)
         reached(Failpoint.TAKEN)
+        present_ns = time.time_ns()
         with suppress(LaneEndedError):  # all lanes end together, with their generation
             intakes = [
-                (lane, await asyncio.to_thread(lane.state.take, records, self._wiring.settings, replays))
-                for lane, records, replays in await self._with_replays(batches)
+                (lane, await self._take(lane.state, records, present_ns, self._lanes.wanted(lane)))
+                for lane, records in batches
             ]
             reached(Failpoint.DECODED)
             for lane, _ in intakes:
-                await self._flush(lane)
-            late = [(lane, lane.state.drain_late()) for lane, _ in intakes]
-            await self._store(intakes)
-            for lane, notices in late:  # once what they speak of can be read
-                await self._wiring.send(self._lanes, lane, notices)
-            await self._diversion.judge([refusal for _, intake in intakes for refusal in intake.refusals])
-            for lane, intake in intakes:
                 self._ticker.heard(lane.partition)
-                self._accounts.take(intake.ledger, lane.next_offset)
-                await self._accounts.write(self._lanes.wanted(lane))
-                await self._settle(lane)
+                await self._flush(lane)
+            await self._storing.store([_decoded(lane, intake) for lane, intake in intakes], present_ns)
 
-    async def _with_replays(
-        self, batches: Sequence[tuple[Lane[SourceFolds], list[Record]]]
-    ) -> list[tuple[Lane[SourceFolds], list[Record], Replays]]:
-        pool, settings = self._wiring.stores.postgres, self._wiring.settings
-        return [
-            (lane, records, await find_replays(pool, settings, lane.partition, records, self._lanes.wanted(lane)))
-            for lane, records in batches
-        ]
+    async def _take(
+        self, folds: SourceFolds, records: Sequence[Record], present_ns: int, wanted: Callable[[], bool]
+    ) -> Intake:
+        settings = self._wiring.settings
+        replays = await find_replays(self._wiring.stores.postgres, settings, folds.partition, records, wanted)
+        return await asyncio.to_thread(folds.take, records, settings, present_ns, replays)
 
     async def _flush(self, lane: Lane[SourceFolds]) -> None:
         """Send what is new in the windows when that is due, then the progress it allows."""
@@ -119,23 +114,22 @@ class Ingest:
         delay_s = (time.time_ns() - progress.wall_ns) / 1e9
         metrics.PROGRESS_DELAY.labels(*map(str, lane.partition)).set(delay_s)
 
-    async def _store(self, intakes: Sequence[tuple[Lane[SourceFolds], Intake]]) -> None:
-        """Land the raw rows of all lanes with one insert, and keep what cannot be used."""
-        rows = [row for _, intake in intakes for row in intake.rows]
-        letters = [letter for _, intake in intakes for letter in intake.letters]
-        for lane, _ in intakes[:1]:
-            refused = await self._landing.land(self._topic.name, rows, self._lanes.wanted(lane))
-            self._accounts.refused(refused)
-            letters += refused
-            if letters:
-                reached(Failpoint.LETTERS_BEFORE)
-                await self._wiring.send(self._lanes, lane, letters)
-                reached(Failpoint.LETTERS_AFTER)
+    async def _read_again(self, insert: PendingInsert, wanted: Callable[[], bool]) -> list[Intake]:
+        """Take the records of a pending insert from Kafka once more, also of partitions that are not ours."""
+        settings, ranges = self._wiring.settings, insert.ranges
+        found = await insist("kafka", "read_again", lambda: read_ranges(settings, insert.topic, ranges), wanted)
+        intakes = []
+        for each, consumed in zip(ranges, found, strict=True):
+            # Both are thrown away: the lanes have their own, and use them meanwhile.
+            decoder = decoder_of(SIGNALS[insert.topic], settings)
+            folds = SourceFolds(self._wiring, TP(insert.topic, each.partition), decoder)
+            records = [record_again(record) for record in consumed]
+            intakes.append(await self._take(folds, records, insert.wall_ns, wanted))
+        return intakes
 
-    async def _settle(self, lane: Lane[SourceFolds]) -> None:
-        folds = lane.state
-        needed = lowest(folds.needed(), self._accounts.needed(lane.partition))
-        if folds.panes is None:
-            self._lanes.report(lane, needed)
-        else:
-            await folds.keeper.settle(self._lanes, lane, needed, folds.panes.closed())
+
+def _decoded(lane: Lane[SourceFolds], intake: Intake) -> Decoded:
+    """Note what the folds need now, when all they have closed is sent: the next batch may close more before it is."""
+    folds = lane.state
+    keeper, closed = (None, None) if folds.panes is None else (folds.keeper, folds.panes.closed())
+    return Decoded(lane, intake, lane.next_offset, folds.needed(), keeper, closed, folds.drain_late())

@@ -108,9 +108,13 @@ class Lanes(Generic[S]):
         """Return the question `is_current` for later, as `topologies.patience.insist` asks it."""
         return lambda: self.is_current(lane)
 
-    def report(self, lane: Lane[Any], needed: int | None) -> None:
-        """Report the lane's batch as done, all but what ``needed`` and later records hold."""
-        self._floors.report(self.stage, lane.partition, lane.generation, lane.next_offset, needed)
+    def report(self, lane: Lane[Any], needed: int | None, next_offset: int | None = None) -> None:
+        """Report the lane as done below ``next_offset`` (None: all it has taken) but for ``needed`` and later records.
+
+        ``next_offset`` is for a stage that takes a batch while the one before is still on its way.
+        """
+        position = lane.next_offset if next_offset is None else next_offset
+        self._floors.report(self.stage, lane.partition, lane.generation, position, needed)
 
     def __iter__(self) -> Iterator[Lane[S]]:
         """Yield the lanes of the present generation."""
@@ -127,6 +131,12 @@ def _count_missing(stage: str, lane: Lane[Any], offset: int) -> None:
     if missing > 0:
         metrics.RECORDS_MISSING.labels(lane.partition.topic).inc(missing)
         log.error("records_missing", stage=stage, partition=lane.partition, first=lane.next_offset, count=missing)
+
+
+def record_again(consumed: Any) -> Record:
+    """Return a record that was read outside of Faust (aiokafka's ``ConsumerRecord``) as `Lanes.split` would."""
+    timestamp_ns = consumed.timestamp * 1_000_000
+    return Record(consumed.offset, consumed.key, consumed.value, tuple(consumed.headers or ()), timestamp_ns)
 
 
 def _record(message: Any) -> Record:

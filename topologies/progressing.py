@@ -135,16 +135,27 @@ class FloorKeeper:
         self._saved: Progress | None = None
         self._pacer = Pacer(CHECKPOINT_PACE_S)
 
-    async def settle(self, lanes: Lanes[Any], lane: Lane[Any], needed: int | None, closed: Progress | None) -> None:
-        """Report the lane's batch as done; raise its floor to ``needed`` (None: all of it) when that is due."""
-        target = lane.next_offset if needed is None else needed
+    async def settle(
+        self,
+        lanes: Lanes[Any],
+        lane: Lane[Any],
+        needed: int | None,
+        closed: Progress | None,
+        next_offset: int | None = None,
+    ) -> None:
+        """Report the lane as done below ``next_offset`` (None: all it has taken).
+
+        Its floor is raised to ``needed`` (None: all of that) when that is due.
+        """
+        position = lane.next_offset if next_offset is None else next_offset
+        target = position if needed is None else needed
         if self._floor is None:
             self._floor = min(target, lane.first_offset)
         if target > self._floor and self._pacer.due():
             if closed is not None and closed != self._saved:
                 await insist("kafka", "checkpoint", lambda: self._save(closed), lanes.wanted(lane))
             self._floor = target
-        lanes.report(lane, self._floor)
+        lanes.report(lane, self._floor, position)
 
     async def _save(self, closed: Progress) -> None:
         reached(Failpoint.CLOSED_BEFORE)

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -100,10 +99,17 @@ class SourceFolds:
         self.flush_due = Pacer(wiring.settings.flush_interval_s)
         self.keeper = FloorKeeper(wiring.closed, partition)
 
-    def take(self, records: Sequence[Record], settings: Settings, replays: Replays) -> Intake:
-        """Decode and fold a batch. Blocks for its length: call it in a thread."""
+    def take(self, records: Sequence[Record], settings: Settings, present_ns: int, replays: Replays) -> Intake:
+        """Decode and fold a batch. Blocks for its length: call it in a thread.
+
+        With the same ``present_ns`` and ``replays``, the same records give the same rows.
+        """
         intake = Intake(Ledger(self.partition))
-        opened = [one for record in records for one in self._open(record, settings, replays, intake)]
+        opened = [
+            one
+            for record in records
+            for one in self._open(record, self._arrival_ns(record, present_ns), settings, replays, intake)
+        ]
         together: dict[str, list[_Opened]] = {}
         for one in opened:
             if one.refusal is not None:
@@ -118,14 +124,15 @@ class SourceFolds:
             self._conclude(one, intake)
         return intake
 
-    def _open(self, record: Record, settings: Settings, replays: Replays, intake: Intake) -> Iterator[_Opened]:
+    def _open(
+        self, record: Record, wall_ns: int, settings: Settings, replays: Replays, intake: Intake
+    ) -> Iterator[_Opened]:
         """Yield the record, refused or to be decoded; a tick and a replay that was there before are only noted."""
         envelope = read_envelope(record.headers)
         tenant, replay = tenant_of(envelope, settings), replays.get(record.offset)
         if replay is None and record.offset in replays:
             intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, record.timestamp_ns)
             return
-        wall_ns = self._arrival_ns(record)
         self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
         if envelope.is_tick:
             intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
@@ -145,9 +152,8 @@ class SourceFolds:
             one.refusal = error
         yield one
 
-    def _arrival_ns(self, record: Record) -> int:
+    def _arrival_ns(self, record: Record, present_ns: int) -> int:
         """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
-        present_ns = time.time_ns()
         if record.timestamp_ns <= present_ns:
             return record.timestamp_ns
         metrics.CLAMPED_ARRIVALS.labels(self.partition.topic).inc()

@@ -27,6 +27,7 @@ from schemas.settings import Settings
 from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.panes import PaneSink
+from sinks.postgres.checkpoints import Checkpoints
 from sinks.stores import Stores, open_stores
 from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
@@ -40,7 +41,6 @@ from topologies.edges import Edges
 from topologies.health import Health
 from topologies.incidents import Incidents
 from topologies.ingest import Ingest
-from topologies.landing import Landing
 from topologies.late import Late
 from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
@@ -131,9 +131,9 @@ def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) 
     windows = WindowConfig.from_settings(settings)
     closed = ClosedTable(app, settings.partitions)
     wiring = Wiring(app, settings, windows, stores, closed, PaneSink(stores.clickhouse))
-    landing = Landing(RawSink(stores.clickhouse))
+    sink, checkpoints = RawSink(stores.clickhouse), Checkpoints(stores.postgres, settings.consumer_group)
     return [
-        *(Ingest(wiring, topic, landing, ticker) for topic in RAW_TOPICS),
+        *(Ingest(wiring, topic, sink, checkpoints, ticker) for topic in RAW_TOPICS),
         Edges(wiring),
         Health(wiring),
         baselines(wiring),

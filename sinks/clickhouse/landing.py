@@ -6,9 +6,10 @@
                                     (stores nothing itself)         ──▶ rejected_items
                                                                     ──▶ landed_records
 
-An insert stores all of its rows or none: they are parsed into one block before anything is written, and one value
-that cannot be parsed refuses them all. With a token, a repeated insert of the same rows under the same token
-changes nothing: each target keeps the tokens of its last 10,000 inserted blocks in each partition.
+A refused insert leaves nothing: rows are parsed into one block before anything is written, so one value that cannot be
+parsed refuses them all; what a failing view has let through to other targets is taken back. With a token, a repeated
+insert of the same rows changes nothing, and one that broke off in the middle is completed: each target knows by itself
+the tokens of its last 10,000 inserted blocks.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from sinks.clickhouse.framing import RawRow, frame, landing_schema
 __all__ = ["RawRow", "RawSink"]
 
 SIGNALS: Final = {TRACES.name: "traces", METRICS.name: "metrics", LOGS.name: "logs"}
+
+TARGETS: Final = {TRACES.name: ("spans",), METRICS.name: ("metric_points",), LOGS.name: ("logs",)}
+SHARED_TARGETS: Final = ("rejected_items", "landed_records")
+"""What a record is flattened into. (``trace_times`` keeps the smallest and largest: a second row changes nothing.)"""
 
 # What the data can cause (src/Common/ErrorCodes.cpp): parsing, conversion and size errors.
 DATA_CODES: Final = frozenset(
@@ -65,7 +70,21 @@ class RawSink:
         try:
             await self._clickhouse.insert_bytes(f"landing_{signal}", frame(rows), "Protobuf", settings)
         except ClickHouseRejected as error:
-            if error.code in DATA_CODES or PARSER in str(error):
+            if PARSER in str(error):
+                raise
+            if error.code in DATA_CODES:
+                await self._take_back(topic, rows)
                 raise
             remedy = "Run `incidentscope migrate`, and `incidentscope doctor` if that does not help."
             raise SetupError(f"ClickHouse does not take {topic}: {error}", remedy) from error
+
+    async def _take_back(self, topic: str, rows: Sequence[RawRow]) -> None:
+        """Delete what a refused insert has stored: its rows are about to come again in other inserts."""
+        places: dict[int, list[int]] = {}
+        for row in rows:
+            places.setdefault(row.partition, []).append(row.offset)
+        for table in (*TARGETS[topic], *SHARED_TARGETS):
+            of_topic = f"topic = '{topic}' AND " if table in SHARED_TARGETS else ""
+            for partition, offsets in places.items():
+                where = f"{of_topic}kafka_partition = {partition} AND kafka_offset IN ({','.join(map(str, offsets))})"
+                await self._clickhouse.command(f"DELETE FROM {table} WHERE {where}")  # noqa: S608  # our own numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checkpoint_table import AwaitedCheckpoints
 from faust.types import TP
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -18,7 +19,6 @@ from sinks.clickhouse.landing import RawRow
 from streams.partials import ServicePartial
 from topologies.envelope import read_envelope
 from topologies.ingest import Ingest
-from topologies.landing import Landing
 from topologies.ticks import Ticker
 
 SECOND_NS = 1_000_000_000
@@ -33,21 +33,23 @@ class RecordingSink:
     """Keeps raw rows; refuses while ``away`` is positive."""
 
     rows: list[RawRow] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     away: int = 0
 
-    async def insert(self, topic: str, rows: list[RawRow]) -> None:
+    async def insert(self, topic: str, rows: list[RawRow], token: str) -> None:
         """Keep the rows."""
         assert topic == TRACES.name
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
         self.rows += rows
+        self.tokens.append(token)
 
 
 def ingest_on(bench: Bench, sink: RecordingSink) -> Ingest:
     """Return the traces' ingest stage, storing into ``sink``."""
     ticker = Ticker(bench.producer, list, lambda _: 0, 1.0)  # type: ignore[arg-type]
-    return Ingest(bench.wiring, TRACES, Landing(sink), ticker)  # type: ignore[arg-type]
+    return Ingest(bench.wiring, TRACES, sink, AwaitedCheckpoints(), ticker)  # type: ignore[arg-type]
 
 
 def one_span(end_ns: int) -> bytes:

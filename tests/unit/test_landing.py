@@ -1,27 +1,72 @@
 """Landing: the one bad row is found and kept as a dead letter; when everything is refused the worker stops."""
 
+from __future__ import annotations
+
+import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from checkpoint_table import AwaitedCheckpoints
 
+from schemas.checkpoints import PendingInsert
 from schemas.errors import StoreRejected
 from sinks.clickhouse.landing import RawRow
+from sinks.kafka.producer import Message
+from streams.landing import OwnerChangedError
 from topologies.landing import REJECTED_IN_A_ROW, Landing
+from topologies.patience import LaneEndedError
+
+TOPIC = "otel.traces"
 
 
 @dataclass
 class PickySink:
-    """Stores whole batches; refuses those that hold a value it does not like."""
+    """Stores whole batches under their tokens; refuses those that hold a value it does not like."""
 
     bad: bytes
-    stored: list[int] = field(default_factory=list)
+    stored: dict[str, list[int]] = field(default_factory=dict)
 
-    async def insert(self, topic: str, rows: list[RawRow]) -> None:
+    async def insert(self, topic: str, rows: Sequence[RawRow], token: str) -> None:
         """Store the rows, or raise."""
         if any(row.value == self.bad for row in rows):
             raise StoreRejected("cannot parse")
-        self.stored += [row.offset for row in rows]
+        self.stored[token] = [row.offset for row in rows]
+
+
+@dataclass
+class Around:
+    """A landing and what surrounds it."""
+
+    sink: PickySink
+    log: list[RawRow] = field(default_factory=list)
+    checkpoints: AwaitedCheckpoints = field(default_factory=AwaitedCheckpoints)
+    letters: list[Message] = field(default_factory=list)
+    end: int = 100
+
+    def landing(self) -> Landing:
+        """Return a landing: that of a new worker."""
+        checkpoints: Any = self.checkpoints
+        return Landing(
+            TOPIC,
+            self.sink,  # type: ignore[arg-type]
+            checkpoints,
+            self._send,
+            self._read_again,
+            self._read_ends,
+            patience_s=0.2,
+        )
+
+    async def _send(self, letters: list[Message], wanted: Any) -> None:
+        self.letters += letters
+
+    async def _read_again(self, insert: PendingInsert, wanted: Any) -> list[RawRow]:
+        return [row for row in self.log for each in insert.ranges if each.first <= row.offset <= each.last]
+
+    async def _read_ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.end)
 
 
 def rows(values: list[bytes]) -> list[RawRow]:
@@ -29,18 +74,77 @@ def rows(values: list[bytes]) -> list[RawRow]:
     return [RawRow("acme", 0, offset, value, 0) for offset, value in enumerate(values)]
 
 
+def yes() -> bool:
+    """Say that the partitions are still ours."""
+    return True
+
+
 async def test_one_bad_row_becomes_a_dead_letter_and_its_neighbours_are_stored() -> None:
-    """Halving finds the row; the letter names where it was."""
-    sink = PickySink(b"bad")
-    landing = Landing(sink)  # type: ignore[arg-type]
-    letters = await landing.land("otel.traces", rows([b"ok"] * 5 + [b"bad"] + [b"ok"] * 4), lambda: True)
-    assert sorted(sink.stored) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
-    assert [letter.key for letter in letters] == [b"otel.traces:0:5:-1"]
-    assert json.loads(letters[0].value or b"")["reason"] == "decode"
+    """Halving finds the row; the letter names where it was; everything is durable."""
+    around = Around(PickySink(b"bad"))
+    landing = around.landing()
+    await landing.own(1, {0: 0}, yes)
+    await landing.land(rows([b"ok"] * 5 + [b"bad"] + [b"ok"] * 4), 7, yes)
+    assert sorted(offset for stored in around.sink.stored.values() for offset in stored) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert [letter.key for letter in around.letters] == [b"otel.traces:0:5:-1"]
+    assert json.loads(around.letters[0].value or b"")["reason"] == "decode"
+    kept = around.checkpoints.table.kept[TOPIC, 0]
+    assert (kept.durable_offset, kept.pending) == (9, None)
 
 
 async def test_row_after_row_refused_is_no_bad_input() -> None:
     """A sink that refuses everything ends in `StoreRejected`, not in diverting everything."""
-    landing = Landing(PickySink(b"x"))  # type: ignore[arg-type]
+    landing = Around(PickySink(b"x")).landing()
+    await landing.own(1, {0: 0}, yes)
     with pytest.raises(StoreRejected):
-        await landing.land("otel.traces", rows([b"x"] * (2 * REJECTED_IN_A_ROW)), lambda: True)
+        await landing.land(rows([b"x"] * (2 * REJECTED_IN_A_ROW)), 7, yes)
+
+
+async def test_pending_insert_of_a_dead_worker_is_made_again_before_anything_new() -> None:
+    """Same rows, same token; then the rest, without what is durable."""
+    around = Around(PickySink(b"bad"), rows([b"ok"] * 6))
+    first = around.landing()
+    await first.own(1, {0: 0}, yes)
+    insert = PendingInsert.parse("otel.traces:0:1-3@7")
+    await around.checkpoints.begin(insert, {0: 1})
+    second = around.landing()
+    await second.own(2, {0: 0}, yes)
+    await second.land(around.log[1:], 9, yes)
+    assert around.sink.stored == {"otel.traces:0:1-3@7": [1, 2, 3], "otel.traces:0:4-5@9": [4, 5]}
+
+
+async def test_worker_whose_epoch_is_stale_stores_nothing_and_gives_up_once_kafka_says_so() -> None:
+    """It is fenced by the checkpoint before the rebalance reaches it."""
+    around = Around(PickySink(b"bad"))
+    old, new = around.landing(), around.landing()
+    await old.own(1, {0: 0}, yes)
+    await new.own(2, {0: 0}, yes)
+    ours = [True]
+    asyncio.get_running_loop().call_later(0.05, ours.clear)
+    with pytest.raises(LaneEndedError):
+        await old.land(rows([b"ok"]), 7, lambda: bool(ours))
+    assert around.sink.stored == {}
+
+
+async def test_worker_that_is_fenced_for_good_stops() -> None:
+    """Kafka says that the partition is ours, PostgreSQL that it is not: two groups of one name. Nobody may guess."""
+    around = Around(PickySink(b"bad"))
+    old, new = around.landing(), around.landing()
+    await old.own(1, {0: 0}, yes)
+    await new.own(1, {0: 0}, yes)
+    with pytest.raises(OwnerChangedError):
+        await old.land(rows([b"ok"]), 7, yes)
+
+
+async def test_checkpoint_of_a_topic_that_was_made_anew_skips_nothing() -> None:
+    """Offsets begin again; what is durable speaks of other records."""
+    around = Around(PickySink(b"bad"))
+    first = around.landing()
+    await first.own(1, {0: 0}, yes)
+    await first.land(rows([b"ok"] * 9), 7, yes)
+    around.end = 3
+    second = around.landing()
+    await second.own(2, {0: 0}, yes)
+    await second.land(rows([b"new"] * 3), 9, yes)
+    assert around.sink.stored["otel.traces:0:0-2@9"] == [0, 1, 2]
+    assert around.checkpoints.table.kept[TOPIC, 0].durable_offset == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from otlp_examples import ARRIVAL_NS, TRACE_ID, gauges, logs, spans
+from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, gauges, logs, spans
 
 from schemas.errors import StoreRejected
 from sinks.clickhouse.client import ClickHouse
@@ -81,6 +81,57 @@ async def test_a_refused_insert_does_not_use_its_token_up(clickhouse: ClickHouse
         await sink.insert("otel.traces", [*rows, RawRow(tenant, 0, 9, b"\x0a\xff", ARRIVAL_NS)], token=tenant)
     await sink.insert("otel.traces", rows, token=tenant)
     assert (await counts(clickhouse, tenant, "otel.traces"))["landed_records"] == 4
+
+
+@pytest.mark.parametrize("topic", MADE)
+async def test_insert_that_broke_off_is_completed_target_by_target(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str, topic: str
+) -> None:
+    """The process or ClickHouse died when some targets had the rows: those that lack them get them, and no other."""
+    await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:0-3")
+    whole = await counts(clickhouse, tenant, topic)
+    for table in (TABLES[topic], *TARGETS):
+        await clickhouse.command(f"TRUNCATE TABLE {table}")  # forgets the tokens, too
+        assert (await counts(clickhouse, tenant, topic))[table] == 0
+        await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:0-3")
+        assert await counts(clickhouse, tenant, topic) == whole
+
+
+async def test_order_of_rows_and_several_partitions_are_the_same_insert(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """Rows of three Kafka partitions and of several days under one token: one insert, recognised in every part."""
+    rows = [
+        RawRow(tenant, partition, row.offset, row.value, ARRIVAL_NS - partition * DAY_NS)
+        for partition in range(3)
+        for row in batch("otel.traces", tenant, items=15_000)
+    ]
+    for _ in range(2):
+        await sink.insert("otel.traces", rows, token=f"{tenant}:three")
+    assert await counts(clickhouse, tenant, "otel.traces") == {
+        "spans": 12 * 14_999, "rejected_items": 12, "landed_records": 12,
+    }  # fmt: skip
+
+
+async def test_what_a_failing_view_has_let_through_is_taken_back(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """A refused insert leaves nothing in any target, so its halves can come under tokens of their own."""
+    await clickhouse.command("CREATE TABLE picky (n UInt8) ENGINE = Memory")
+    await clickhouse.command(
+        "CREATE MATERIALIZED VIEW picky_view TO picky AS SELECT toUInt8(if(kafka_offset = 2, 'x', '1')) AS n"
+        " FROM landing_traces"
+    )
+    try:
+        rows = batch("otel.traces", tenant)
+        with pytest.raises(StoreRejected):
+            await sink.insert("otel.traces", rows, token=tenant)
+        assert set((await counts(clickhouse, tenant, "otel.traces")).values()) == {0}
+        await sink.insert("otel.traces", rows[:2], token=f"{tenant}:first")
+        assert (await counts(clickhouse, tenant, "otel.traces"))["landed_records"] == 2
+    finally:
+        await clickhouse.command("DROP VIEW picky_view")
+        await clickhouse.command("DROP TABLE picky")
 
 
 async def test_stored_counts_name_partitions_and_items(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
