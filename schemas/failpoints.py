@@ -38,6 +38,8 @@ class Failpoint(StrEnum):
     """The insert is about to be sent to ClickHouse."""
     INSERT_AFTER = "insert.after"
     """ClickHouse has answered; nobody else knows."""
+    CHECKED = "insert.checked"
+    """A repeated insert is counted, and taken back if it was not whole; a new one of its rows is not pending yet."""
     REJECTED = "insert.rejected"
     """ClickHouse has refused the insert; the halves are not pending yet."""
     LETTERS_BEFORE = "letters.before"

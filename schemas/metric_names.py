@@ -116,6 +116,12 @@ RECOVERED = MetricSpec(
     "Inserts that a former owner had left pending, and that were made again.",
     ("topic",),
 )
+TAKEN_BACK = MetricSpec(
+    "incidentscope_taken_back_inserts_total",
+    "counter",
+    "Repeated inserts that ClickHouse knew and had not whole: taken back, and made under another token.",
+    ("topic",),
+)
 LAG_RECORDS = MetricSpec(
     "incidentscope_lag_records",
     "gauge",

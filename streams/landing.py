@@ -3,9 +3,11 @@
 ::
 
     rows ──▶ skip what is durable ──▶ Begin ──▶ Store ──▶ Finish                     an insert goes well
-                                        ▲         └─ refused ─┬─ halves ─▶ Begin …   nothing of it is stored
+                                        ▲         ├─ repeated ──▶ Check …            as below
+                                        │         └─ refused ─┬─ halves ─▶ Begin …   nothing of it is stored
                                         │                     └─ one row ─▶ Divert ─▶ Finish
-    new owner ──▶ what is pending ──▶ Reread ──▶ Store ──▶ Finish
+    new owner ──▶ what is pending ──▶ Reread ──▶ Store ──▶ Check ──▶ Finish
+                                                  │          └─ taken back ─▶ own rows ─▶ Begin (another token) …
                                                   └─ refused ─▶ own rows ─▶ Begin …
 
 `Ownership` makes generators of steps: the caller performs each and sends the answer back. So all stores, and every
@@ -16,13 +18,17 @@ fails when any of its partitions has another owner by now), and no partition goe
 is known to be stored (`Finish`) or refused whole. Whoever takes a partition over repeats the pending insert with the
 same rows under the same token first: ClickHouse recognises it if it had been stored, target by target.
 
-Why nothing is lost: `Finish` follows a confirmed `Store` or `Divert`, and only rows at or below it are skipped.
+Why nothing is lost: `Finish` follows a confirmed `Store` or `Divert`, and only rows at or below it are skipped. A
+repeated `Store` confirms nothing by itself. ClickHouse notes a token before the rows show: if it dies in between, the
+token is known, the rows are not there, and every repetition is dropped as a duplicate. So `Check` counts them. What is
+not whole is taken back, and since its token is known in every target by then, nobody can store it under that any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -48,6 +54,14 @@ class Placed(Protocol):
 R = TypeVar("R", bound=Placed)
 
 
+class Answer(Enum):
+    """What became of a `Store`."""
+
+    STORED = "at the first attempt"
+    REPEATED = "after attempts that may have broken off in the middle"
+    REFUSED = "nothing of it is stored"
+
+
 @dataclass(frozen=True, slots=True)
 class Begin:
     """Note ``insert`` as pending for its partitions, and for those ``released`` that nothing is.
@@ -61,9 +75,19 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Store(Generic[R]):
-    """Insert the rows, as they stand, under the insert's token. Answer: False when they are refused whole."""
+    """Insert the rows, as they stand, under the insert's token. Answer: an `Answer`."""
 
     insert: PendingInsert
+    rows: tuple[R, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[R]):
+    """See whether every target has the rows of a repeated insert, and take them back from all if one lacks some.
+
+    Answer: whether they are there.
+    """
+
     rows: tuple[R, ...]
 
 
@@ -88,7 +112,7 @@ class Reread:
     insert: PendingInsert
 
 
-Step: TypeAlias = "Begin | Store[R] | Divert[R] | Finish | Reread"
+Step: TypeAlias = "Begin | Store[R] | Check[R] | Divert[R] | Finish | Reread"
 Steps: TypeAlias = "Generator[Step[R], Any, None]"
 
 
@@ -116,17 +140,18 @@ class Ownership(Generic[R]):
     def recover(self, claimed: Sequence[Checkpoint]) -> Steps[R]:
         """Own partitions, and bring what their former owners left pending to its end: inserted exactly as it was.
 
-        If it is refused, nothing of it is stored, and the rows of our partitions are landed for themselves (the
-        others belong to others). Records that Kafka has no more are missing in the second attempt; it is recognised
-        all the same.
+        If it is refused or was not whole, nothing of it is stored, and the rows of our partitions are landed for
+        themselves (the others belong to others). Records that Kafka has no more are missing in the second attempt; it
+        is recognised all the same.
         """
         self._durable |= {each.partition: each.durable_offset for each in claimed}
         self.epochs |= {each.partition: each.epoch for each in claimed}
         for insert in {each.pending.token: each.pending for each in claimed if each.pending}.values():
             ours = {each.partition for each in claimed if each.pending == insert}
             rows: tuple[R, ...] = yield Reread(insert)
-            if rows and not (yield Store(insert, rows)):
-                yield from self._land([row for row in rows if row.partition in ours], insert.wall_ns)
+            own = tuple(row for row in rows if row.partition in ours)
+            if own and ((yield Store(insert, rows)) is Answer.REFUSED or not (yield Check(own))):
+                yield from self._land(own, insert.wall_ns + 1)
             yield from self._finish(tuple(each for each in insert.ranges if each.partition in ours))
 
     def land(self, rows: Iterable[R], wall_ns: int) -> Steps[R]:
@@ -147,15 +172,19 @@ class Ownership(Generic[R]):
             partitions = {each.partition for each in insert.ranges}
             if not (yield Begin(insert, tuple(sorted(refused - partitions)))):
                 raise OwnerChangedError(insert.token)
-            stored = yield Store(insert, part)
-            if not stored and len(part) > 1:
+            answer = yield Store(insert, part)
+            refused = set()
+            if answer is Answer.REFUSED and len(part) > 1:
                 middle, refused = len(part) // 2, partitions
                 parts += [part[middle:], part[:middle]]
                 continue
-            if not stored:
+            if answer is Answer.REPEATED and not (yield Check(part)):
+                wall_ns += 1
+                parts.append(part)
+                continue
+            if answer is Answer.REFUSED:
                 yield Divert(part[0])
             yield from self._finish(insert.ranges)
-            refused = set()
 
     def _finish(self, ranges: tuple[OffsetRange, ...]) -> Steps[R]:
         yield Finish(ranges)

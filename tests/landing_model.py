@@ -20,7 +20,7 @@ from typing import Any
 from checkpoint_table import CheckpointTable
 
 from schemas.checkpoints import Checkpoint, PendingInsert
-from streams.landing import Begin, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
+from streams.landing import Answer, Begin, Check, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
 
 TOPIC = "otel.traces"
 TARGETS = ("spans", "rejected_items", "landed_records")
@@ -53,6 +53,7 @@ class Flaws:
     no_skip: bool = False
     no_fence: bool = False
     no_reread: bool = False
+    no_check: bool = False
 
 
 @dataclass
@@ -67,6 +68,11 @@ class Target:
         if token is None or token not in self.tokens:
             self.rows.update((row.partition, row.offset) for row in rows)
         if token is not None:
+            self.tokens.append(token)
+
+    def die_in_insert(self, token: str | None) -> None:
+        """Die between the note of the token and the rows, as a MergeTree without replicas can."""
+        if token is not None and token not in self.tokens:
             self.tokens.append(token)
 
 
@@ -93,13 +99,25 @@ class World:
         return [Row(partition, first + n, kind) for n, kind in enumerate(kinds) if kind is not Kind.BARREN]
 
     def store(self, insert: PendingInsert, rows: tuple[Row, ...], targets: int = len(TARGETS)) -> bool:
-        """Insert into the first ``targets`` tables only, if it ends in the middle; return False when refused."""
+        """Insert into the first ``targets`` tables only, if it ends in the next one; return False when refused."""
         if any(row.kind is Kind.POISON for row in rows):
             return False
         token = None if self.flaws.no_token else insert.token
         for target in self.targets[:targets]:
             target.insert(token, rows)
+        for target in self.targets[targets : targets + 1]:
+            target.die_in_insert(token)
         return True
+
+    def is_whole(self, rows: tuple[Row, ...]) -> bool:
+        """Tell whether all tables have the rows; none has them afterwards if not."""
+        places = [(row.partition, row.offset) for row in rows]
+        if self.flaws.no_check or all(target.rows[place] for target in self.targets for place in places):
+            return True
+        for target in self.targets:
+            for place in places:
+                del target.rows[place]
+        return False
 
     def check(self) -> None:
         """Assert that nothing is doubled, and that nothing which will not be read again is missing."""
@@ -155,13 +173,16 @@ class Session:
         self.world.clock_ns += 1
         self._run(self.owner.land(rows, self.world.clock_ns))
 
-    def perform(self, *, targets: int = len(TARGETS)) -> Any:
-        """Perform the step and return its answer; nobody is told yet."""
+    def perform(self, *, targets: int = len(TARGETS), again: bool = False) -> Any:
+        """Perform the step, ``again`` when it may be half done, and return its answer; nobody is told yet."""
         world, step = self.world, self.step
         if isinstance(step, Begin):
             return self._begin(step)
         if isinstance(step, Store):
-            return world.store(step.insert, step.rows, targets)
+            done = Answer.REPEATED if again else Answer.STORED
+            return done if world.store(step.insert, step.rows, targets) else Answer.REFUSED
+        if isinstance(step, Check):
+            return world.is_whole(step.rows)
         if isinstance(step, Divert):
             return world.letters.add((step.row.partition, step.row.offset))
         if isinstance(step, Finish):

@@ -3,7 +3,7 @@
 ::
 
     rows ──▶ pending (PostgreSQL) ──▶ insert (ClickHouse) ──▶ durable (PostgreSQL)          streams.landing decides,
-                   ▲                    ├─ unavailable ──▶ again, for as long as it takes    this module performs
+                   ▲                    ├─ unavailable ──▶ again until it works, and counted  this module performs
                    └─── halves ◀────────┴─ refused ──▶ … ──▶ one row ──▶ dead letter
     new partitions ──▶ claim ──▶ what is pending: read again from Kafka, inserted again ──▶ durable
 
@@ -28,7 +28,7 @@ from schemas.failpoints import Failpoint
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Message
 from sinks.postgres.checkpoints import Checkpoints
-from streams.landing import Begin, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
+from streams.landing import Answer, Begin, Check, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
 from topologies import metrics
 from topologies.dead_letters import Origin, message_letter
 from topologies.failpoints import reached
@@ -153,6 +153,8 @@ class Landing:
                 return await self._begin(step, wanted)
             case Store():
                 return await self._store(step, wanted)
+            case Check():
+                return await self._check(step, wanted)
             case Divert():
                 return await self._divert(step.row, wanted)
             case Finish():
@@ -169,19 +171,32 @@ class Landing:
         reached(Failpoint.PENDING_AFTER)
         return ours
 
-    async def _store(self, step: Store[RawRow], wanted: Wanted) -> bool:
+    async def _store(self, step: Store[RawRow], wanted: Wanted) -> Answer:
         reached(Failpoint.INSERT_BEFORE)
+        attempts = 0
+
+        async def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            await self._sink.insert(self._topic, step.rows, step.insert.token, self._owner.epochs)
+
         try:
-            await insist(
-                "clickhouse", "land", lambda: self._sink.insert(self._topic, step.rows, step.insert.token), wanted
-            )
+            await insist("clickhouse", "land", attempt, wanted)
         except StoreRejected as error:
             reached(Failpoint.REJECTED)
             self._judge(step.rows, error)
-            return False
+            return Answer.REFUSED
         reached(Failpoint.INSERT_AFTER)
         self._rejected_in_a_row = 0
-        return True
+        return Answer.STORED if attempts == 1 else Answer.REPEATED
+
+    async def _check(self, step: Check[RawRow], wanted: Wanted) -> bool:
+        whole = await insist("clickhouse", "check", lambda: self._sink.is_whole(self._topic, step.rows), wanted)
+        if not whole:
+            metrics.TAKEN_BACK.labels(self._topic).inc()
+            log.warning("repeated_insert_not_whole", topic=self._topic, rows=len(step.rows))
+        reached(Failpoint.CHECKED)
+        return whole
 
     def _judge(self, rows: Sequence[RawRow], error: StoreRejected) -> None:
         """Count a row that is refused for itself alone. Raises `StoreRejected` when it is one too many."""

@@ -9,26 +9,23 @@
 A refused insert leaves nothing: rows are parsed into one block before anything is written, so one value that cannot be
 parsed refuses them all; what a failing view has let through to other targets is taken back. With a token, a repeated
 insert of the same rows changes nothing, and one that broke off in the middle is completed: each target knows by itself
-the tokens of its last 10,000 inserted blocks.
+the tokens of its last 10,000 inserted blocks. What a token cannot do, `sinks.clickhouse.repeats` checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 from schemas.errors import SetupError
 from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse.client import ClickHouse, ClickHouseRejected
 from sinks.clickhouse.framing import RawRow, frame, landing_schema
+from sinks.clickhouse.repeats import is_whole, take_back
 
 __all__ = ["RawRow", "RawSink"]
 
 SIGNALS: Final = {TRACES.name: "traces", METRICS.name: "metrics", LOGS.name: "logs"}
-
-TARGETS: Final = {TRACES.name: ("spans",), METRICS.name: ("metric_points",), LOGS.name: ("logs",)}
-SHARED_TARGETS: Final = ("rejected_items", "landed_records")
-"""What a record is flattened into. (``trace_times`` keeps the smallest and largest: a second row changes nothing.)"""
 
 # What the data can cause (src/Common/ErrorCodes.cpp): parsing, conversion and size errors.
 DATA_CODES: Final = frozenset(
@@ -54,10 +51,14 @@ class RawSink:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
-    async def insert(self, topic: str, rows: Sequence[RawRow], token: str | None = None) -> None:
+    async def insert(
+        self, topic: str, rows: Sequence[RawRow], token: str | None = None, ours: Container[int] | None = None
+    ) -> None:
         """Store the rows of one raw topic; they may be of several partitions and tenants. None is nothing to do.
 
-        With a ``token`` the insert happens once, however often it is called with the same rows and token.
+        With a ``token`` the insert happens once, however often it is called with the same rows and token; but see
+        `is_whole`. What a refused insert has let through is taken back where it is of the partitions that are ``ours``
+        (None: all are).
         Raises `StoreUnavailable` (call again), `StoreRejected` when a row cannot be parsed (nothing is stored), and
         `SetupError` when ClickHouse lacks our tables or is too old.
         """
@@ -73,18 +74,15 @@ class RawSink:
             if PARSER in str(error):
                 raise
             if error.code in DATA_CODES:
-                await self._take_back(topic, rows)
+                own = [row for row in rows if ours is None or row.partition in ours]
+                await take_back(self._clickhouse, topic, own)
                 raise
             remedy = "Run `incidentscope migrate`, and `incidentscope doctor` if that does not help."
             raise SetupError(f"ClickHouse does not take {topic}: {error}", remedy) from error
 
-    async def _take_back(self, topic: str, rows: Sequence[RawRow]) -> None:
-        """Delete what a refused insert has stored: its rows are about to come again in other inserts."""
-        places: dict[int, list[int]] = {}
-        for row in rows:
-            places.setdefault(row.partition, []).append(row.offset)
-        for table in (*TARGETS[topic], *SHARED_TARGETS):
-            of_topic = f"topic = '{topic}' AND " if table in SHARED_TARGETS else ""
-            for partition, offsets in places.items():
-                where = f"{of_topic}kafka_partition = {partition} AND kafka_offset IN ({','.join(map(str, offsets))})"
-                await self._clickhouse.command(f"DELETE FROM {table} WHERE {where}")  # noqa: S608  # our own numbers
+    async def is_whole(self, topic: str, rows: Sequence[RawRow]) -> bool:
+        """Tell whether a repeated insert of these rows has reached every target; if not, none has them afterwards.
+
+        They need another token then. Raises `StoreUnavailable`, also while an insert of them still runs.
+        """
+        return await is_whole(self._clickhouse, topic, rows)

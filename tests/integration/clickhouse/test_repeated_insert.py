@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, gauges, logs, spans
 
-from schemas.errors import StoreRejected
+from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.clickhouse.raw_reads import stored_counts
+from sinks.clickhouse.repeats import take_back
 
 MADE = {"otel.traces": spans, "otel.logs": logs, "otel.metrics": gauges}
 TABLES = {"otel.traces": "spans", "otel.logs": "logs", "otel.metrics": "metric_points"}
@@ -95,6 +98,78 @@ async def test_insert_that_broke_off_is_completed_target_by_target(
         assert (await counts(clickhouse, tenant, topic))[table] == 0
         await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:0-3")
         assert await counts(clickhouse, tenant, topic) == whole
+
+
+@pytest.mark.parametrize("topic", MADE)
+async def test_rows_whose_token_alone_was_kept_are_missed_and_come_under_another(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str, topic: str
+) -> None:
+    """ClickHouse notes the token before the part shows. If it dies between, only counting finds out."""
+    rows = batch(topic, tenant, first=1000)
+    await sink.insert(topic, rows, token=f"{tenant}:0")
+    whole = await counts(clickhouse, tenant, topic)
+    assert await sink.is_whole(topic, rows)
+    for number, table in enumerate((TABLES[topic], *TARGETS)):
+        await clickhouse.command(f"DELETE FROM {table} WHERE tenant = '{tenant}'")  # keeps the token
+        await sink.insert(topic, rows, token=f"{tenant}:{number}")
+        assert (await counts(clickhouse, tenant, topic))[table] == 0
+        assert not await sink.is_whole(topic, rows)
+        assert set((await counts(clickhouse, tenant, topic)).values()) == {0}
+        await sink.insert(topic, rows, token=f"{tenant}:{number + 1}")
+        assert await sink.is_whole(topic, rows)
+        assert await counts(clickhouse, tenant, topic) == whole
+
+
+async def test_trace_times_whose_token_alone_was_kept_are_made_again(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """They are made of the spans, and a second time changes nothing."""
+    rows = batch("otel.traces", tenant, first=2000)
+    await sink.insert("otel.traces", rows, token=tenant)
+    of_tenant = "SELECT * FROM trace_times FINAL WHERE tenant = {t:String}"
+    before = await clickhouse.query(of_tenant, {"t": tenant})
+    await clickhouse.command(f"DELETE FROM trace_times WHERE tenant = '{tenant}'")
+    for _ in range(2):
+        assert await sink.is_whole("otel.traces", rows)
+        assert await clickhouse.query(of_tenant, {"t": tenant}) == before
+
+
+async def test_what_is_taken_back_late_leaves_rows_that_came_meanwhile(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """A worker that was stopped between counting and taking back knows parts of before only."""
+    topic, rows = "otel.traces", batch("otel.traces", tenant, first=3000)
+    await sink.insert(topic, rows, token=f"{tenant}:a")
+    known = {
+        table: [
+            row["part"]
+            for row in await clickhouse.query(f"SELECT _part AS part FROM {table} WHERE tenant = '{tenant}'")
+        ]
+        for table in (TABLES[topic], *TARGETS)
+    }
+    await take_back(clickhouse, topic, rows)
+    await sink.insert(topic, rows, token=f"{tenant}:b")
+    await take_back(clickhouse, topic, rows, known)
+    assert await sink.is_whole(topic, rows)
+
+
+async def test_rows_are_not_counted_while_an_insert_of_them_runs(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """What is half there is not missing: the count is put off."""
+    rows = batch("otel.traces", tenant, first=4000, records=20, items=5001)
+    token = f"otel.traces:0:4000-4019@{time.time_ns()}"
+    insert = asyncio.create_task(sink.insert("otel.traces", rows, token=token))
+    put_off = False
+    while not insert.done():
+        try:
+            await sink.is_whole("otel.traces", rows[:1])
+        except StoreUnavailable:
+            put_off = True
+            break
+    await insert
+    assert put_off
+    assert await sink.is_whole("otel.traces", rows)
 
 
 async def test_order_of_rows_and_several_partitions_are_the_same_insert(
