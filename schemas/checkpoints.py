@@ -6,7 +6,7 @@
     topic       ranges of offsets  wall clock of the first attempt      = deduplication token of that one insert
 
 One insert holds rows of several partitions, because an insert costs ClickHouse the same however small it is
-(docs/adr/0009). Its token says what is in it, so whoever owns any of those partitions next can build the very same
+(docs/adr/0016). Its token says what is in it, so whoever owns any of those partitions next can build the very same
 insert again from Kafka.
 """
 

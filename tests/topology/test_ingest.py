@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,14 +37,19 @@ class RecordingSink:
     tokens: list[str] = field(default_factory=list)
     away: int = 0
 
-    async def insert(self, topic: str, rows: list[RawRow], token: str) -> None:
-        """Keep the rows."""
+    async def insert(self, topic: str, rows: list[RawRow], token: str, ours: Container[int]) -> None:
+        """Keep the rows of our partitions."""
+        assert all(row.partition in ours for row in rows)
         assert topic == TRACES.name
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
         self.rows += rows
         self.tokens.append(token)
+
+    async def is_whole(self, topic: str, rows: list[RawRow]) -> bool:
+        """Look for the rows."""
+        return all(row in self.rows for row in rows)
 
 
 def ingest_on(bench: Bench, sink: RecordingSink) -> Ingest:
