@@ -15,6 +15,7 @@ from api.views.evidence import PinnedView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import overview_of
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap, SignatureList
+from api.views.similar import SimilarIncident, SimilarIncidents
 from api.views.traces import TraceLogs, TraceView
 from schemas.events import (
     Alert,
@@ -203,6 +204,17 @@ SNAPSHOT: Final = RankingSnapshot(
     ],
     deploys=[],
 )  # fmt: skip
+SIMILAR: Final = SimilarIncidents(
+    incident_id=EVENT.incident_id,
+    items=[
+        SimilarIncident(
+            similarity=0.91,
+            shared=["suspect edge checkout → postgresql:orders", "symptom gap of checkout → postgresql:orders"],
+            cause=_RANKING.hypotheses[0].title,
+            incident=_INCIDENT.model_copy(update={"incident_id": "inc-10c2aa9e", "name": "INC-3"}),
+        )
+    ],
+)
 DEPLOY: Final = DeployView.of(_DEPLOY)
 DEPLOY_PAGE: Final = DeployPage(items=[DEPLOY])
 ALERT: Final = _ALERT

@@ -3,7 +3,7 @@
 ::
 
     deviations ───────▶ TenantPicture ┐ both clocks have passed the pane
-      (by tenant)                     ├──▶ rank (an open incident, pane by pane) ─┬─▶ PostgreSQL
+      (by tenant)                     ├──▶ rank (an open incident, pane by pane) ─┬─▶ PostgreSQL, with what it is like
     incidents.events ─▶ open ones ────┘        ▲ near deploys                     └─▶ incidents.hypotheses
     deploys.events ───▶ PostgreSQL ────────────┘                                  └─▶ pinned evidence
 
@@ -14,7 +14,7 @@ kept in memory for half an hour of panes; the floors of its topics trail by that
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -26,12 +26,14 @@ from pydantic import ValidationError
 from schemas.errors import BadPayload
 from schemas.events import Deploy, Event, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations
 from schemas.keys import PROGRESS_KEY, tenant_key
+from schemas.snapshots import RankingSnapshot
 from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
 from sinks.kafka.producer import Message
 from sinks.postgres import deploys as deploy_store
-from sinks.postgres import rankings
+from sinks.postgres import rankings, resemblance
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.progress import Progress, ProgressClock
+from streams.resemblance import features_of, vector_of
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents, metrics
 from topologies.app import add_stage
@@ -262,8 +264,16 @@ class Correlation:
         wanted = self._lanes.wanted(lane)
         if await insist("postgres", "hypotheses", lambda: rankings.put(pool, ranking, snapshot), wanted):
             _tell(ranking)
+        await self._remember(ranking, snapshot, wanted)
         await self._wiring.send(self._lanes, lane, [hypotheses_message(ranking)])
         await self._pinner.pin(ranking, snapshot, wanted)
+
+    async def _remember(self, ranking: HypothesisSet, snapshot: RankingSnapshot, wanted: Callable[[], bool]) -> None:
+        """Keep what the incident is like, for the day when one like it comes."""
+        features = features_of(ranking, snapshot)
+        one = (ranking.tenant, ranking.incident_id, ranking.version, snapshot.onset_ns, features, vector_of(features))
+        pool = self._wiring.stores.postgres
+        await insist("postgres", "features", lambda: resemblance.keep(pool, *one), wanted)
 
     async def _near_deploys(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> list[Deploy]:
         pool, since_ns = self._wiring.stores.postgres, event.onset_ns - DEPLOYS_BEFORE_NS

@@ -23,7 +23,7 @@ from faust.types import TP
 
 from schemas.checkpoints import PendingInsert
 from schemas.failpoints import Failpoint
-from schemas.topics import METRICS, TopicSpec
+from schemas.topics import LOGS, METRICS, TRACES, TopicSpec
 from sinks.clickhouse.landing import RawSink
 from sinks.kafka.ranges import read_ranges
 from sinks.postgres.checkpoints import Checkpoints
@@ -37,6 +37,10 @@ from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
 from topologies.storing import Decoded, Storing
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
+
+
+PATIENCE = {TRACES.name: 1, LOGS.name: 2, METRICS.name: 4}
+"""How many flush intervals a batch that is not full may wait: each insert costs the same, and metrics make no windows."""
 
 
 class Ingest:
@@ -65,10 +69,10 @@ class Ingest:
         """Make the stage an agent of the app.
 
         An insert costs ClickHouse 0.1-0.3 s on two cores, however small it is, so a batch is waited for as long as
-        windows are flushed anyway (twice that for metrics), unless it is full.
+        windows are flushed anyway (longer for logs and metrics), unless it is full.
         """
         app, topics, settings = self._wiring.app, [self._topic.name], self._wiring.settings
-        within_s = settings.flush_interval_s * (1 if self._topic is not METRICS else 2)
+        within_s = settings.flush_interval_s * PATIENCE[self._topic.name]
         batch = settings.batch_records
         return add_stage(app, self._lanes.stage, topics, self.handle, batch=batch, within_s=within_s, channel=channel)
 

@@ -18,10 +18,11 @@ from api.views.alerts import AlertView
 from api.views.evidence import PinnedView
 from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, TimelineEntry
 from api.views.overview import DEPLOYS_BEFORE_NS, Overview, overview_of
+from api.views.similar import SimilarIncidents
 from schemas.errors import NotFound
 from schemas.events import IncidentState, Severity
 from schemas.snapshots import RankingSnapshot
-from sinks.postgres import alerts, deploys, incidents, pins, rankings
+from sinks.postgres import alerts, deploys, incidents, pins, rankings, resemblance
 from sinks.stores import Stores
 
 router = APIRouter(prefix=f"{API}/incidents", tags=["incidents"])
@@ -142,6 +143,31 @@ async def get_evidence(tenant: Tenant, stores: OpenStores, incident_id: Incident
     found = await incidents.get(stores.postgres, tenant, incident_id)
     key = found.current.incident_id
     return PinnedView.of(key, await pins.kept(stores.postgres, tenant, key))
+
+
+@router.get(
+    "/{incident_id}/similar",
+    summary="Get earlier incidents like this one",
+    response_description="Earlier incidents, most similar first, with what both have in common.",
+    responses=examples.answer(examples.SIMILAR) | _ONE,
+)
+async def get_similar(
+    tenant: Tenant,
+    stores: OpenStores,
+    incident_id: IncidentId,
+    least: Annotated[float, Query(ge=0, le=1, description="At least this similar.")] = 0.3,
+    limit: Annotated[int, Query(ge=1, le=50, description="At most this many.")] = 5,
+) -> SimilarIncidents:
+    """Return what happened before that looked like this: the same services, symptoms, error lines, suspects, changes.
+
+    Similarity is the cosine of what the newest rankings saw: 1 is the same again, 0 has nothing in common.
+    """
+    found = await incidents.get(stores.postgres, tenant, incident_id)
+    key = found.current.incident_id
+    alike = await resemblance.alike(stores.postgres, tenant, key, least=least, limit=limit)
+    whole = await asyncio.gather(*(incidents.get(stores.postgres, tenant, one.incident_id) for one in alike))
+    ranked = await rankings.newest(stores.postgres, tenant, [one.incident_id for one in alike])
+    return SimilarIncidents.of(key, alike, whole, ranked)
 
 
 @router.get(

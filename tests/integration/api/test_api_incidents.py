@@ -11,7 +11,8 @@ from api import examples
 from api.examples import EVENT, HYPOTHESIS, ONSET_NS, SNAPSHOT, TRACE_ID
 from schemas.events import Alert, Deploy, HypothesisSet, IncidentEvent, IncidentState, Place, RuledOut, Severity
 from schemas.snapshots import RankingSnapshot
-from sinks.postgres import deploys, incidents, outbox, rankings
+from sinks.postgres import deploys, incidents, outbox, rankings, resemblance
+from streams.resemblance import vector_of
 
 MINUTE_NS = 60_000_000_000
 
@@ -186,3 +187,22 @@ async def test_without_a_ranking_no_symptom_is_called_a_root_cause(acme: Caller)
     assert (story["root_cause"], story["first_critical_failure"]) == (None, None)
     assert story["summary"].startswith("No root cause stands out yet.")
     assert story["impact_services"] == ["postgresql:orders", "checkout"]
+
+
+async def test_earlier_incidents_like_one_are_found(acme: Caller, other: Caller) -> None:
+    """With what both have and what was the cause then; another tenant's are not there."""
+    features = {"service cart": 0.5, "suspect service cart": 2.0}
+    pool = acme.stores.postgres
+    for caller, number in ((acme, 1), (acme, 2), (other, 1)):
+        event = await store_incident(caller, number)
+        key = (caller.tenant, event.incident_id, 1, event.onset_ns)
+        await resemblance.keep(pool, *key, features, vector_of(features))
+    await rankings.put(pool, ranked(acme.tenant, 1, "the database is slow"), SNAPSHOT)
+    found = (await acme.get("/incidents/inc-2/similar")).json()
+    (item,) = found["items"]
+    assert (item["incident"]["incident_id"], item["similarity"]) == ("inc-1", 1.0)
+    assert item["shared"] == ["suspect service cart", "service cart"]
+    assert item["cause"] == "the database is slow"
+    assert (await acme.get("/incidents/inc-1/similar")).json()["items"] == []
+    assert (await other.get("/incidents/inc-2/similar")).status_code == 404
+    assert (await acme.get("/incidents/inc-2/similar", least=1.5)).status_code == 422
