@@ -38,9 +38,8 @@ from topologies.storing import Decoded, Storing
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
 
-
 PATIENCE = {TRACES.name: 1, LOGS.name: 2, METRICS.name: 4}
-"""How many flush intervals a batch that is not full may wait: each insert costs the same, and metrics make no windows."""
+"""How many flush intervals a batch that is not full may wait: every insert costs, and metrics make no windows."""
 
 
 class Ingest:
