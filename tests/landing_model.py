@@ -110,9 +110,9 @@ class World:
         return True
 
     def is_whole(self, rows: tuple[Row, ...]) -> bool:
-        """Tell whether all tables have the rows; none has them afterwards if not."""
+        """Tell whether all tables have the rows once; none has them afterwards if not."""
         places = [(row.partition, row.offset) for row in rows]
-        if self.flaws.no_check or all(target.rows[place] for target in self.targets for place in places):
+        if self.flaws.no_check or all(target.rows[place] == 1 for target in self.targets for place in places):
             return True
         for target in self.targets:
             for place in places:

@@ -34,7 +34,9 @@ class Moment(Enum):
 
 
 ON_EVERY_PATH = tuple(
-    point for point in Failpoint if not point.startswith(("letters.", "recovery.")) and point is not Failpoint.REJECTED
+    point
+    for point in Failpoint
+    if not point.startswith(("letters.", "recovery.")) and point not in (Failpoint.CHECKED, Failpoint.REJECTED)
 )
 """Failpoints that a worker passes without bad input and without a pending insert."""
 
