@@ -19,7 +19,7 @@ from streams.windows import SECOND_NS, WindowConfig
 CONFIG = WindowConfig()
 AFTER_COMMITS = f"{Failpoint.COMMIT_AFTER}:3"
 """The inner topics' offsets may come first."""
-SPOILT_PATIENCE_S = 20.0
+SPOILT_PATIENCE_S = 10.0
 """Panes that were not final by then are not waited for: where their records were committed past they never are."""
 
 
@@ -30,7 +30,7 @@ async def test_without_the_floor_a_kill_spoils_panes(one_broker: Settings, fleet
     All panes are open for a minute of event time and a third of the load is half of that, so each life dies when it
     has committed what must not be.
     """
-    load = Load.of_items(10_000, "acme", one_broker.partitions)
+    load = Load.of_items(6_000, "acme", one_broker.partitions)
     trial = Trial(one_broker, load, fleet, tmp_path, "floor_off", patience_s=SPOILT_PATIENCE_S)
     outcome = await trial.run([Strike(Kind.FAILPOINT, Moment.WORKING, 60, AFTER_COMMITS) for _ in range(2)])
     assert outcome.pane_differences != ()
@@ -41,7 +41,7 @@ async def test_without_the_token_a_repeated_insert_is_stored_twice(
     one_broker: Settings, fleet: Fleet, tmp_path: Path
 ) -> None:
     """A worker dies when ClickHouse has its rows and nobody knows; the next one repeats the insert."""
-    trial = Trial(one_broker, Load.of_items(5_000, "acme", one_broker.partitions), fleet, tmp_path, "token_off")
+    trial = Trial(one_broker, Load.of_items(3_000, "acme", one_broker.partitions), fleet, tmp_path, "token_off")
     outcome = await trial.run([Strike(Kind.FAILPOINT, Moment.WORKING, 60, Failpoint.INSERT_AFTER)])
     assert outcome.account.lost == 0
     assert outcome.account.doubled > 0
