@@ -159,6 +159,16 @@ class Ownership(Generic[R]):
         fresh = self._fresh(rows)
         return self._land(sorted(fresh, key=lambda row: (row.partition, row.offset)), wall_ns)
 
+    def pass_over(self, ranges: Iterable[OffsetRange]) -> Steps[R]:
+        """Note as durable what was taken, once all that is no row of it is a confirmed dead letter.
+
+        Otherwise a record that was refused could be read again under another limit, and be stored beside the replay of
+        its letter.
+        """
+        news = tuple(each for each in ranges if each.last > self._durable[each.partition])
+        if news:
+            yield from self._finish(news)
+
     def _fresh(self, rows: Iterable[R]) -> list[R]:
         return [row for row in rows if row.offset > self._durable[row.partition]]
 

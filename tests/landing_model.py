@@ -19,7 +19,7 @@ from typing import Any
 
 from checkpoint_table import CheckpointTable
 
-from schemas.checkpoints import Checkpoint, PendingInsert
+from schemas.checkpoints import Checkpoint, OffsetRange, PendingInsert
 from streams.landing import Answer, Begin, Check, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
 
 TOPIC = "otel.traces"
@@ -171,7 +171,12 @@ class Session:
             self.positions[partition] = min(position + sizes.get(partition, 0), len(self.world.log[partition]))
             rows += self.world.rows(partition, position, self.positions[partition] - 1)
         self.world.clock_ns += 1
-        self._run(self.owner.land(rows, self.world.clock_ns))
+        self._run(self._landing(rows, self.owner))
+
+    def _landing(self, rows: list[Row], owner: Ownership[Row]) -> Steps[Row]:
+        taken = [OffsetRange(partition, end - 1, end - 1) for partition, end in self.positions.items()]
+        yield from owner.land(rows, self.world.clock_ns)
+        yield from owner.pass_over(taken)
 
     def perform(self, *, targets: int = len(TARGETS), again: bool = False) -> Any:
         """Perform the step, ``again`` when it may be half done, and return its answer; nobody is told yet."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from schemas.checkpoints import Checkpoint, PendingInsert
+from schemas.checkpoints import Checkpoint, OffsetRange, PendingInsert
 from schemas.errors import BadPayload, RejectReason, StoreRejected
 from schemas.failpoints import Failpoint
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -103,6 +103,10 @@ class Landing:
         says is ours.
         """
         await self._perform_all(self._owner.land(rows, wall_ns), wanted)
+
+    async def pass_over(self, ranges: Sequence[OffsetRange], wanted: Wanted) -> None:
+        """Note ranges as durable whose rows are stored and whose dead letters are confirmed. Raises as `land` does."""
+        await self._perform_all(self._owner.pass_over(ranges), wanted)
 
     def _tell(self, claimed: Checkpoint, start: int) -> None:
         place = {"topic": self._topic, "partition": claimed.partition, "epoch": claimed.epoch}

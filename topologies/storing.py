@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.checkpoints import PendingInsert
+from schemas.checkpoints import OffsetRange, PendingInsert
 from schemas.failpoints import Failpoint
 from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -52,6 +52,12 @@ class Decoded:
     keeper: FloorKeeper | None
     closed: Progress | None
     late: list[Message]
+
+    @property
+    def taken(self) -> OffsetRange:
+        """The end of what was taken of the lane: all before it is in this batch or in one that is stored."""
+        last = self.next_offset - 1
+        return OffsetRange(self.lane.partition.partition, last, last)
 
 
 class Storing:
@@ -115,6 +121,8 @@ class Storing:
         await self._landing.own(lane.generation, starts, wanted)
         await self._landing.land([row for decoded in batch for row in decoded.intake.rows], present_ns, wanted)
         await self._send_letters([letter for decoded in batch for letter in decoded.intake.letters], wanted)
+        lettered = [each for each in batch if each.intake.letters]
+        await self._landing.pass_over([each.taken for each in lettered], wanted)
         for decoded in batch:
             await self._wiring.send(self._lanes, decoded.lane, decoded.late)
 

@@ -52,10 +52,10 @@ class RecordingSink:
         return all(row in self.rows for row in rows)
 
 
-def ingest_on(bench: Bench, sink: RecordingSink) -> Ingest:
+def ingest_on(bench: Bench, sink: RecordingSink, checkpoints: AwaitedCheckpoints | None = None) -> Ingest:
     """Return the traces' ingest stage, storing into ``sink``."""
     ticker = Ticker(bench.producer, list, lambda _: 0, 1.0)  # type: ignore[arg-type]
-    return Ingest(bench.wiring, TRACES, sink, AwaitedCheckpoints(), ticker)  # type: ignore[arg-type]
+    return Ingest(bench.wiring, TRACES, sink, checkpoints or AwaitedCheckpoints(), ticker)  # type: ignore[arg-type]
 
 
 def one_span(end_ns: int) -> bytes:
@@ -113,6 +113,15 @@ async def test_bad_message_becomes_a_dead_letter_and_its_neighbours_are_stored(t
     letters = [DeadLetter.model_validate_json(value) for value in bench.producer.values(DEAD_LETTERS.name)]
     assert [(letter.offset, letter.reason) for letter in letters] == [(0, "decode"), (1, "null_value")]
     assert [row.offset for row in sink.rows] == [2]
+
+
+async def test_a_record_whose_dead_letter_is_confirmed_is_done_with(tmp_path: Path) -> None:
+    """It was the last of its partition: no row after it says so."""
+    bench, checkpoints = Bench(tmp_path), AwaitedCheckpoints()
+    async with bench.running(ingest_on(bench, RecordingSink(), checkpoints)):
+        await bench.give(TRACES.name, b"\xff\xff\xff", headers=ACME, wall_ns=BEGIN_NS)
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 1)
+    assert checkpoints.table.kept[TRACES.name, 0].durable_offset == 0
 
 
 def test_envelope_believes_one_valid_tenant_only() -> None:

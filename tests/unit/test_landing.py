@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from checkpoint_table import AwaitedCheckpoints
 
-from schemas.checkpoints import PendingInsert
+from schemas.checkpoints import OffsetRange, PendingInsert
 from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
@@ -147,6 +147,19 @@ async def test_an_insert_that_needed_several_attempts_is_counted() -> None:
     await landing.land(rows([b"ok"] * 2), 7, yes)
     assert around.sink.stored == {"otel.traces:0:0-1@8": [0, 1]}
     assert around.sink.counted == 1
+
+
+async def test_record_that_is_a_dead_letter_is_not_stored_when_it_is_read_again_under_a_looser_limit() -> None:
+    """Its letter's replay will store it, and what comes after it is stored as ever."""
+    around = Around(PickySink(b"bad"))
+    first = around.landing()
+    await first.own(1, {0: 0}, yes)
+    await first.land(rows([b"ok"] * 2), 7, yes)
+    await first.pass_over([OffsetRange(0, 2, 2)], yes)
+    second = around.landing()
+    await second.own(2, {0: 0}, yes)
+    await second.land(rows([b"ok", b"ok", b"too large once", b"ok"]), 9, yes)
+    assert around.sink.stored == {"otel.traces:0:0-1@7": [0, 1], "otel.traces:0:3-3@9": [3]}
 
 
 async def test_worker_whose_epoch_is_stale_stores_nothing_and_gives_up_once_kafka_says_so() -> None:

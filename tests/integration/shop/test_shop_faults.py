@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psutil
-import pytest
 
 from deploy.shop.faults import FAULTS
 from deploy.shop.processes import Shop
@@ -105,14 +104,22 @@ async def test_of_three_releases_at_once_only_one_is_bad(shop: Shop, received: R
     assert versions == {"3.2.0"}
 
 
-@pytest.mark.xfail(reason="half of the queries may slip in between two locks, see CHANGELOG", strict=False)
 async def test_queries_on_a_locked_table_wait_and_others_do_not(shop: Shop, received: Received) -> None:
-    """Every statement on ``product`` waits for the lock of the maintenance job, inside the database."""
+    """Statements on ``product`` wait for the maintenance job, inside the database, but for those between two locks.
+
+    The job locks for ten times as long as it pauses, and clients ask one after the other: of their statements half may
+    run in a pause, so it is the slowest third that is looked at, where at least every second one has waited.
+    """
     async with broken(shop, "slow-query") as since_ns:
         await received.until(lambda: len(received.queries("catalog", "product", since_ns)) >= 2 * ENOUGH)
         locked = received.queries("catalog", "product", since_ns)
         others = received.queries("cart", "cart_item", since_ns)
-    assert median_ms(locked) > 100 + median_ms(others)
+    assert slow_ms(locked) > 100 + slow_ms(others)
+
+
+def slow_ms(spans: list[ReceivedSpan]) -> float:
+    """Return the duration that a third of the spans exceeds."""
+    return statistics.quantiles((item.duration_ms for item in spans), n=3)[1]
 
 
 async def test_a_card_network_that_hangs_makes_payments_give_up_after_two_seconds(
