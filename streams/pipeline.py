@@ -12,7 +12,7 @@ same operators in the same order as the topologies, so the outcome is theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.errors import BadPayload
@@ -25,6 +25,7 @@ from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
 from streams.otlp import Signal, decode_logs, decode_spans, open_payload
+from streams.otlp.columns import SpanColumns
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
@@ -37,6 +38,8 @@ _TRACES, _LOGS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
 EAGER_PANES, LATER_EVERY = 12, 6
 """An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
+
+SpanWitness = Callable[[SpanColumns, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,20 @@ class Decided:
 
 
 class LocalPipeline:
-    """Feed records in the order of their arrival; what is decided comes out as time passes."""
+    """Feed records in the order of their arrival; what is decided comes out as time passes.
 
-    def __init__(self, settings: Settings, tenant: str = "local", deploys: Iterable[Deploy] = ()) -> None:
+    A `witness` is shown the spans of each record, with its arrival, before anything is made of them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tenant: str = "local",
+        deploys: Iterable[Deploy] = (),
+        witness: SpanWitness | None = None,
+    ) -> None:
         self.tenant = tenant
+        self._witness = witness
         self.unreadable = 0
         """Records that could not be decoded."""
         self._windows = WindowConfig.from_settings(settings)
@@ -113,6 +126,8 @@ class LocalPipeline:
             self._panes[source].step_logs(self.tenant, columns, arrival_ns, offset, True)
             return
         spans = decode_spans(open_payload(raw, Signal.TRACES))
+        if self._witness is not None:
+            self._witness(spans, arrival_ns)
         self._panes[source].step_spans(self.tenant, spans, arrival_ns, offset, True)
         self._stubs.step(self.tenant, spans, arrival_ns, offset, True)
 

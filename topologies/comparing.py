@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.errors import BadPayload
-from streams.otlp import Signal, decode_spans, open_payload
+from streams.otlp.columns import SpanColumns
 from streams.pipeline import Decided
 from streams.rankers import RANKERS, MicroRank, Panel, PanelBuilder
 from streams.scoring import RANKED_S, Fault
-from topologies.recordings import RecordedMessage
 
 BEFORE_NS = AFTER_NS = int(RANKED_S * 1e9)
 MICRORANK = "MicroRank"
@@ -33,17 +31,10 @@ class Comparison:
         self._builder = PanelBuilder()
         self._spectra = [MicroRank(int(fault.start_s * 1e9)) for fault in faults]
 
-    def take(self, message: RecordedMessage) -> None:
-        """Take a message of the recording."""
-        if message.signal != "traces":
-            return
-        near = [one for one in self._spectra if -BEFORE_NS <= message.arrival_ns - one.onset_ns <= AFTER_NS]
-        if near:
-            try:
-                spans = decode_spans(open_payload(message.value, Signal.TRACES))
-            except BadPayload:
-                return
-            for spectrum in near:
+    def take(self, spans: SpanColumns, arrival_ns: int) -> None:
+        """Take the spans of one message of the recording."""
+        for spectrum in self._spectra:
+            if -BEFORE_NS <= arrival_ns - spectrum.onset_ns <= AFTER_NS:
                 spectrum.step(spans)
 
     def see(self, decided: Decided) -> None:

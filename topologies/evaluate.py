@@ -102,10 +102,9 @@ def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
         labels = recording.labels
         faults = _faults(labels)
         witness, comparison = _Witness(faults), Comparison(faults)
-        pipeline = LocalPipeline(settings or Settings(), TENANT, recording.deploys(TENANT))
+        pipeline = LocalPipeline(settings or Settings(), TENANT, recording.deploys(TENANT), comparison.take)
         for message in recording.messages():
             last_ns = message.arrival_ns
-            comparison.take(message)
             for decided in pipeline.feed(_TOPICS[message.signal], message.value, message.arrival_ns):
                 witness.see(decided)
                 comparison.see(decided)
