@@ -13,6 +13,8 @@ _NS = 1_000_000_000
 _LOOK_S = 300.0
 """A ranking looks at the first minutes since the onset: what comes later are mostly consequences."""
 _EARLIER_S = 20.0
+_GATHERED_S = 240.0
+"""Trouble that gathered for longer is looked at from so long before it was believed: its beginning is uncertain."""
 _PAST_S = 600.0
 """How far before the onset calls per request are counted as normal."""
 
@@ -24,8 +26,9 @@ def snapshot_of(
 
     `deploys` are those of the tenant near the incident; later ones than `as_of_ns` are ignored.
     """
-    start_ns = incident.onset_ns - int(_EARLIER_S * _NS)
-    end_ns = max(start_ns, min(as_of_ns, incident.onset_ns + int(_LOOK_S * _NS)))
+    since_ns = max(incident.onset_ns, incident.opened_at_ns - int(_GATHERED_S * _NS))
+    start_ns = since_ns - int(_EARLIER_S * _NS)
+    end_ns = max(start_ns, min(as_of_ns, since_ns + int(_LOOK_S * _NS)))
     before = picture.between(start_ns - int(_PAST_S * _NS), start_ns)
     known = sorted((d for d in deploys if d.at_ns <= as_of_ns), key=lambda d: (d.at_ns, d.deploy_id))
     return RankingSnapshot(

@@ -288,3 +288,15 @@ def test_the_picture_forgets_what_is_older_than_half_an_hour() -> None:
 def test_nothing_deviating_blames_nobody() -> None:
     """An incident whose panes are gone."""
     assert ranked([[deviations("cart", 0)]]).hypotheses == []
+
+
+def test_trouble_that_gathered_slowly_is_looked_at_around_its_opening() -> None:
+    """A series that was a little off for ten minutes began nowhere: what is wrong now decides, not what was then."""
+    picture = TenantPicture("acme")
+    opened = 60
+    for pane in range(opened + 3):
+        kinds = [bad(SeriesKind.SELF_TIME, since=opened - 5)] if pane >= opened - 5 else [calm(SeriesKind.SELF_TIME)]
+        picture.step(deviations("cart", pane, kinds))
+    event = incident().model_copy(update={"at_ns": pane_start(opened), "opened_at_ns": pane_start(opened)})
+    ranking = rank(snapshot_of(picture, event, [], pane_start(opened + 3), 1))
+    assert names(ranking) == ["cart"]
