@@ -59,11 +59,6 @@ class Suspect:
         return sum(part.contribution for part in self.parts)
 
     @property
-    def badness(self) -> float:
-        """The sum of the parts' values, before any weight."""
-        return sum(part.value for part in self.parts)
-
-    @property
     def since_ns(self) -> int | None:
         """When its own series began to deviate."""
         return self.node.since_ns(OWN_KINDS)
@@ -99,7 +94,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.add(traffic_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
     for suspect in suspects:
-        suspect.change = change_of(suspect.service, snapshot, suspect.badness)
+        suspect.change = change_of(suspect.service, snapshot, suspect.parts, suspect.since_ns)
         if suspect.change is not None:
             suspect.add([suspect.change.part()], weights)
     return sorted(suspects, key=lambda s: (-s.score, s.service))
