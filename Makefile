@@ -31,8 +31,9 @@ check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-bench: $(READY)  ## benchmarks, as ratios
-	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+bench: $(READY)  ## the benchmarks: one table of values and targets, build/bench.json (BENCH_QUICK=1: only that they run)
+	@$(RUN)/python -c 'import bytewax, confluent_kafka' 2>/dev/null || $(RUN)/pip install --quiet --editable '.[bench]' || true
+	@$(RUN)/python tests/bench/run.py
 
 faults: $(READY)  ## the long fault run, on each broker there is: 200 kills, 1,000,000 records (build/faults.json)
 	FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)

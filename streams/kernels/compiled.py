@@ -45,7 +45,7 @@ def compiled(function: Function) -> Function:
 @cache
 def cache_folder() -> Path | None:
     """Return where machine code is kept, or None when nothing can be written."""
-    name = f"incidentscope-{_digest()}"
+    name = f"incidentscope-{_digest()}{'-checked' if numba.config.BOUNDSCHECK else ''}"
     for place in (numba.config.CACHE_DIR, Path(__file__).parent / "__pycache__", os.path.expanduser("~/.cache/numba")):
         folder = Path(place) / name
         if place and _can_be_written(folder):

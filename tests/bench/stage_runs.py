@@ -1,0 +1,214 @@
+"""Ingest as a worker runs it, on a real broker, with the stores of one's choice; and how fast it went."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from load import BEGIN_NS
+from pydantic import SecretStr
+
+from deploy.embedded import EmbeddedStack
+from schemas.keys import TENANT_HEADER
+from schemas.settings import Settings
+from schemas.topics import TRACES
+from sinks.clickhouse.landing import RawSink
+from sinks.kafka.producer import Message, Producer
+from sinks.kafka.topics import ensure_topics
+from streams.otlp.walker import warm_up
+from streams.windows import WindowConfig
+from topologies.app import make_app
+from topologies.ingest import Ingest
+from topologies.landing import Landing
+from topologies.progressing import ClosedTable
+from topologies.ticks import Ticker
+from topologies.wiring import Wiring
+
+HEADERS = [(TENANT_HEADER, b"acme")]
+PATIENCE_S = 240.0
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # the table is the output
+
+
+class NoClickHouse:
+    """Takes the accounts and keeps nothing."""
+
+    async def insert_rows(self, *_: Any, **__: Any) -> None:
+        """Take rows."""
+
+
+class NoLanding:
+    """Lands nothing; ``rest_s`` a row is how slow it is at it."""
+
+    def __init__(self, rest_s: float = 0.0) -> None:
+        self._rest_s = rest_s
+
+    async def land(self, _topic: str, rows: Sequence[Any], _wanted: Callable[[], bool]) -> list[Message]:
+        """Forget the rows."""
+        if self._rest_s:
+            await asyncio.sleep(self._rest_s * len(rows))
+        return []
+
+
+@dataclass
+class Stores:
+    """Stands where `sinks.stores.Stores` stands; nothing here asks PostgreSQL or Redis."""
+
+    producer: Producer
+    clickhouse: Any = field(default_factory=NoClickHouse)
+    postgres: Any = None
+    redis: Any = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a run did between the end of its first batch and the end of its last full one."""
+
+    records: int
+    seconds: float
+    cpu_s: float
+    peak_rss_mib: float
+    """Of the process, above what it was when the first batch came."""
+
+
+class TimedIngest(Ingest):
+    """Notes after each batch how many records there were so far, and when."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.marks: list[tuple[int, float, float]] = []
+        self.done = 0
+        self.rss_at_start = 0.0
+        self.peak_rss = 0.0
+
+    async def handle(self, events: Sequence[Any]) -> None:
+        """Take a batch as ingest does."""
+        self.rss_at_start = self.rss_at_start or rss_mib()
+        await super().handle(events)
+        self.done += len(events)
+        self.marks.append((self.done, time.perf_counter(), cpu_s()))
+        self.peak_rss = max(self.peak_rss, rss_mib())
+
+    async def until(self, records: int) -> None:
+        """Wait until so many records were taken."""
+        while self.done < records:
+            if self._wiring.app.failure is not None:
+                raise RuntimeError(f"ingest ended: {self._wiring.app.failure}")
+            await asyncio.sleep(0.02)
+
+    def pace(self) -> Pace:
+        """Return the pace so far; the last batch waited for more that did not come, so it does not count."""
+        begin, end = self.marks[0], self.marks[-2 if len(self.marks) > 2 else -1]
+        records, seconds, cpu = (b - a for a, b in zip(begin, end, strict=True))
+        return Pace(int(records), seconds, cpu, self.peak_rss - self.rss_at_start)
+
+
+def cpu_s() -> float:
+    """Return the CPU time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def rss_mib() -> float:
+    """Return the resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def nowhere(folder: Path, partitions: int) -> Settings:
+    """Return settings with stores that are not there, and no broker yet."""
+    dsn = {
+        "redis_url": SecretStr("redis://127.0.0.1:1/0"),
+        "postgres_dsn": SecretStr("postgresql://127.0.0.1:1/none"),
+        "clickhouse_dsn": SecretStr("clickhouse://127.0.0.1:1/none"),
+    }
+    return Settings(_env_file=None, data_dir=folder, partitions=partitions).model_copy(update=dsn)
+
+
+@asynccontextmanager
+async def broker(folder: Path, partitions: int) -> AsyncIterator[Settings]:
+    """Run an embedded broker with our topics, and nothing else of the stack."""
+    async with EmbeddedStack(nowhere(folder, partitions), throwaway=True) as settings:
+        await ensure_topics(settings)
+        yield settings
+
+
+async def produce(settings: Settings, values: Iterable[bytes], topic: str = TRACES.name) -> int:
+    """Send values in turn to the partitions, a second of event time a partition apart; return how many."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_brokers, max_request_size=1 << 25, max_batch_size=1 << 20, linger_ms=5
+    )
+    await producer.start()
+    try:
+        sent, waiting = 0, []
+        for value in values:
+            when_ms = BEGIN_NS // 1_000_000 + 5_000 + sent * 10
+            waiting.append(await producer.send(topic, value, None, sent % settings.partitions, when_ms, HEADERS))
+            sent += 1
+        await asyncio.gather(*waiting)
+        return sent
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def running_ingest(
+    settings: Settings, kind: type[TimedIngest] = TimedIngest, landing: Any = None, clickhouse: Any = None
+) -> AsyncIterator[TimedIngest]:
+    """Run ingest of traces; raw rows go to ``clickhouse``, to another ``landing``, or nowhere."""
+    await asyncio.to_thread(warm_up)
+    app, producer = make_app(settings), Producer(settings)
+    await producer.start()
+    stores: Any = Stores(producer, clickhouse or NoClickHouse())
+    closed, windows = ClosedTable(app, settings.partitions), WindowConfig.from_settings(settings)
+    panes: Any = None
+    wiring = Wiring(app, settings, windows, stores, closed, panes)
+    if landing is None:
+        landing = NoLanding() if clickhouse is None else Landing(RawSink(clickhouse))
+    stage = kind(wiring, TRACES, landing, Ticker(producer, app.assigned, app.lag, 1.0))
+    stage.attach()
+    app.finalize()
+    app.in_worker = True
+    running = asyncio.create_task(app.start())
+    try:
+        yield stage
+    finally:
+        await app.stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await producer.stop()
+
+
+async def run_ingest(settings: Settings, records: int, landing: Any = None, clickhouse: Any = None) -> Pace:
+    """Run ingest from the beginning of the traces' topic until it has taken so many records."""
+    async with running_ingest(settings, TimedIngest, landing, clickhouse) as stage, asyncio.timeout(PATIENCE_S):
+        await stage.until(records)
+        return stage.pace()
+
+
+async def consume(settings: Settings, records: int, topic: str = TRACES.name) -> AsyncIterator[list[Any]]:
+    """Give the records of a topic as a plain consumer gets them, poll by poll."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest", enable_auto_commit=False,
+        max_partition_fetch_bytes=1 << 23, check_crcs=False,
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        seen = 0
+        while seen < records:
+            polled = await consumer.getmany(timeout_ms=5_000, max_records=64)
+            found = [record for part in polled.values() for record in part]
+            seen += len(found)
+            if not found:
+                raise RuntimeError(f"{seen} of {records} records came")
+            yield found
+    finally:
+        await consumer.stop()
