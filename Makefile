@@ -36,7 +36,7 @@ bench: $(READY)  ## the benchmarks: one table of values and targets, build/bench
 	@$(RUN)/python tests/bench/run.py
 
 faults: $(READY)  ## the long fault run, on each broker there is: 200 kills, 1,000,000 records (build/faults.json)
-	FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)
+	FAULTS_LONG=1 FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)
 
 clean:  ## remove caches and the data folder of the embedded stack
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .incidentscope

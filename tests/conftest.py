@@ -30,8 +30,13 @@ from deploy.embedded.ports import any_free_port
 from deploy.embedded.servers import Child
 from schemas.settings import Settings
 
-NEEDS = {"kafka": "APACHE_KAFKA_DIR", "otelcol": "OTELCOL_DIR", "recordings": "INCIDENTSCOPE_RECORDINGS"}
-"""Markers, and the variable that must name a folder for their tests to run."""
+NEEDS = {
+    "kafka": "APACHE_KAFKA_DIR",
+    "otelcol": "OTELCOL_DIR",
+    "recordings": "INCIDENTSCOPE_RECORDINGS",
+    "long": "FAULTS_LONG",
+}
+"""Markers, and the variable that must be set (most name a folder) for their tests to run."""
 
 KAFKA_PATIENCE_S = 120.0
 
