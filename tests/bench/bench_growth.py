@@ -42,7 +42,8 @@ READS = 7
 async def grow(settings: Settings, workers: int, folder: Path) -> tuple[float, float]:
     """Run so many workers over the whole topic; return spans a second of all, and the largest resident memory."""
     group = f"bench-{workers}-{time.monotonic_ns()}"
-    command = [sys.executable, str(CHILD), settings.kafka_brokers, str(settings.partitions), group]
+    postgres = settings.postgres_dsn.get_secret_value()
+    command = [sys.executable, str(CHILD), settings.kafka_brokers, postgres, str(settings.partitions), group]
     told: list[dict[str, Any]] = [{"done": 0} for _ in range(workers)]
     begins: list[float] = []
     children = [

@@ -13,7 +13,7 @@ from typing import Any
 from load import TraceLoad
 from naive import COLUMNS, Windows, add_naively
 from rows import Row, at_least, at_most, figure, main, quick
-from stage_runs import NoLanding, broker, consume, cpu_s, produce, run_ingest
+from stage_runs import NoSink, broker, consume, cpu_s, produce, run_ingest
 
 from schemas.settings import Settings
 from sinks.clickhouse.client import ClickHouse
@@ -65,7 +65,7 @@ async def overload(folder: Path) -> float:
     async with broker(folder, 4) as settings:
         await produce(settings, (load.message(number) for number in range(OVERLOAD_RECORDS)))
         del load
-        return (await run_ingest(settings, OVERLOAD_RECORDS, NoLanding(OVERLOAD_REST_S))).peak_rss_mib
+        return (await run_ingest(settings, OVERLOAD_RECORDS, NoSink(OVERLOAD_REST_S))).peak_rss_mib
 
 
 def rows() -> Iterator[Row]:

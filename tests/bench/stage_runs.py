@@ -6,9 +6,9 @@ import asyncio
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from schemas.topics import TRACES
 from sinks.clickhouse.landing import RawSink
-from sinks.kafka.producer import Message, Producer
+from sinks.kafka.producer import Producer
 from sinks.kafka.topics import ensure_topics
+from sinks.postgres.checkpoints import Checkpoints
+from sinks.postgres.pool import Pool, open_pool
 from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
 from topologies.app import make_app
 from topologies.ingest import Ingest
-from topologies.landing import Landing
+from topologies.preparing import migrate_postgres
 from topologies.progressing import ClosedTable
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
@@ -46,26 +48,29 @@ class NoClickHouse:
         """Take rows."""
 
 
-class NoLanding:
-    """Lands nothing; ``rest_s`` a row is how slow it is at it."""
+class NoSink:
+    """Stores nothing; ``rest_s`` a row is how slow it is at it."""
 
     def __init__(self, rest_s: float = 0.0) -> None:
         self._rest_s = rest_s
 
-    async def land(self, _topic: str, rows: Sequence[Any], _wanted: Callable[[], bool]) -> list[Message]:
+    async def insert(self, _topic: str, rows: Sequence[Any], *_: Any) -> None:
         """Forget the rows."""
         if self._rest_s:
             await asyncio.sleep(self._rest_s * len(rows))
-        return []
+
+    async def is_whole(self, *_: Any) -> bool:
+        """Nothing is missing of nothing."""
+        return True
 
 
 @dataclass
 class Stores:
-    """Stands where `sinks.stores.Stores` stands; nothing here asks PostgreSQL or Redis."""
+    """Stands where `sinks.stores.Stores` stands; nothing here asks Redis."""
 
     producer: Producer
-    clickhouse: Any = field(default_factory=NoClickHouse)
-    postgres: Any = None
+    clickhouse: Any
+    postgres: Pool
     redis: Any = None
 
 
@@ -124,10 +129,9 @@ def rss_mib() -> float:
 
 
 def nowhere(folder: Path, partitions: int) -> Settings:
-    """Return settings with stores that are not there, and no broker yet."""
+    """Return settings with stores that are not there, but for broker and PostgreSQL, which are still to come."""
     dsn = {
         "redis_url": SecretStr("redis://127.0.0.1:1/0"),
-        "postgres_dsn": SecretStr("postgresql://127.0.0.1:1/none"),
         "clickhouse_dsn": SecretStr("clickhouse://127.0.0.1:1/none"),
     }
     return Settings(_env_file=None, data_dir=folder, partitions=partitions).model_copy(update=dsn)
@@ -135,9 +139,10 @@ def nowhere(folder: Path, partitions: int) -> Settings:
 
 @asynccontextmanager
 async def broker(folder: Path, partitions: int) -> AsyncIterator[Settings]:
-    """Run an embedded broker with our topics, and nothing else of the stack."""
+    """Run an embedded broker with our topics and PostgreSQL with our tables, and nothing else of the stack."""
     async with EmbeddedStack(nowhere(folder, partitions), throwaway=True) as settings:
         await ensure_topics(settings)
+        await migrate_postgres(settings)
         yield settings
 
 
@@ -161,19 +166,20 @@ async def produce(settings: Settings, values: Iterable[bytes], topic: str = TRAC
 
 @asynccontextmanager
 async def running_ingest(
-    settings: Settings, kind: type[TimedIngest] = TimedIngest, landing: Any = None, clickhouse: Any = None
+    settings: Settings, kind: type[TimedIngest] = TimedIngest, sink: Any = None, clickhouse: Any = None
 ) -> AsyncIterator[TimedIngest]:
-    """Run ingest of traces; raw rows go to ``clickhouse``, to another ``landing``, or nowhere."""
+    """Run ingest of traces; raw rows go to ``clickhouse``, to another ``sink``, or nowhere."""
     await asyncio.to_thread(warm_up)
-    app, producer = make_app(settings), Producer(settings)
+    app, producer, pool = make_app(settings), Producer(settings), await open_pool(settings)
     await producer.start()
-    stores: Any = Stores(producer, clickhouse or NoClickHouse())
+    stores: Any = Stores(producer, clickhouse or NoClickHouse(), pool)
     closed, windows = ClosedTable(app, settings.partitions), WindowConfig.from_settings(settings)
     panes: Any = None
     wiring = Wiring(app, settings, windows, stores, closed, panes)
-    if landing is None:
-        landing = NoLanding() if clickhouse is None else Landing(RawSink(clickhouse))
-    stage = kind(wiring, TRACES, landing, Ticker(producer, app.assigned, app.lag, 1.0))
+    if sink is None:
+        sink = NoSink() if clickhouse is None else RawSink(clickhouse)
+    checkpoints = Checkpoints(pool, settings.consumer_group)
+    stage = kind(wiring, TRACES, sink, checkpoints, Ticker(producer, app.assigned, app.lag, 1.0))
     stage.attach()
     app.finalize()
     app.in_worker = True
@@ -185,11 +191,12 @@ async def running_ingest(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await producer.stop()
+        await pool.close()
 
 
-async def run_ingest(settings: Settings, records: int, landing: Any = None, clickhouse: Any = None) -> Pace:
+async def run_ingest(settings: Settings, records: int, sink: Any = None, clickhouse: Any = None) -> Pace:
     """Run ingest from the beginning of the traces' topic until it has taken so many records."""
-    async with running_ingest(settings, TimedIngest, landing, clickhouse) as stage, asyncio.timeout(PATIENCE_S):
+    async with running_ingest(settings, TimedIngest, sink, clickhouse) as stage, asyncio.timeout(PATIENCE_S):
         await stage.until(records)
         return stage.pace()
 

@@ -1,6 +1,6 @@
 """One of several workers of a group: ingest into windows until its input ends; tells what it has done, batch by batch.
 
-python tests/bench/worker_child.py BROKERS PARTITIONS GROUP FOLDER
+python tests/bench/worker_child.py BROKERS POSTGRES PARTITIONS GROUP FOLDER
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from stage_runs import TimedIngest, nowhere, rss_mib, running_ingest
 
 
@@ -27,9 +28,9 @@ class _Telling(TimedIngest):
         print(json.dumps(told), flush=True)
 
 
-async def main(brokers: str, partitions: str, group: str, folder: str) -> None:
+async def main(brokers: str, postgres: str, partitions: str, group: str, folder: str) -> None:
     """Work until standard input ends."""
-    changes = {"kafka_brokers": brokers, "consumer_group": group}
+    changes = {"kafka_brokers": brokers, "postgres_dsn": SecretStr(postgres), "consumer_group": group}
     settings = nowhere(Path(folder), int(partitions)).model_copy(update=changes)
     async with running_ingest(settings, _Telling):
         await asyncio.to_thread(sys.stdin.read)
