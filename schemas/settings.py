@@ -107,6 +107,12 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
     )
 
+    false_alarms_per_day: float = Field(
+        0.053,
+        ge=1e-6,
+        le=2.5,
+        description="Sensitivity: so many false alarms a day are expected of a service at most. Less is calmer.",
+    )
     slo_objective: float = Field(
         0.995, gt=0, lt=1, description="Share of a service's requests that must succeed (its error budget)."
     )

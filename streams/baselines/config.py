@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from schemas.settings import Settings
@@ -76,7 +77,9 @@ class BaselineConfig:
 
     ratio_prior_hits: float = 1.0
     ratio_prior_trials: float = 20.0
-    """Prior belief about a ratio (5 %), worth twenty requests."""
+    """Prior belief about a ratio (5 %), worth twenty requests ..."""
+    log_prior_trials: float = 10.0
+    """... of requests with an error log (10 %) only worth ten."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12
@@ -96,4 +99,14 @@ class BaselineConfig:
             plain,
             history_panes=max(20, round(plain.history_panes * factor)),
             reliable_panes=max(10, round(plain.reliable_panes * factor)),
+            alarm=alarm_for(settings.false_alarms_per_day, settings.pane_s),
         )
+
+
+def alarm_for(false_alarms_per_day: float, pane_s: int) -> float:
+    """Return the evidence at which a sum that nothing moves makes at most so many alarms a day.
+
+    A cumulative sum of log-likelihood ratios with the limit h runs for at least exp(h) panes on average before a false
+    alarm (Lorden, "Procedures for reacting to a change in distribution", Ann. Math. Statist. 42, 1971).
+    """
+    return math.log(86_400 / pane_s / false_alarms_per_day)

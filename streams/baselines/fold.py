@@ -181,16 +181,19 @@ class _Judgement:
         return scores
 
     def _ratios(self) -> list[SeriesScore]:
-        """Judge the ratios: failed requests from the first pane on, by what is believed; error logs once known."""
+        """Judge the ratios: failed requests from the first pane on, by what is believed; error logs once known.
+
+        Of error logs less is believed: services write them for many reasons, some with every other request.
+        """
         keys, ratios = list(self.measures.ratios), list(self.measures.ratios.values())
         if not keys:
             return []
         past = self._past_of(self.history.ratios, keys).sum(axis=2, dtype=float)
-        weight = past[:, 1] + self.config.ratio_prior_trials
+        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
+        weight = past[:, 1] + np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
         mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
         normal = mean + np.sqrt(mean * (1 - mean) / weight)
         measured = np.array(ratios, dtype=float)
-        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
         learned = (past[:, 1] > 0) & (self.width >= self.config.min_panes)
         trials = np.where(learned | believed, measured[:, 1], 0.0)
         fresh = [0.0] * len(evidence.RATIO_RISES)

@@ -240,6 +240,18 @@ def test_a_service_that_fails_from_its_first_request_is_an_alarm() -> None:
     assert of_kind(found[-1], SeriesKind.ERROR_RATE).deviating
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_service_that_logs_an_error_every_other_request_is_calm_though_it_has_few(seed: int) -> None:
+    """A request a pane: its first errors are no news before there are enough requests to know better."""
+    run, noise = Run(), np.random.default_rng(seed)
+    for pane in range(250):
+        requests = int(noise.poisson(1))
+        errors = int(noise.binomial(requests, 0.5))
+        logs = {"info": requests, "error": errors} if requests else {}
+        found = run.step(health("mail", pane, requests, logs=logs))
+        assert not [s for s in found.series if s.kind is SeriesKind.LOG_ERRORS and s.deviating], pane
+
+
 def test_a_stop_of_traffic_deviates_and_a_quiet_night_does_not() -> None:
     """Requests that come in every pane and then do not; and requests that seldom came."""
     busy, rare = Run(), Run()
