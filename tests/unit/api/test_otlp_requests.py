@@ -222,7 +222,9 @@ def test_gzip_is_undone_also_in_several_members() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain", gzip.compress(b"x" * 100)[:-5], gzip.compress(b"x") + b"tail", zlib.compress(b"x")]
+    "body",
+    [b"plain", gzip.compress(b"x" * 100)[:-5], gzip.compress(b"x") + b"tail", zlib.compress(b"x")],
+    ids=["plain", "cut off", "with a tail", "zlib"],
 )
 def test_a_body_that_is_not_the_gzip_it_claims_is_refused(body: bytes) -> None:
     """Truncated, trailed by something else, or another format."""
