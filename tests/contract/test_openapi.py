@@ -31,6 +31,7 @@ EXPECTED = {
     "GET /api/v1/incidents/{incident_id}/evidence",
     "GET /api/v1/incidents/{incident_id}/overview",
     "GET /api/v1/incidents/{incident_id}/snapshot",
+    "GET /api/v1/incidents/{incident_id}/similar",
     "GET /api/v1/services",
     "GET /api/v1/services/{service}",
     "GET /api/v1/services/{service}/health",
