@@ -48,6 +48,7 @@ GROUPS = {"integration": "waiting", "faults": "long", "e2e": "long"}
 """Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs something this machine does not name, and say which tests stay together."""
     for item in items:
