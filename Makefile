@@ -23,7 +23,7 @@ up: $(READY)  ## the stack and the product, waiting for your telemetry; Ctrl-C e
 	@$(RUN)/incidentscope up
 
 test: $(READY)  ## the test suite (TESTS=path and ARGS=... narrow it)
-	$(RUN)/python -m pytest -n 2 --dist loadgroup $(TESTS) $(ARGS)
+	$(RUN)/python -m pytest -n 2 $(TESTS) $(ARGS)
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/ruff check

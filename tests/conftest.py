@@ -19,10 +19,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from own_stores import own_stores
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.embedded import EmbeddedStack
 from deploy.embedded.kept import KeptServers
@@ -48,13 +50,23 @@ GROUPS = {"integration": "waiting", "faults": "long", "e2e": "long"}
 """Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+class Groups(LoadScopeScheduling):
+    """Hands out the tests of a group together, the largest group first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
+        return "computing" if name.startswith("test_recorded_") else GROUPS.get(folder, "computing")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Let two processes (``-n 2``) share the suite by groups; pytest 9.2 forgets the names xdist gives them itself."""
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something this machine does not name, and say which tests stay together."""
+    """Skip what needs something this machine does not name."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        computes = item.path.name.startswith("test_recorded_")
-        item.add_marker(pytest.mark.xdist_group("computing" if computes else GROUPS.get(folder, "computing")))
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))
