@@ -46,7 +46,7 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
-GROUPS = {"integration": "waiting", "faults": "long", "e2e": "long"}
+GROUPS = {"integration": "integration", "faults": "faults", "e2e": "e2e"}
 """Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
 
 
