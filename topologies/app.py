@@ -37,6 +37,9 @@ from topologies.taking import BatchLimits, Taking
 
 log = structlog.get_logger()
 
+TRAILING_COMMITS_S = 6 * 3600.0
+"""After so long Faust may complain of a partition without a commit: floors trail by design, half an hour of deviations
+for one, and commits that stop are the watchdog's to see."""
 COMMIT_INTERVAL_S = 1.0
 
 POLL_RECORDS = 64
@@ -152,6 +155,7 @@ def make_app(settings: Settings) -> StreamApp:
         stream_recovery_delay=0.0,
         broker_max_poll_records=POLL_RECORDS,
         broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_commit_livelock_soft_timeout=TRAILING_COMMITS_S,
         broker_session_timeout=session_s,
         broker_rebalance_timeout=session_s,
         broker_heartbeat_interval=max(session_s / 6, 0.5),
