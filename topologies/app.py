@@ -153,6 +153,7 @@ def make_app(settings: Settings) -> StreamApp:
         stream_buffer_maxsize=128,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        recovery_consistency_check=False,  # for stores on disk; in memory it ends workers for an end offset just missed
         broker_max_poll_records=POLL_RECORDS,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_commit_livelock_soft_timeout=TRAILING_COMMITS_S,
