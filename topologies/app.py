@@ -2,7 +2,7 @@
 
 ::
 
-    topics ──▶ one consumer, one group ──▶ agent (concurrency 1) ──▶ take_events ──▶ Stage.handle(batch)
+    topics ──▶ one consumer, one group ──▶ agent (concurrency 1) ──▶ Taking ───────▶ Stage.handle(batch)
                      │                                                                   │
                      └── commits Floors.floor ◀── Lanes.report ◀─────────────────────────┘
 

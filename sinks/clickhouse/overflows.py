@@ -12,13 +12,13 @@ WITH now('UTC') - INTERVAL {seconds:UInt32} SECOND AS since
 SELECT tenant, kind, service, uniqExact(pane_start) AS panes, max(requests) AS most_requests
 FROM (
     SELECT tenant, 'services' AS kind, '' AS service, pane_start, requests FROM service_panes
-    WHERE service = {overflow_service:String} AND stored_at >= since
+    WHERE service = {overflow_service:String} AND stored_at >= since AND pane_start >= since - INTERVAL 1 DAY
     UNION ALL
     SELECT tenant, 'operations' AS kind, service, pane_start, requests FROM operation_panes
-    WHERE operation = {overflow_operation:String} AND stored_at >= since
+    WHERE operation = {overflow_operation:String} AND stored_at >= since AND pane_start >= since - INTERVAL 1 DAY
     UNION ALL
     SELECT tenant, 'callers' AS kind, server AS service, pane_start, requests FROM edge_panes
-    WHERE client = {overflow_service:String} AND stored_at >= since
+    WHERE client = {overflow_service:String} AND stored_at >= since AND pane_start >= since - INTERVAL 1 DAY
 )
 GROUP BY tenant, kind, service
 ORDER BY most_requests DESC, tenant, kind, service
@@ -41,7 +41,10 @@ class Overflow:
 
 
 async def overflows(clickhouse: ClickHouse, seconds: int, limit: int = 20) -> list[Overflow]:
-    """Return what overflowed in panes stored in the last ``seconds``, largest first. Raises `StoreError`."""
+    """Return what overflowed in panes stored in the last ``seconds``, largest first. Raises `StoreError`.
+
+    Panes older than a day by then (a recording being replayed) are not looked at, which spares whole partitions.
+    """
     parameters = {
         "seconds": seconds, "limit": limit,
         "overflow_service": OVERFLOW_SERVICE, "overflow_operation": OVERFLOW_OPERATION,
