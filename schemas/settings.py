@@ -81,12 +81,24 @@ class Settings(BaseSettings):
     signature_severity: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(
         "warn", description="Log records from this severity on get a signature; it costs about 10 µs a record."
     )
-    batch_records: int = Field(256, ge=1, description="Records of a raw topic that are landed with one insert.")
+    batch_records: int = Field(256, ge=1, description="Records of a topic that are decoded at once.")
     batch_bytes: int = Field(
         16 * 1024**2,
         ge=1024,
-        description="Bytes of records in a batch. A stage holds at most five of them: two in its buffer, one being "
-        "taken, one being decoded, one being landed. Larger inserts are faster, and need more memory.",
+        description="Bytes of records in a batch. A stage holds at most four of them: two in its buffer, one being "
+        "taken, one being decoded.",
+    )
+    insert_bytes: int = Field(
+        16 * 1024**2,
+        ge=1024,
+        description="Bytes of records that are stored with one insert into ClickHouse. Of each raw topic at most two "
+        "such inserts are in memory: one waits, one is being stored. Larger ones are faster, and need more memory.",
+    )
+    insert_wait_s: float = Field(
+        5.0,
+        ge=0,
+        description="While little comes, a raw topic is inserted into ClickHouse so rarely that its inserts take a "
+        "sixteenth of the time, yet at least this often: so much later can be looked up what has come. 0 = at once.",
     )
 
     normalise_operations: bool = Field(

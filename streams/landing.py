@@ -85,9 +85,10 @@ class Store(Generic[R]):
 class Check(Generic[R]):
     """See whether every target has the rows of a repeated insert, and take them back from all if one lacks some.
 
-    Answer: whether they are there.
+    ``insert`` is the one they were stored with. Answer: whether they are there.
     """
 
+    insert: PendingInsert
     rows: tuple[R, ...]
 
 
@@ -150,7 +151,7 @@ class Ownership(Generic[R]):
             ours = {each.partition for each in claimed if each.pending == insert}
             rows: tuple[R, ...] = yield Reread(insert)
             own = tuple(row for row in rows if row.partition in ours)
-            if own and ((yield Store(insert, rows)) is Answer.REFUSED or not (yield Check(own))):
+            if own and ((yield Store(insert, rows)) is Answer.REFUSED or not (yield Check(insert, own))):
                 yield from self._land(own, insert.wall_ns + 1)
             yield from self._finish(tuple(each for each in insert.ranges if each.partition in ours))
 
@@ -188,7 +189,7 @@ class Ownership(Generic[R]):
                 middle, refused = len(part) // 2, partitions
                 parts += [part[middle:], part[:middle]]
                 continue
-            if answer is Answer.REPEATED and not (yield Check(part)):
+            if answer is Answer.REPEATED and not (yield Check(insert, part)):
                 wall_ns += 1
                 parts.append(part)
                 continue

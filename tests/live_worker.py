@@ -49,5 +49,11 @@ async def eventually(read: Callable[[], Awaitable[int]], expected: int, patience
 
 def quick(settings: Settings) -> Settings:
     """Return the settings with short intervals."""
-    changes = {"partitions": PARTITIONS, "flush_interval_s": 0.1, "tick_interval_s": 0.3, "session_timeout_s": 3.0}
+    changes = {
+        "partitions": PARTITIONS,
+        "flush_interval_s": 0.1,
+        "insert_wait_s": 0.2,
+        "tick_interval_s": 0.3,
+        "session_timeout_s": 3.0,
+    }
     return settings.model_copy(update=changes)

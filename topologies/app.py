@@ -80,11 +80,15 @@ class StreamApp(faust.App):
         """Return the committed offset of an assigned partition as this worker knows it, or None."""
         return cast(FloorConsumer, self.consumer).committed_offset(partition)
 
-    def lag(self, partition: TP) -> int | None:
-        """Return how many records no stage, or not every stage, has handled yet; None while that is unknown."""
+    def lag(self, partition: TP, taken: int = 0) -> int | None:
+        """Return how many records no stage, or not every stage, has handled yet; None while that is unknown.
+
+        Those below ``taken`` are not counted.
+        """
         position = self.floors.position(partition)
         if position is None:
             position = self.committed(partition) or 0
+        position = max(position, taken)
         try:
             end = self.consumer.highwater(partition)
         except (AssertionError, IllegalStateError):  # not assigned (any more)

@@ -5,7 +5,7 @@
     otel.traces ─┐                  ┌──▶ PaneFold ──▶ telemetry.rollups   partials, then Progress to all partitions
     otel.metrics ├─▶ take ─▶ decode ┼──▶ StubFold ──▶ telemetry.stubs     traces only; likewise
     otel.logs  ──┘     per partition└──▶ Storing ──▶ ClickHouse raw tables, dead-letters, floors
-                                         (topologies.storing; while the next batch is taken and decoded)
+                                         (topologies.storing; several batches at once, while the next are taken)
 
 One agent a topic. Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics
 are only stored: nothing of them is in a window, so they have no progress.
@@ -23,7 +23,7 @@ from faust.types import TP
 
 from schemas.checkpoints import PendingInsert
 from schemas.failpoints import Failpoint
-from schemas.topics import LOGS, METRICS, TRACES, TopicSpec
+from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawSink
 from sinks.kafka.ranges import read_ranges
 from sinks.postgres.checkpoints import Checkpoints
@@ -37,9 +37,6 @@ from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
 from topologies.storing import Decoded, Storing
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
-
-PATIENCE = {TRACES.name: 1, LOGS.name: 2, METRICS.name: 4}
-"""How many flush intervals a batch that is not full may wait: every insert costs, and metrics make no windows."""
 
 
 class Ingest:
@@ -65,18 +62,13 @@ class Ingest:
         app.forget += [self._lanes.clear, self._storing.forget]
 
     def attach(self, channel: Any = None) -> Any:
-        """Make the stage an agent of the app.
-
-        An insert costs ClickHouse 0.1-0.3 s on two cores, however small it is, so a batch is waited for as long as
-        windows are flushed anyway (longer for logs and metrics), unless it is full.
-        """
+        """Make the stage an agent of the app. A batch is waited for as long as windows are flushed anyway."""
         app, topics, settings = self._wiring.app, [self._topic.name], self._wiring.settings
-        within_s = settings.flush_interval_s * PATIENCE[self._topic.name]
-        batch = settings.batch_records
+        batch, within_s = settings.batch_records, settings.flush_interval_s
         return add_stage(app, self._lanes.stage, topics, self.handle, batch=batch, within_s=within_s, channel=channel)
 
     async def handle(self, events: Sequence[Any]) -> None:
-        """Take a batch, send what it changes in the windows, and leave it to be stored behind the batch before.
+        """Take a batch, send what it changes in the windows, and leave it to be stored.
 
         Windows go first: they are what somebody waits for, and the insert takes longer.
         """
@@ -90,9 +82,9 @@ class Ingest:
             ]
             reached(Failpoint.DECODED)
             for lane, _ in intakes:
-                self._ticker.heard(lane.partition)
+                self._ticker.heard(lane.partition, lane.next_offset)
                 await self._flush(lane)
-            await self._storing.store([_decoded(lane, intake) for lane, intake in intakes], present_ns)
+            await self._storing.store([_decoded(lane, intake) for lane, intake in intakes])
 
     async def _take(
         self, folds: SourceFolds, records: Sequence[Record], present_ns: int, wanted: Callable[[], bool]

@@ -177,12 +177,13 @@ class Landing:
 
     async def _store(self, step: Store[RawRow], wanted: Wanted) -> Answer:
         reached(Failpoint.INSERT_BEFORE)
+        rows = _arrived_by(step.insert.wall_ns, step.rows)
         attempts = 0
 
         async def attempt() -> None:
             nonlocal attempts
             attempts += 1
-            await self._sink.insert(self._topic, step.rows, step.insert.token, self._owner.epochs)
+            await self._sink.insert(self._topic, rows, step.insert.token, self._owner.epochs)
 
         try:
             await insist("clickhouse", "land", attempt, wanted)
@@ -195,7 +196,8 @@ class Landing:
         return Answer.STORED if attempts == 1 else Answer.REPEATED
 
     async def _check(self, step: Check[RawRow], wanted: Wanted) -> bool:
-        whole = await insist("clickhouse", "check", lambda: self._sink.is_whole(self._topic, step.rows), wanted)
+        rows = _arrived_by(step.insert.wall_ns, step.rows)
+        whole = await insist("clickhouse", "check", lambda: self._sink.is_whole(self._topic, rows), wanted)
         if not whole:
             metrics.TAKEN_BACK.labels(self._topic).inc()
             log.warning("repeated_insert_not_whole", topic=self._topic, rows=len(step.rows))
@@ -240,3 +242,8 @@ class Landing:
                 raise error
             await asyncio.sleep(0.1)  # the generation is Faust's to say: there is no event to wait for
         raise LaneEndedError("another worker owns the partition") from error
+
+
+def _arrived_by(wall_ns: int, rows: Sequence[RawRow]) -> list[RawRow]:
+    """Take arrivals in the future back to an insert's clock, so that its rows are the same in every attempt."""
+    return [row if row.arrival_ns <= wall_ns or row.is_driven else replace(row, arrival_ns=wall_ns) for row in rows]

@@ -70,6 +70,8 @@ class _Opened:
     origin: Origin
     record: Record
     wall_ns: int
+    sent_ns: int
+    """When it arrived, also when that is in the future: rows are taken back to the clock of their insert."""
     payload: bytes
     refusal: BadPayload | None = None
     has_items: bool = False
@@ -138,10 +140,11 @@ class SourceFolds:
             intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
             return
         arrival_ns, is_driven = envelope.driven_ns or wall_ns, envelope.driven_ns is not None
+        sent_ns = envelope.driven_ns or record.timestamp_ns
         if replay is not None:
-            arrival_ns = min(arrival_ns, replay.arrival_ns)
+            arrival_ns, sent_ns = min(arrival_ns, replay.arrival_ns), min(sent_ns, replay.arrival_ns)
         origin = Origin(*self.partition, record.offset, tenant or UNKNOWN_TENANT, arrival_ns, is_driven, replay)
-        one = _Opened(origin, record, wall_ns, b"")
+        one = _Opened(origin, record, wall_ns, sent_ns, b"")
         try:
             if tenant is None:
                 raise BadPayload(RejectReason.BAD_TENANT, "header x-tenant-id is missing or not a tenant id")
@@ -229,7 +232,8 @@ class SourceFolds:
         if not one.payload:
             intake.ledger.note(origin.tenant, Outcome.EMPTY, offset, one.wall_ns)
         else:
-            intake.rows.append(RawRow(origin.tenant, self.partition.partition, offset, one.payload, origin.arrival_ns))
+            place = (self.partition.partition, offset)
+            intake.rows.append(RawRow(origin.tenant, *place, one.payload, one.sent_ns, origin.driven))
 
     def flush(self) -> list[Message]:
         """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""

@@ -1,19 +1,22 @@
-"""The second half of ingest: a decoded batch into the raw tables, while the next one is taken and decoded.
+"""The second half of ingest: decoded batches into the raw tables, while the next ones are taken and decoded.
 
 ::
 
-    decoded batch of all lanes ─▶ claim ─▶ one insert ─▶ dead letters ─▶ late notices ─▶ accounts ─▶ floors
-                                  (topologies.landing)   (each confirmed before the next)
+    decoded batches ─▶ wait for each other ─▶ claim ─▶ one insert ─▶ dead letters ─▶ late notices ─▶ accounts ─▶ floors
+    of all lanes       (topologies.collecting)         (topologies.landing)   (each confirmed before the next)
 
-One batch at a time, in order. A batch that fails ends the worker, so nothing is ever stored past it.
+One insert at a time, in order. One that fails ends the worker, so nothing is ever stored past it. What waits while
+partitions are reassigned is given up: no floor has passed it, so its next owner reads it again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from schemas.checkpoints import OffsetRange, PendingInsert
@@ -25,6 +28,7 @@ from sinks.kafka.ranges import read_ends
 from sinks.postgres.checkpoints import Checkpoints
 from streams.progress import Progress
 from topologies.accounting import Accounts, lowest
+from topologies.collecting import Collecting, Room
 from topologies.diverting import Diverting
 from topologies.failpoints import reached
 from topologies.landing import Landing
@@ -36,8 +40,11 @@ from topologies.wiring import Wiring
 
 Wanted = Callable[[], bool]
 
+MOST_RECORDS = 8_192
+"""Of one insert: all its offsets have a place in one query, when it is counted."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Decoded:
     """A batch of one lane whose windows are sent, and what its floor may be once the rest is stored too.
 
@@ -52,6 +59,17 @@ class Decoded:
     keeper: FloorKeeper | None
     closed: Progress | None
     late: list[Message]
+
+    @cached_property
+    def records(self) -> int:
+        """How many records wait with it, at least one: a tick has to wait in its lane, too."""
+        return max(1, len(self.intake.rows) + len(self.intake.letters))
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """How many bytes of values wait with it."""
+        rows, letters = self.intake.rows, self.intake.letters
+        return sum(len(row.value) for row in rows) + sum(len(letter.value or b"") for letter in letters)
 
     @property
     def taken(self) -> OffsetRange:
@@ -79,50 +97,61 @@ class Storing:
         self._landing = Landing(topic.name, sink, checkpoints, self._divert, self._rows_again, self._ends)
         self._diversion = Diverting(wiring, topic)
         self._accounts = Accounts(wiring.stores.clickhouse)
-        self._in_flight: asyncio.Future[None] | None = None
+        settings = wiring.settings
+        self._waiting: Collecting[Decoded] = Collecting(
+            Room(MOST_RECORDS, settings.insert_bytes, settings.insert_wait_s)
+        )
+        self._storing: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
 
-    async def store(self, batch: Sequence[Decoded], present_ns: int) -> None:
-        """Begin to store a batch, once the one before it is stored. Raises what has ended that one.
+    async def store(self, batch: Sequence[Decoded]) -> None:
+        """Leave a batch to be stored with others. Waits while there is no room for it.
 
-        ``present_ns`` is the clock that the arrivals in the batch obey.
+        Raises what has ended the storing of an earlier one.
         """
-        if self._in_flight is not None:
-            await asyncio.wait([self._in_flight])
         if self._failure is not None:
             raise self._failure
-        if batch:
-            self._in_flight = self._wiring.app.add_future(self._store_all(batch, present_ns))
+        await self._waiting.put(batch)
+        if self._storing is None or self._storing.done():
+            self._storing = self._wiring.app.add_future(self._store_waiting())
 
     def forget(self) -> None:
         """Forget what is not written yet, at a rebalance: it is read again."""
         self._accounts.clear()
 
-    async def _store_all(self, batch: Sequence[Decoded], present_ns: int) -> None:
+    async def _store_waiting(self) -> None:
+        """Store what waits, until nothing does."""
         try:
-            with suppress(LaneEndedError):  # all lanes end together, with their generation
-                await self._land(batch, present_ns)
-                await self._diversion.judge([refusal for decoded in batch for refusal in decoded.intake.refusals])
-                for decoded in batch:
-                    self._accounts.take(decoded.intake.ledger, decoded.next_offset)
-                    await self._accounts.write(self._lanes.wanted(decoded.lane))
-                    await self._settle(decoded)
+            while await self._waiting.due():
+                await self._store_all([each for each in self._waiting.take() if self._lanes.is_current(each.lane)])
         except Exception as error:
             self._failure = error
             self._wiring.app.fail(self._lanes.stage, error)
 
-    async def _land(self, batch: Sequence[Decoded], present_ns: int) -> None:
+    async def _store_all(self, batch: Sequence[Decoded]) -> None:
+        if not batch:
+            return
+        with suppress(LaneEndedError):  # all lanes end together, with their generation
+            await self._land(batch)
+            await self._diversion.judge([refusal for decoded in batch for refusal in decoded.intake.refusals])
+            for decoded in batch:
+                self._accounts.take(decoded.intake.ledger, decoded.next_offset)
+                await self._accounts.write(self._lanes.wanted(decoded.lane))
+                await self._settle(decoded)
+
+    async def _land(self, batch: Sequence[Decoded]) -> None:
         """Land the rows of all lanes with one insert, then send what speaks of them."""
         lane = batch[0].lane
         wanted = self._lanes.wanted(lane)
-        if not wanted():
-            raise LaneEndedError("the partitions were reassigned")
         starts = {decoded.lane.partition.partition: decoded.lane.first_offset for decoded in batch}
         await self._landing.own(lane.generation, starts, wanted)
-        await self._landing.land([row for decoded in batch for row in decoded.intake.rows], present_ns, wanted)
+        if rows := [row for decoded in batch for row in decoded.intake.rows]:
+            began_s = time.monotonic()
+            await self._landing.land(rows, time.time_ns(), wanted)
+            self._waiting.took(began_s)
         await self._send_letters([letter for decoded in batch for letter in decoded.intake.letters], wanted)
-        lettered = [each for each in batch if each.intake.letters]
-        await self._landing.pass_over([each.taken for each in lettered], wanted)
+        lettered = {each.lane.partition: each.taken for each in batch if each.intake.letters}
+        await self._landing.pass_over(list(lettered.values()), wanted)
         for decoded in batch:
             await self._wiring.send(self._lanes, decoded.lane, decoded.late)
 

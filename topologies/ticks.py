@@ -7,7 +7,8 @@
                         └─────────────── ingest reads it as any record ◀─────────────────────┘
 
 So each partition's log carries time itself, and no stage ever guesses whether a source is idle or late. A
-partition with unread records gets none: its own records will tell the time when they are read.
+partition with unread records gets none: its own records will tell the time when they are read. Records that are taken
+and not stored yet are read: an insert that waits for more must not make time stand still.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ SOURCE_TOPICS = frozenset({TRACES.name, LOGS.name})
 
 
 class Ticker:
-    """Keeps the time of quiet source partitions moving. ``heard`` is called by ingest for each batch."""
+    """Keeps the time of quiet source partitions moving. ``heard`` is called by ingest for each batch.
+
+    ``lag`` tells how many records of a partition are unread, when those below an offset are taken.
+    """
 
     def __init__(
         self,
         producer: Producer,
         assigned: Callable[[], Iterable[TP]],
-        lag: Callable[[TP], int | None],
+        lag: Callable[[TP, int], int | None],
         interval_s: float,
         elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,10 +52,12 @@ class Ticker:
         self._interval_s = interval_s
         self._elapsed_s = elapsed_s
         self._heard_s: dict[TP, float] = {}
+        self._taken: dict[TP, int] = {}
 
-    def heard(self, partition: TP) -> None:
-        """Note that a record of ``partition`` was handled just now."""
+    def heard(self, partition: TP, next_offset: int = 0) -> None:
+        """Note that all records of ``partition`` below ``next_offset`` are taken, the last of them just now."""
         self._heard_s[partition] = self._elapsed_s()
+        self._taken[partition] = max(next_offset, self._taken.get(partition, 0))
 
     def quiet(self) -> list[TP]:
         """Return the assigned source partitions that are read to their end and were silent for the interval."""
@@ -61,7 +67,7 @@ class Ticker:
             for partition in self._assigned()
             if partition.topic in SOURCE_TOPICS
             and self._heard_s.get(partition, due_s) <= due_s
-            and self._lag(partition) == 0
+            and self._lag(partition, self._taken.get(partition, 0)) == 0
         ]
 
     async def tick(self) -> None:

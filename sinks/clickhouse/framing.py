@@ -28,7 +28,7 @@ class RawRow:
     """One Kafka record to be landed.
 
     ``value`` is an OTLP export request in protobuf, taken as it is; ``arrival_ns`` is when the record arrived, by
-    the clock its tenant is on.
+    the clock its tenant is on. ``is_driven``: that is not our clock, and may be ahead of it.
     """
 
     tenant: str
@@ -36,6 +36,7 @@ class RawRow:
     offset: int
     value: bytes
     arrival_ns: int
+    is_driven: bool = False
 
 
 def frame(rows: Iterable[RawRow]) -> bytes:

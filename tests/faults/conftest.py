@@ -78,6 +78,7 @@ def settings_for_workers(settings: Settings, clickhouse_port: int, folder: Path)
             "clickhouse_dsn": SecretStr(clickhouse_dsn(clickhouse_port, database)),
             "session_timeout_s": SESSION_S["embedded"],
             "flush_interval_s": 0.3,
+            "insert_wait_s": 0.5,
             "tick_interval_s": 1.0,
         }
     )

@@ -147,6 +147,7 @@ async def test_worker_that_dies_at_every_step_stores_each_item_exactly_once(
             "data_dir": tmp_path,
             "clickhouse_dsn": SecretStr(f"chdb://{tmp_path}/clickhouse"),
             "flush_interval_s": 0.2,
+            "insert_wait_s": 0.2,
             "session_timeout_s": 6.0,
             "batch_records": 16,
         }

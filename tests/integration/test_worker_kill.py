@@ -43,6 +43,7 @@ def own_store(settings: Settings, folder: Path, **changes: Any) -> Settings:
             "clickhouse_dsn": SecretStr(f"chdb://{folder}/clickhouse"),
             "session_timeout_s": 6.0,
             "flush_interval_s": 0.2,
+            "insert_wait_s": 0.2,
             "tick_interval_s": 0.5,
             **changes,
         }

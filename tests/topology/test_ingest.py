@@ -54,7 +54,7 @@ class RecordingSink:
 
 def ingest_on(bench: Bench, sink: RecordingSink, checkpoints: AwaitedCheckpoints | None = None) -> Ingest:
     """Return the traces' ingest stage, storing into ``sink``."""
-    ticker = Ticker(bench.producer, list, lambda _: 0, 1.0)  # type: ignore[arg-type]
+    ticker = Ticker(bench.producer, list, lambda *_: 0, 1.0)  # type: ignore[arg-type]
     return Ingest(bench.wiring, TRACES, sink, checkpoints or AwaitedCheckpoints(), ticker)  # type: ignore[arg-type]
 
 

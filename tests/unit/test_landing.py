@@ -28,6 +28,7 @@ class PickySink:
 
     bad: bytes
     stored: dict[str, list[int]] = field(default_factory=dict)
+    arrivals_ns: list[int] = field(default_factory=list)
     hollow: set[str] = field(default_factory=set)
     """Tokens that are known without their rows."""
     away: int = 0
@@ -43,10 +44,12 @@ class PickySink:
         if token in self.hollow:
             return
         self.stored[token] = [row.offset for row in rows]
+        self.arrivals_ns += [row.arrival_ns for row in rows]
 
     async def is_whole(self, topic: str, rows: Sequence[RawRow]) -> bool:
         """Count."""
         self.counted += 1
+        self.arrivals_ns += [row.arrival_ns for row in rows]
         stored = {offset for offsets in self.stored.values() for offset in offsets}
         return stored >= {row.offset for row in rows}
 
@@ -136,6 +139,17 @@ async def test_pending_insert_whose_token_is_known_and_whose_rows_are_not_there_
     await around.landing().own(2, {0: 0}, yes)
     assert around.sink.stored == {"otel.traces:0:0-2@8": [0, 1, 2]}
     assert around.checkpoints.table.kept[TOPIC, 0].durable_offset == 2
+
+
+async def test_arrivals_in_the_future_are_those_of_the_insert_in_every_attempt() -> None:
+    """Else a repetition would not find its rows. A tenant on a clock of its own may be ahead of ours."""
+    ahead = [RawRow("acme", 0, 0, b"ok", 8), RawRow("acme", 0, 1, b"ok", 8, is_driven=True), RawRow("a", 0, 2, b"", 3)]
+    around = Around(PickySink(b"bad"), ahead)
+    await around.landing().own(1, {0: 0}, yes)
+    await around.checkpoints.begin(PendingInsert.parse("otel.traces:0:0-2@7"), {0: 1})
+    await around.landing().own(2, {0: 0}, yes)
+    inserted = counted = [7, 8, 3]
+    assert around.sink.arrivals_ns == inserted + counted
 
 
 async def test_an_insert_that_needed_several_attempts_is_counted() -> None:

@@ -64,6 +64,20 @@ async def test_partition_with_unread_records_gets_none() -> None:
     assert set(ticks.quiet()) == {QUIET, BUSY}
 
 
+async def test_partition_whose_records_are_taken_and_wait_to_be_stored_gets_ticks() -> None:
+    """Time goes on while an insert waits for more to come."""
+    lags = {BEHIND: 3}
+
+    def lag(partition: TP, taken: int) -> int:
+        return max(0, lags[partition] - taken)
+
+    wall = Wall()
+    ticks = Ticker(RecordingProducer(), lambda: list(lags), lag, 1.0, wall)  # type: ignore[arg-type]
+    ticks.heard(BEHIND, 3)
+    wall.elapsed_s += 1.0
+    assert ticks.quiet() == [BEHIND]
+
+
 async def test_broker_that_is_away_stops_nothing() -> None:
     """The tick is lost, the next one comes an interval later."""
     producer, wall = RecordingProducer(away=True), Wall()
