@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from schemas.events import ConnectionType, NodeKind
 from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
 from schemas.losses import LossReason
-from streams.grouping import Ints, pack, runs_of
+from streams.grouping import Ints, groups_of, pack, runs_of
 from streams.joins import Family, Requests
 from streams.latency import Bins, bin_of
 from streams.otlp.columns import PeerKind
@@ -70,7 +70,7 @@ def _add_self_times(contents: Contents, family: Family, registry: Registry) -> N
     keys = pack(
         (spans.service[rows], 0), (spans.operation[rows], texts), (spans.kind[rows], _KINDS), (bin_of(self_ns), _BINS)
     )
-    cells = runs_of(keys)
+    cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
         rest, self_bin = divmod(key, _BINS)
         rest, kind = divmod(rest, _KINDS)

@@ -1,4 +1,4 @@
-"""Group rows of columns by integer keys: one stable sort instead of a dictionary a row."""
+"""Group rows of columns by integer keys: one stable sort, or one compiled pass, instead of a dictionary a row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.kernels.compiled import IS_COMPILED
+from streams.kernels.grouping import group_rows
 
 Ints = NDArray[np.int64]
 
@@ -29,13 +32,6 @@ class Runs(NamedTuple):
         return self.order[self.ends - 1]
 
     @property
-    def number(self) -> Ints:
-        """For each row, in the rows' own order, the number of its run."""
-        numbers = np.empty(len(self.order), dtype=np.int64)
-        numbers[self.order] = np.repeat(np.arange(len(self.starts)), self.counts)
-        return numbers
-
-    @property
     def counts(self) -> Ints:
         """How many rows each run has."""
         return self.ends - self.starts
@@ -45,6 +41,40 @@ def runs_of(keys: Ints) -> Runs:
     """Group rows by key; runs come in ascending order of key."""
     order = np.argsort(_narrow(keys), kind="stable")
     return runs_in(keys[order], order)
+
+
+class Groups(NamedTuple):
+    """The distinct keys of rows, in ascending order; of each its first row, its last row, and how many it has."""
+
+    first: Ints
+    last: Ints
+    counts: Ints
+    number: Ints
+    """For each row the number of its group."""
+
+
+def groups_of(keys: Ints, is_compiled: bool = IS_COMPILED) -> Groups:
+    """Group rows by key, as `runs_of` does for those who do not ask for all rows of a group together."""
+    return _hashed_groups(keys) if is_compiled else _sorted_groups(keys)
+
+
+def _sorted_groups(keys: Ints) -> Groups:
+    runs = runs_of(keys)
+    number = np.empty(len(keys), dtype=np.int64)
+    number[runs.order] = np.repeat(np.arange(len(runs.starts)), runs.counts)
+    return Groups(runs.first, runs.last, runs.counts, number)
+
+
+def _hashed_groups(keys: Ints) -> Groups:
+    rows = len(keys)
+    slots = np.full(2 << rows.bit_length(), -1, dtype=np.int32)
+    number = np.empty(rows, dtype=np.int32)
+    first, last, counts = np.empty((3, rows), dtype=np.int64)
+    found = group_rows(keys, slots, number, first, last, counts)
+    order = np.argsort(keys[first[:found]])
+    rank = np.empty(found, dtype=np.int64)
+    rank[order] = np.arange(found)
+    return Groups(first[order], last[order], counts[order], rank[number])
 
 
 def _narrow(keys: Ints) -> NDArray[np.int64] | NDArray[np.uint16]:

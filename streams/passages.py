@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.grouping import Ints, pack, runs_in, runs_of
+from streams.grouping import Ints, groups_of, pack, runs_in
 from streams.joins import NONE, Family
 from streams.latency import bin_of
 from streams.otlp.columns import PeerKind
@@ -65,7 +65,9 @@ def passages_of(family: Family) -> Passages:
     is_origin = (origin[trace] == visited).astype(np.int64)
     duration_bin = (bin_of(family.duration_ns[root]) >> COARSE).astype(np.int64)
     services = int(spans.service.max(initial=0)) + 1
-    groups = runs_of(pack((visited, 0), (entry, services), (failing[trace], 2), (is_origin, 2), (duration_bin, _BINS)))
+    groups = groups_of(
+        pack((visited, 0), (entry, services), (failing[trace], 2), (is_origin, 2), (duration_bin, _BINS))
+    )
     first = groups.first
     return Passages(
         places.nodes, visited[first], entry[first], failing[trace][first], is_origin[first], duration_bin[first],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.errors import BadPayload, RejectReason
 from streams.batch import Batch
 from streams.grouping import Ints, runs_in
-from streams.mixing import Hashes, span_keys, trace_keys
+from streams.mixing import Hashes, hashes_of
 from streams.otlp.columns import SpanColumns, SpanFlag
 from streams.vocabulary import Vocabulary
 
@@ -56,8 +56,8 @@ class StubColumns:
         """How many stubs there are."""
         return len(self.span)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> StubColumns:
-        """Return some of the rows."""
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> StubColumns:
+        """Return some of the rows (of a slice: views)."""
         return StubColumns(*(getattr(self, name)[rows] for name in _COLUMNS))
 
     @classmethod
@@ -136,12 +136,9 @@ def stubs_of(tenant: str, batch: Batch[SpanColumns]) -> tuple[StubColumns, list[
     def joined(name: str) -> Any:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    trace = trace_keys(tenant, joined("trace_hi"), joined("trace_lo"))
-    parent_id, end_ns = joined("parent_id"), joined("end_ns")
+    hashes, end_ns = hashes_of(tenant, *map(joined, ("trace_hi", "trace_lo", "span_id", "parent_id"))), joined("end_ns")
     stubs = StubColumns(
-        trace=trace,
-        span=span_keys(trace, joined("span_id")),
-        parent=np.where(parent_id == 0, np.uint64(0), span_keys(trace, parent_id)),
+        **hashes._asdict(),
         start_ns=np.minimum(joined("start_ns"), end_ns),
         end_ns=end_ns,
         arrival_ns=batch.each(batch.arrivals_ns),

@@ -150,12 +150,12 @@ def _cut(stubs: StubColumns, first_offset: int, last_offset: int) -> Iterator[_P
             continue
         offset = int(stubs.offset[start])
         if begin < start:
-            yield _Piece(0, first_offset, offset - 1, stubs.take(np.arange(begin, start)))
+            yield _Piece(0, first_offset, offset - 1, stubs.take(slice(begin, start)))
             first_offset, begin = offset, start
         if end - start > MAX_BLOCK_SPANS:
             for part, at in enumerate(range(start, end, MAX_BLOCK_SPANS)):
-                rows = stubs.take(np.arange(at, min(at + MAX_BLOCK_SPANS, end)))
+                rows = stubs.take(slice(at, min(at + MAX_BLOCK_SPANS, end)))
                 yield _Piece(part, offset if part else first_offset, offset, rows)
             first_offset, begin = offset + 1, end
     if first_offset <= last_offset:
-        yield _Piece(0, first_offset, last_offset, stubs.take(np.arange(begin, len(stubs))))
+        yield _Piece(0, first_offset, last_offset, stubs.take(slice(begin, len(stubs))))

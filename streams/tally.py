@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Batch
-from streams.grouping import Ints, Runs, pack, runs_in, runs_of
+from streams.grouping import Groups, Ints, groups_of, pack, runs_in
 from streams.latency import bin_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
@@ -102,14 +102,14 @@ class _Homes:
     def __init__(self, instant_ns: Ints, service: Ints, offset: Ints, names: list[str], pane_ns: int) -> None:
         pane = instant_ns // pane_ns
         first_pane = int(pane.min())
-        runs = runs_of(pack((pane - first_pane, 0), (service, len(names))))
-        self.number = runs.number
-        self.counts = runs.counts.tolist()
+        groups = groups_of(pack((pane - first_pane, 0), (service, len(names))))
+        self.number = groups.number
+        self.counts = groups.counts.tolist()
         self.deltas = [
             Delta(int(pane[first]) * pane_ns, names[int(service[first])], int(offset[first]), int(offset[last]))
-            for first, last in zip(runs.first.tolist(), runs.last.tolist(), strict=True)
+            for first, last in zip(groups.first.tolist(), groups.last.tolist(), strict=True)
         ]
-        self._appearance = np.argsort(runs.first).tolist()
+        self._appearance = np.argsort(groups.first).tolist()
 
     def by_appearance(self) -> list[Delta]:
         """Return the deltas in the order in which their first rows are in the log."""
@@ -130,13 +130,13 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
         (np.where(table.negative[rows], _NO_BIN, bin_of(duration_ns)), _NO_BIN + 1),
         (table.error[rows], 2),
     )
-    cells = runs_of(keys)
+    cells = groups_of(keys)
     _count(homes, table.names, keys[cells.first], cells)
     _sample(table, rows, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
 
-def _count(homes: _Homes, names: list[str], keys: Ints, cells: Runs) -> None:
+def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
     """Add cells, each with its key, to the operations of their homes; operations come in order of first appearance.
 
     So caps admit the first comers, however the log is cut in batches.
@@ -181,7 +181,7 @@ def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[D
         return []
     homes = _Homes(table.time_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
     keys = pack((homes.number, 0), (table.severity[rows], len(SEVERITIES)))
-    cells = runs_of(keys)
+    cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
         home, severity = divmod(key, len(SEVERITIES))
         homes.deltas[home].contents.log_severities[SEVERITIES[severity]] = count

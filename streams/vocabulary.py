@@ -43,7 +43,10 @@ class Vocabulary:
 
 def used_names(names: Sequence[str], *columns: NDArray[np.int32] | Ints) -> tuple[list[str], list[Ints]]:
     """Drop the names that no column uses; returns what is left and the translated columns (-1 stays -1)."""
-    used = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int64)
-    used = used[used >= 0]
-    translated = [np.where(column < 0, -1, np.searchsorted(used, column)).astype(np.int64) for column in columns]
-    return [names[index] for index in used.tolist()], translated
+    is_used = np.zeros(len(names) + 1, dtype=np.bool_)  # the last is that of -1
+    for column in columns:
+        is_used[column] = True
+    used = np.flatnonzero(is_used[:-1])
+    place = np.full(len(names) + 1, -1, dtype=np.int64)
+    place[used] = np.arange(len(used))
+    return [names[index] for index in used.tolist()], [place[column] for column in columns]

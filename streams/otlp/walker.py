@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import RejectReason
+from streams.grouping import groups_of
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.interning import FULL
 from streams.kernels.spans import ASK, COLUMNS, REJECTS, ROWS, SpanTable, make_scratch, walk_spans
+from streams.mixing import hashes_of
 from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES, SPAN_DTYPES, PeerKind, Reject, SpanColumns
 from streams.otlp.decoding import Decoded, decode_one
 from streams.otlp.lexicon import Lexicon
@@ -40,9 +42,11 @@ _NAMED = ("service", "operation", "instance", "version", "peer")
 
 
 def warm_up() -> None:
-    """Compile what the decoder needs, or load it where an earlier process kept it: half a minute, or a second."""
+    """Compile what decoder and folds need, or load it where an earlier process kept it: half a minute, or a second."""
     list(SpanDecoder().decode([b""]))
     Lexicon().grow()
+    groups_of(np.zeros(1, np.int64))
+    hashes_of("", *np.zeros((4, 1), np.uint64))
 
 
 class SpanDecoder:
