@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -116,33 +117,60 @@ class Producer:
         outcome is a failure or unknown after the delivery time-out (send it again), `StoreRejected` when the
         broker will never take it.
         """
-        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
-        _check_size(topic, value, key, pairs)
-        inner = await self._live()
-        delivery = _deliver(inner, topic, value, key, pairs, partition)
-        try:
-            written = await asyncio.wait_for(delivery, self._delivery_timeout_s)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"Kafka gave no answer for {topic} in {self._delivery_timeout_s} s") from error
-        except _TOO_LARGE as error:
-            await self._renew(inner)
-            raise BadPayload(RejectReason.TOO_LARGE, f"the broker refused the size of a record for {topic}") from error
-        except (KafkaError, OSError) as error:
-            await self._renew(inner)
-            raise store_error(error, f"sending to {topic}") from error
-        return Ack(written.topic, written.partition, written.offset)
+        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers or ())
+        [outcome] = await self._deliver([Message(topic, value, key, pairs, partition)])
+        return _acknowledged(outcome)
 
     async def send_many(self, messages: Iterable[Message]) -> list[Ack]:
         """Send all and wait for all; raises the first error only after every record's fate is known.
 
         Order is kept per partition among records that name the same partition or the same key.
         """
-        tasks = [asyncio.ensure_future(self.send(m.topic, m.value, m.key, m.headers, m.partition)) for m in messages]
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Ack)]
+        records, lots = list(messages), dict[tuple[str, Any], list[int]]()
+        for place, record in enumerate(records):
+            home = record.key if record.partition is None else record.partition
+            lots.setdefault((record.topic, home), []).append(place)
+        found = await asyncio.gather(*(self._deliver([records[place] for place in lot]) for lot in lots.values()))
+        outcomes = dict(zip(chain.from_iterable(lots.values()), chain.from_iterable(found), strict=True))
+        return [_acknowledged(outcomes[place]) for place in range(len(records))]
+
+    async def _deliver(self, records: Sequence[Message]) -> list[Ack | Exception]:
+        """Hand over records in their order and wait for all together: a task for each would cost more than the rest."""
+        inner, handed = await self._live(), list[asyncio.Future[Any] | Exception]()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._delivery_timeout_s):
+                for record in records:
+                    handed.append(await _hand_over(inner, record))
+                if waiting := [each for each in handed if isinstance(each, asyncio.Future)]:
+                    await asyncio.wait(waiting)
+        return [await self._outcome(inner, *pair) for pair in zip_longest(records, handed)]
+
+    async def _outcome(
+        self, inner: AIOKafkaProducer, record: Message, handed: asyncio.Future[Any] | Exception | None
+    ) -> Ack | Exception:
+        """Say what became of a record; ``handed`` is None when it never came into the buffer."""
+        if isinstance(handed, Exception):
+            return await self._explained(inner, record.topic, handed)
+        if handed is None or not handed.done() or handed.cancelled():
+            if handed is not None:
+                handed.cancel()
+            return StoreUnavailable(f"Kafka gave no answer for {record.topic} in {self._delivery_timeout_s} s")
+        error = handed.exception()
+        if isinstance(error, Exception):
+            return await self._explained(inner, record.topic, error)
+        written = handed.result()
+        return Ack(written.topic, written.partition, written.offset)
+
+    async def _explained(self, inner: AIOKafkaProducer, topic: str, error: Exception) -> Exception:
+        """Return the error of ours that a client's error is."""
+        if not isinstance(error, KafkaError | OSError):
+            return error
+        await self._renew(inner)
+        explained: Exception = store_error(error, f"sending to {topic}")
+        if isinstance(error, _TOO_LARGE):
+            explained = BadPayload(RejectReason.TOO_LARGE, f"the broker refused the size of a record for {topic}")
+        explained.__cause__ = error
+        return explained
 
     async def _live(self) -> AIOKafkaProducer:
         if self._inner is None:
@@ -188,12 +216,25 @@ def _check_size(topic: str, value: bytes | None, key: bytes | None, headers: Hea
         raise BadPayload(RejectReason.TOO_LARGE, detail)
 
 
-async def _deliver(
-    inner: AIOKafkaProducer, topic: str, value: bytes | None, key: bytes | None, headers: Headers, partition: int | None
-) -> Any:
-    if partition is not None and partition not in await inner.partitions_for(topic):
-        raise StoreRejected(f"Kafka topic {topic} has no partition {partition}")
-    return await inner.send_and_wait(topic, value, key=key, headers=headers, partition=partition)
+async def _hand_over(inner: AIOKafkaProducer, record: Message) -> asyncio.Future[Any] | Exception:
+    """Put a record into the client's buffer; return the future of its acknowledgement, or why it cannot be sent."""
+    topic, partition = record.topic, record.partition
+    try:
+        _check_size(topic, record.value, record.key, record.headers)
+        if partition is not None and partition not in await inner.partitions_for(topic):
+            return StoreRejected(f"Kafka topic {topic} has no partition {partition}")
+        handed: asyncio.Future[Any] = await inner.send(
+            topic, record.value, key=record.key, headers=list(record.headers), partition=partition
+        )
+        return handed
+    except (BadPayload, KafkaError, OSError) as error:
+        return error
+
+
+def _acknowledged(outcome: Ack | Exception) -> Ack:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 async def _close(inner: AIOKafkaProducer, patience_s: float) -> None:
