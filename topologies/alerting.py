@@ -35,7 +35,8 @@ from topologies import metrics
 from topologies.app import add_stage
 from topologies.correlation import CLOSED_STATES, correlation_source
 from topologies.dispatching import receivers
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.tables import StateTable, state_table
 from topologies.wiring import Wiring

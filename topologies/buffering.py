@@ -16,6 +16,8 @@ from typing import Any
 
 from mode.utils.queues import ThrowableQueue
 
+from topologies.parcels import size_of
+
 HIGH = 0.8
 LOW = 0.4
 
@@ -66,4 +68,4 @@ class BoundedQueue(ThrowableQueue[Any]):
 
 def _size_bytes(item: Any) -> int:
     message = getattr(item, "message", None)
-    return len(message.value or b"") if message is not None else 0
+    return size_of(message)[1] if message is not None else 0

@@ -37,7 +37,8 @@ from streams.resemblance import features_of, vector_of
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents, metrics
 from topologies.app import add_stage
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.pinning import Pinner
 from topologies.progressing import Broadcast

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.dead_letters import KEPT_BYTES, WHOLE_MESSAGE, DeadLetter, LetterKey, Replay
 from schemas.errors import BadPayload, RejectReason
@@ -27,8 +27,7 @@ DECODER_VERSION = "otlp-1"
 """Changes when a decoder starts to accept or refuse other payloads, so that a replay knows what is worth trying."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a payload came from: its record, whose it is, and which letter it replays, if it is a replay."""
 
     topic: str

@@ -29,7 +29,8 @@ from sinks.redis import set_badges
 from streams.progress import Progress, ProgressClock
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Broadcast
 from topologies.tables import StateTable, state_table

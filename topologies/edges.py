@@ -27,7 +27,8 @@ from streams.progress import Progress
 from streams.stubs import decode_stubs
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError
 from topologies.progressing import INNER_PACE_S, Broadcast, FloorKeeper, Pacer
 from topologies.source_folds import partial_message

@@ -34,9 +34,10 @@ from streams.progress import Progress
 from topologies import metrics
 from topologies.app import add_stage
 from topologies.failpoints import reached
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
 from topologies.memories import MemoriesTable
 from topologies.nodes import KEEP_PACE_S, KeptNodes, NodesTable
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import INNER_PACE_S, Broadcast, FloorKeeper, Pacer
 from topologies.wiring import Wiring, count_losses

@@ -35,7 +35,8 @@ from streams.windows import WindowConfig
 from topologies import baselines, metrics, slo
 from topologies.app import add_stage
 from topologies.deviating import deviation_source
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Broadcast
 from topologies.tables import StateTable, state_table

@@ -30,7 +30,8 @@ from sinks.postgres.checkpoints import Checkpoints
 from topologies import metrics
 from topologies.app import add_stage
 from topologies.failpoints import reached
-from topologies.lanes import Lane, Lanes, Record, record_again
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record, record_of
 from topologies.patience import LaneEndedError, insist
 from topologies.replays import find_replays
 from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
@@ -118,7 +119,7 @@ class Ingest:
             # Both are thrown away: the lanes have their own, and use them meanwhile.
             decoder = decoder_of(SIGNALS[insert.topic], settings)
             folds = SourceFolds(self._wiring, TP(insert.topic, each.partition), decoder)
-            records = [record_again(record) for record in consumed]
+            records = [record_of(record) for record in consumed]
             intakes.append(await self._take(folds, records, insert.wall_ns, wanted))
         return intakes
 

@@ -13,7 +13,7 @@ floor, so every state starts anew there and is rebuilt by replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,21 +22,11 @@ from faust.types import TP
 
 from topologies import metrics
 from topologies.offsets import Floors
+from topologies.parcels import Record, records_of
 
 log = structlog.get_logger()
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A raw Kafka record as the stages take it. ``timestamp_ns`` is Kafka's (milliseconds, widened)."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp_ns: int
 
 
 @dataclass(slots=True)
@@ -76,15 +66,16 @@ class Lanes(Generic[S]):
         batches: dict[TP, tuple[Lane[S], list[Record]]] = {}
         for event in events:
             message = event.message
-            lane = self._lane(message)
-            if lane is None or message.offset < lane.next_offset:
-                metrics.RECORDS_DROPPED.labels(self.stage, message.topic).inc()
-                continue
-            _count_missing(self.stage, lane, message.offset)
-            lane.next_offset = message.offset + 1
-            batches.setdefault(message.tp, (lane, []))[1].append(_record(message))
-        for partition, (_, records) in batches.items():
-            metrics.RECORDS.labels(self.stage, partition.topic).inc(len(records))
+            lane, records = self._lane(message), records_of(message)
+            fresh = [record for record in records if lane is not None and record.offset >= lane.next_offset]
+            if len(fresh) < len(records):
+                metrics.RECORDS_DROPPED.labels(self.stage, message.topic).inc(len(records) - len(fresh))
+            if lane is not None and fresh:
+                self._count_missing(lane, fresh)
+                lane.next_offset = fresh[-1].offset + 1
+                batches.setdefault(message.tp, (lane, []))[1].extend(fresh)
+        for partition, (_, taken) in batches.items():
+            metrics.RECORDS.labels(self.stage, partition.topic).inc(len(taken))
         return list(batches.values())
 
     def _lane(self, message: Any) -> Lane[S] | None:
@@ -99,6 +90,16 @@ class Lanes(Generic[S]):
             lane = Lane(partition, generation, self._initial(partition), start, start)
             self._lanes[partition] = lane
         return lane
+
+    def _count_missing(self, lane: Lane[S], records: Sequence[Record]) -> None:
+        # Our topics are neither compacted nor transactional, so a jump means that retention or the broker ate records.
+        if records[-1].offset - lane.next_offset < len(records):
+            return
+        place = {"stage": self.stage, "partition": lane.partition}
+        for expected, record in zip([lane.next_offset, *(each.offset + 1 for each in records)], records, strict=False):
+            if missing := record.offset - expected:
+                metrics.RECORDS_MISSING.labels(lane.partition.topic).inc(missing)
+                log.error("records_missing", **place, first=expected, count=missing)
 
     def is_current(self, lane: Lane[Any]) -> bool:
         """Tell whether the lane's partition is still ours: work for an old lane is to be given up."""
@@ -123,27 +124,3 @@ class Lanes(Generic[S]):
     def clear(self) -> None:
         """Forget all lanes."""
         self._lanes.clear()
-
-
-def _count_missing(stage: str, lane: Lane[Any], offset: int) -> None:
-    # Our topics are neither compacted nor transactional, so a jump means that retention or the broker ate records.
-    missing = offset - lane.next_offset
-    if missing > 0:
-        metrics.RECORDS_MISSING.labels(lane.partition.topic).inc(missing)
-        log.error("records_missing", stage=stage, partition=lane.partition, first=lane.next_offset, count=missing)
-
-
-def record_again(consumed: Any) -> Record:
-    """Return a record that was read outside of Faust (aiokafka's ``ConsumerRecord``) as `Lanes.split` would."""
-    timestamp_ns = consumed.timestamp * 1_000_000
-    return Record(consumed.offset, consumed.key, consumed.value, tuple(consumed.headers or ()), timestamp_ns)
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers or ()),
-        timestamp_ns=round((message.timestamp or 0.0) * 1000) * 1_000_000,
-    )

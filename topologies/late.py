@@ -38,7 +38,8 @@ from streams.remeasuring import measure, reach_of, touched_panes
 from streams.windows import SECOND_NS, Loss
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Pacer
 from topologies.wiring import Wiring, count_losses

@@ -24,7 +24,8 @@ from schemas.topics import DEAD_LETTERS
 from sinks.postgres.dead_letters import expire, store
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.lanes import Lane, Lanes, Record
+from topologies.lanes import Lane, Lanes
+from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Pacer
 from topologies.wiring import Wiring

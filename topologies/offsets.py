@@ -28,10 +28,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
 
 from schemas.failpoints import Failpoint
 from topologies import metrics
 from topologies.failpoints import reached
+from topologies.parcels import Parcel, parcels
 
 log = structlog.get_logger()
 
@@ -119,7 +121,8 @@ class FloorConsumer(Consumer):
 
     Overridden internals of faust-streaming 0.15: ``_filter_tps_with_pending_acks`` and ``_new_offset`` (what to
     commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
-    failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over).
+    failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over), ``_getmany`` and
+    ``_to_message`` (records of the stages come in parcels).
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -136,6 +139,17 @@ class FloorConsumer(Consumer):
     def committed_offset(self, partition: TP) -> int | None:
         """Return the committed offset as last read from the broker or written to it."""
         return self._committed_offset.get(partition)
+
+    async def _getmany(self, *arguments: Any, **options: Any) -> Any:
+        found, reads = await super()._getmany(*arguments, **options), self._floors.reads
+        return {tp: list(parcels(records)) if reads(tp.topic) else records for tp, records in found.items()}
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        packed = isinstance(record, Parcel)
+        message: ConsumerMessage = super()._to_message(tp, record.first if packed else record)
+        if packed:
+            message.key, message.headers, message.value = None, None, record
+        return message
 
     async def perform_seek(self) -> None:
         """Rewind every partition that a stage reads, with the flow stopped; Faust resumes it when all is ready."""

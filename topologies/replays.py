@@ -21,7 +21,7 @@ from sinks.postgres.dead_letters import ReplayClaim, ReplayOutcome, claim
 from sinks.postgres.pool import Pool
 from topologies import metrics
 from topologies.envelope import read_envelope, tenant_of
-from topologies.lanes import Record
+from topologies.parcels import Record
 from topologies.patience import insist
 
 Replays = dict[int, Replay | None]

@@ -41,8 +41,8 @@ from streams.stubs import StubFold
 from topologies import metrics
 from topologies.accounting import Ledger
 from topologies.dead_letters import Origin, item_letters, message_letter
-from topologies.envelope import read_envelope, tenant_of
-from topologies.lanes import Record
+from topologies.envelope import Envelope, read_envelope, tenant_of
+from topologies.parcels import Record
 from topologies.progressing import Broadcast, FloorKeeper, Pacer
 from topologies.replays import Replays
 from topologies.wiring import Wiring, count_losses
@@ -107,11 +107,13 @@ class SourceFolds:
         With the same ``present_ns`` and ``replays``, the same records give the same rows.
         """
         intake = Intake(Ledger(self.partition))
-        opened = [
-            one
-            for record in records
-            for one in self._open(record, self._arrival_ns(record, present_ns), settings, replays, intake)
-        ]
+        envelopes = {headers: read_envelope(headers) for headers in {record.headers for record in records}}
+        opened: list[_Opened] = []
+        for record in records:
+            wall_ns = self._arrival_ns(record, present_ns)
+            one = self._open(record, envelopes[record.headers], wall_ns, settings, replays, intake)
+            if one is not None:
+                opened.append(one)
         together: dict[str, list[_Opened]] = {}
         for one in opened:
             if one.refusal is not None:
@@ -127,18 +129,23 @@ class SourceFolds:
         return intake
 
     def _open(
-        self, record: Record, wall_ns: int, settings: Settings, replays: Replays, intake: Intake
-    ) -> Iterator[_Opened]:
-        """Yield the record, refused or to be decoded; a tick and a replay that was there before are only noted."""
-        envelope = read_envelope(record.headers)
+        self,
+        record: Record,
+        envelope: Envelope,
+        wall_ns: int,
+        settings: Settings,
+        replays: Replays,
+        intake: Intake,
+    ) -> _Opened | None:
+        """Return the record, refused or to be decoded; a tick and a replay that was there before are only noted."""
         tenant, replay = tenant_of(envelope, settings), replays.get(record.offset)
         if replay is None and record.offset in replays:
             intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, record.timestamp_ns)
-            return
+            return None
         self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
         if envelope.is_tick:
             intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
-            return
+            return None
         arrival_ns, is_driven = envelope.driven_ns or wall_ns, envelope.driven_ns is not None
         sent_ns = envelope.driven_ns or record.timestamp_ns
         if replay is not None:
@@ -153,7 +160,7 @@ class SourceFolds:
                 one.payload = cut_items(self.signal, one.payload, replay.items)
         except BadPayload as error:
             one.refusal = error
-        yield one
+        return one
 
     def _arrival_ns(self, record: Record, present_ns: int) -> int:
         """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
@@ -205,9 +212,11 @@ class SourceFolds:
             return
         event_ns = decoded.columns.time_ns if self.signal is Signal.LOGS else decoded.columns.end_ns
         newest_ns = np.maximum.reduceat(event_ns, np.cumsum([0, *decoded.sizes[:-1]]))
-        for number, instant_ns in zip(decoded.messages, newest_ns.tolist(), strict=True):
-            if instant_ns:
-                intake.ledger.event(ones[number].origin.tenant, instant_ns, ones[number].origin.arrival_ns)
+        arrivals_ns = np.array([ones[number].origin.arrival_ns for number in decoded.messages])
+        timed = newest_ns != 0
+        if timed.any():
+            newest_event_ns = int(np.minimum(newest_ns, arrivals_ns)[timed].max())
+            intake.ledger.event(ones[0].origin.tenant, newest_event_ns, int(arrivals_ns[timed].max()))
 
     def _keep_rejects(self, decoded: Decoded[Any], ones: Sequence[_Opened], label: str) -> None:
         by_message: dict[int, list[Reject]] = {}

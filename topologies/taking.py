@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from topologies.parcels import size_of
+
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
@@ -31,12 +33,13 @@ class Taking:
 
     limits: BatchLimits
     _events: list[Any] = field(default_factory=list)
+    _records: int = 0
     _size_bytes: int = 0
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def batches(self, stream: Any) -> AsyncIterator[list[Any]]:
-        """Yield batches until the stream ends. The record that fills a batch is in it, so it can be larger by one."""
+        """Yield batches until the stream ends. The parcel that fills a batch is in it, so it can be larger by one."""
         feeding = asyncio.create_task(self._feed(stream))
         try:
             while not feeding.done():
@@ -53,9 +56,11 @@ class Taking:
 
     async def _feed(self, stream: Any) -> None:
         async for event in stream.events():
+            records, size_bytes = size_of(event.message)
             self._events.append(event)
-            self._size_bytes += len(event.message.value or b"")
-            if len(self._events) >= self.limits.records or self._size_bytes >= self.limits.size_bytes:
+            self._records += records
+            self._size_bytes += size_bytes
+            if self._records >= self.limits.records or self._size_bytes >= self.limits.size_bytes:
                 self._emptied.clear()
                 self._full.set()
                 await self._emptied.wait()
@@ -69,7 +74,7 @@ class Taking:
             full.cancel()
 
     def _emptied_batch(self) -> list[Any]:
-        batch, self._events, self._size_bytes = self._events, [], 0
+        batch, self._events, self._records, self._size_bytes = self._events, [], 0, 0
         self._full.clear()
         self._emptied.set()
         return batch

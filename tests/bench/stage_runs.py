@@ -30,6 +30,7 @@ from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
 from topologies.app import make_app
 from topologies.ingest import Ingest
+from topologies.parcels import size_of
 from topologies.preparing import migrate_postgres
 from topologies.progressing import ClosedTable
 from topologies.ticks import Ticker
@@ -99,7 +100,7 @@ class TimedIngest(Ingest):
         """Take a batch as ingest does."""
         self.rss_at_start = self.rss_at_start or rss_mib()
         await super().handle(events)
-        self.done += len(events)
+        self.done += sum(size_of(event.message)[0] for event in events)
         self.marks.append((self.done, time.perf_counter(), cpu_s()))
         self.peak_rss = max(self.peak_rss, rss_mib())
 

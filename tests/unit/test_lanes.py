@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from topologies.lanes import Lanes
 from topologies.offsets import Floors
+from topologies.parcels import Parcel, Record
 
 
 def event(offset: int, partition: int = 0, generation: int = 1, topic: str = "t") -> Any:
@@ -95,6 +96,17 @@ def test_skipped_offsets_are_counted_also_before_the_first_record() -> None:
     lanes = Lanes("s", ["gap"], floors, lambda: 1, lambda _: None, lambda _: 10)
     lanes.split([event(12, topic="gap"), event(13, topic="gap"), event(20, topic="gap")])
     assert missing() == 2 + 6
+
+
+def test_what_is_new_in_a_parcel_is_taken() -> None:
+    """A rewind may lead into the middle of a parcel; the gaps in it are gaps as any."""
+    lanes = Group().lanes()
+    lanes.split([event(5), event(6)])
+    parcel = event(5)
+    parcel.message.value = Parcel(tuple(Record(n, None, b"", (), 0) for n in (5, 6, 7, 9)), 0, None)
+    [(lane, records)] = lanes.split([parcel])
+    assert [record.offset for record in records] == [7, 9]
+    assert lane.next_offset == 10
 
 
 def test_report_goes_to_the_floors_with_the_lanes_position() -> None:

@@ -13,7 +13,7 @@ from schemas.topics import METRICS, RAW_TOPICS
 from sinks.kafka.producer import Message, Producer
 from sinks.kafka.ranges import read_ends, read_ranges
 from sinks.kafka.topics import ensure_topics
-from topologies.lanes import record_again
+from topologies.parcels import record_of
 
 HEADERS = ((TENANT_HEADER, b"acme"),)
 
@@ -31,7 +31,7 @@ async def test_ranges_come_back_as_they_were(broker: Settings) -> None:
     await fill(broker, 30)
     ranges = [OffsetRange(1, 7, 12), OffsetRange(0, 28, 40)]
     found = await read_ranges(broker, METRICS.name, ranges)
-    records = [[record_again(record) for record in each] for each in found]
+    records = [[record_of(record) for record in each] for each in found]
     assert [[record.value for record in each] for each in records] == [
         [b"1/%d" % number for number in range(7, 13)],
         [b"0/28", b"0/29"],
