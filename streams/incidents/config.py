@@ -21,8 +21,8 @@ class IncidentConfig:
     together_s: float = 60.0
     """Triggers that call or share a caller are one group when they began within this time of each other. Later ones
     join only from above: trouble spreads to callers, a callee that begins later has its own."""
-    logs_confirm_s: float = 60.0
-    """Error logs with no other symptom open an incident only after this long."""
+    logs_confirm_s: float = 90.0
+    """Error logs with no other symptom open an incident only after this long: one user's retries fill a minute."""
     stop_missing_requests: float = 60.0
     """A stop of traffic is believed when at least this many expected requests are missing ..."""
     stop_s: float = 40.0
