@@ -89,10 +89,11 @@ class Settings(BaseSettings):
         "taken, one being decoded.",
     )
     insert_bytes: int = Field(
-        16 * 1024**2,
+        40 * 1024**2,
         ge=1024,
-        description="Bytes of records that are stored with one insert into ClickHouse. Of each raw topic at most two "
-        "such inserts are in memory: one waits, one is being stored. Larger ones are faster, and need more memory.",
+        description="Bytes of records stored with one insert into ClickHouse: two batches, or many small ones. Of each"
+        " raw topic at most two such inserts are in memory: one waits, one is being stored. Inserts of a third of the"
+        " size cost half as much again for each span, and twice as much for each log record.",
     )
     insert_wait_s: float = Field(
         5.0,

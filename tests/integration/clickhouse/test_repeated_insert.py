@@ -15,6 +15,7 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.clickhouse.raw_reads import stored_counts
 from sinks.clickhouse.repeats import take_back
+from topologies.storing import MOST_RECORDS
 
 MADE = {"otel.traces": spans, "otel.logs": logs, "otel.metrics": gauges}
 TABLES = {"otel.traces": "spans", "otel.logs": "logs", "otel.metrics": "metric_points"}
@@ -66,6 +67,17 @@ async def test_without_a_token_or_with_another_it_stores_again(
     await sink.insert(topic, batch(topic, tenant), token=f"{tenant}:b")
     assert (await counts(clickhouse, tenant, topic))["landed_records"] == 8
     assert [count.doubled for count in await stored_counts(clickhouse, tenant)] == [4]
+
+
+async def test_an_insert_of_the_most_records_can_be_counted_and_taken_back(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """All their offsets, however high, have a place in one query."""
+    rows = batch("otel.logs", tenant, first=10**12, records=MOST_RECORDS, items=1)
+    await sink.insert("otel.logs", rows, token=f"{tenant}:most")
+    assert await sink.is_whole("otel.logs", rows)
+    await take_back(clickhouse, "otel.logs", rows)
+    assert (await counts(clickhouse, tenant, "otel.logs"))["landed_records"] == 0
 
 
 async def test_a_large_batch_is_recognised_as_a_whole(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
