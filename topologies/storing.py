@@ -40,7 +40,7 @@ from topologies.wiring import Wiring
 
 Wanted = Callable[[], bool]
 
-MOST_RECORDS = 8_192
+MOST_RECORDS = 4_096
 """Of one insert: all its offsets have a place in one query, when it is counted."""
 
 
