@@ -42,7 +42,15 @@ from schemas.events import (
     SeriesScore,
     Severity,
 )
-from schemas.pins import AttributeContrast, PinnedEdge, PinnedEvidence, PinnedTrace, ServiceContrast
+from schemas.pins import (
+    AttributeContrast,
+    MetricChange,
+    PinnedEdge,
+    PinnedEvidence,
+    PinnedTrace,
+    ServiceContrast,
+    ServiceMetrics,
+)
 from schemas.queries import HealthPoint, LogLine, MapEdge, ServiceSummary, SignatureSummary, Trace, TraceSpan
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
 from sinks.postgres.incidents import Incident
@@ -359,6 +367,19 @@ PINNED: Final = PinnedView(
                 ],
                 query="SELECT source, key, value, countIf(is_bad) AS bad, ... FROM spans ...",
                 parameters={"tenant": "shop", "service": "checkout", "start": ONSET_NS},
+            )
+        ],
+        metrics=[
+            ServiceMetrics(
+                service="checkout",
+                metrics=[
+                    MetricChange(
+                        metric="process.cpu.utilization", unit="1", instance="checkout-7f9c", attributes={},
+                        is_rate=False, usual=0.21, value=0.97, surprise=41.6, since_ns=ONSET_NS,
+                    )
+                ],
+                query="SELECT metric, ..., arraySort(groupArray((unix_nano, value))) AS points FROM metric_points ...",
+                parameters={"tenant": "shop", "service": "checkout", "end": ONSET_NS + 70 * S},
             )
         ],
         graph=[PinnedEdge(client="checkout", server="postgresql:orders", requests=318, errors=0)],

@@ -60,6 +60,29 @@ class ServiceContrast(Event):
     parameters: dict[str, str | int | float] = Field(description="... with these values bound.")
 
 
+class MetricChange(Event):
+    """A metric that is unlike its past since shortly before the onset."""
+
+    metric: str
+    unit: str
+    instance: str = Field(description="``service.instance.id`` of what reports it; may be empty.")
+    attributes: dict[str, str]
+    is_rate: bool = Field(description="A counter: values are its increase a second.")
+    usual: float = Field(description="Median before.")
+    value: float = Field(description="Where it is least like its past.")
+    surprise: float = Field(description="So many times as strange as its strangest usual point; 1000 at most.")
+    since_ns: int = Field(description="The first point that is an alarm.")
+
+
+class ServiceMetrics(Event):
+    """Metrics of a service that went off their past, most surprising first, and the query that read them."""
+
+    service: str
+    metrics: list[MetricChange]
+    query: str = Field(description="SQL over raw telemetry that read their points ...")
+    parameters: dict[str, str | int | float] = Field(description="... with these values bound.")
+
+
 class PinPlan(Event):
     """What is to be pinned, before the stores were asked."""
 
@@ -71,7 +94,7 @@ class PinPlan(Event):
     strength: float = Field(description="Score of the leading suspicion: the largest makes the peak.")
     onset_ns: int
     picks: list[TracePick]
-    suspects: list[str] = Field(description="Services whose attributes are to be compared.")
+    suspects: list[str] = Field(description="Services whose attributes are to be compared, and metrics looked at.")
     graph: list[PinnedEdge]
     evidence: list[Evidence] = Field(description="Of the leading suspicions, each with the query that shows it.")
 
@@ -84,5 +107,6 @@ class PinnedEvidence(Event):
     as_of_ns: int
     traces: list[PinnedTrace]
     contrasts: list[ServiceContrast]
+    metrics: list[ServiceMetrics] = Field(default_factory=list)
     graph: list[PinnedEdge]
     evidence: list[Evidence]

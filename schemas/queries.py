@@ -174,6 +174,18 @@ class StoredCount(Answer):
     doubled: int = Field(description="Records that are stored more than once; anything but 0 is a fault of ours.")
 
 
+class MetricSeries(Answer):
+    """The points of one metric from one reporter, by time."""
+
+    metric: str
+    unit: str
+    is_cumulative: bool
+    instance: str
+    attributes: dict[str, str]
+    unix_nano: list[int]
+    values: list[float]
+
+
 class AttributeCount(Answer):
     """How many failing or slow spans of a service, and how many others, have a value of an attribute."""
 

@@ -3,12 +3,14 @@
 ::
 
     ranking ─▶ moments (opening, peak) ─▶ plan ─┬─ traces ◀────────── ClickHouse
-                                                ├─ attribute counts ◀─┘
+                                                ├─ attribute counts ◀─┤
+                                                ├─ metric points ◀────┘
                                                 └─▶ PostgreSQL
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -16,14 +18,16 @@ import structlog
 
 from schemas.errors import StoreRejected
 from schemas.events import HypothesisSet
-from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, TracePick
+from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, ServiceMetrics, TracePick
 from schemas.snapshots import RankingSnapshot
 from sinks.clickhouse.attribute_reads import COUNTS, asked_of, attribute_counts
+from sinks.clickhouse.metric_reads import POINTS, metric_series, points_of
 from sinks.clickhouse.raw_reads import trace
 from sinks.postgres import pins
 from sinks.stores import Stores
 from streams.contrasts import contrasts_of
 from streams.hypotheses.pinning import moments_of, plan_of, strength_of
+from streams.points import off_metrics
 from topologies.patience import insist
 
 log = structlog.get_logger()
@@ -33,6 +37,9 @@ MOST_SPANS = 500
 
 BEFORE_NS = 600 * 1_000_000_000
 """How long before the onset requests are counted as normal ones."""
+
+METRICS_BEFORE_NS = 3 * 3600 * 1_000_000_000
+"""How far back a metric's past is read: at one point a minute enough to know it by."""
 
 _MOST_KNOWN = 1_000
 
@@ -65,10 +72,12 @@ class Pinner:
     async def _collect(self, plan: PinPlan, wanted: Callable[[], bool]) -> PinnedEvidence:
         traces = [await insist("clickhouse", "trace", partial(self._copy, plan, pick), wanted) for pick in plan.picks]
         contrasts = [await self._contrast(plan, service, wanted) for service in plan.suspects]
+        metrics = [await self._metrics(plan, service, wanted) for service in plan.suspects]
         return PinnedEvidence(
             moment=plan.moment, version=plan.version, as_of_ns=plan.as_of_ns,
             traces=[one for one in traces if one is not None],
             contrasts=[one for one in contrasts if one is not None],
+            metrics=[one for one in metrics if one is not None],
             graph=plan.graph, evidence=plan.evidence,
         )  # fmt: skip
 
@@ -87,6 +96,18 @@ class Pinner:
             log.warning("attributes_not_compared", tenant=plan.tenant, service=service, error=str(error))
             return None
         return ServiceContrast(service=service, attributes=found, query=COUNTS, parameters=asked) if found else None
+
+    async def _metrics(self, plan: PinPlan, service: str, wanted: Callable[[], bool]) -> ServiceMetrics | None:
+        """Return which of the service's metrics went off their past; None when none did or reading takes too long."""
+        asked = points_of(plan.tenant, service, plan.onset_ns - METRICS_BEFORE_NS, plan.as_of_ns)
+        read = partial(metric_series, self._stores.clickhouse, asked)
+        try:
+            series = await insist("clickhouse", "metrics", read, wanted)
+        except StoreRejected as error:
+            log.warning("metrics_not_looked_at", tenant=plan.tenant, service=service, error=str(error))
+            return None
+        found = await asyncio.to_thread(off_metrics, series, plan.onset_ns)
+        return ServiceMetrics(service=service, metrics=found, query=POINTS, parameters=asked) if found else None
 
     def _remember(self, key: tuple[str, str], strength: float) -> None:
         self._strengths.pop(key, None)

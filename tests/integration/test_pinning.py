@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from schemas.events import Evidence, Exemplars, Hypothesis, HypothesisSet, NodeKind
 from schemas.settings import Settings
@@ -112,6 +113,33 @@ async def test_the_attribute_that_slow_requests_share_is_pinned_with_its_counts(
     assert (found.bad, found.bad_total, found.normal, found.normal_total) == (50, 50, 0, 150)
     again = await stores.clickhouse.query(contrast.query, contrast.parameters)
     assert {(row["value"], row["bad"]) for row in again if row["key"] == "app.version"} == {("1.5", 50), ("1.4", 0)}
+
+
+def gauges() -> bytes:
+    """Return two gauges of cart, one point a minute for two hours: the one jumps at the onset."""
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    for key, value in (("service.name", "cart"), ("service.instance.id", "cart-1")):
+        resource.resource.attributes.add(key=key).value.string_value = value
+    metrics = resource.scope_metrics.add().metrics
+    busy, calm = metrics.add(name="cpu.usage", unit="1").gauge, metrics.add(name="threads").gauge
+    for minute in range(120):
+        time_ns = ONSET_NS + (minute - 119) * 60 * SECOND_NS
+        busy.data_points.add(time_unix_nano=time_ns, as_double=0.9 if minute == 119 else 0.2 + minute % 7 / 100)
+        calm.data_points.add(time_unix_nano=time_ns, as_int=16)
+    return request.SerializeToString()
+
+
+async def test_the_metric_that_went_off_is_pinned_with_what_is_usual(stores: Stores) -> None:
+    """A metric that did not move is not; the query reads the points again."""
+    await RawSink(stores.clickhouse).insert("otel.metrics", [RawRow("acme", 0, 1, gauges(), ONSET_NS)])
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    (found,) = (await pins.kept(stores.postgres, "acme", "inc-1"))["opening"].metrics
+    (change,) = found.metrics
+    assert (change.metric, change.instance, change.value, change.usual) == ("cpu.usage", "cart-1", 0.9, 0.23)
+    assert change.since_ns == ONSET_NS
+    again = await stores.clickhouse.query(found.query, found.parameters)
+    assert {row["metric"]: len(row["points"]) for row in again} == {"cpu.usage": 120, "threads": 120}
 
 
 async def test_the_opening_stays_and_the_peak_grows(stores: Stores) -> None:
