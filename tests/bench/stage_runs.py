@@ -21,7 +21,8 @@ from deploy.embedded import EmbeddedStack
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from schemas.topics import TRACES
-from sinks.clickhouse.landing import RawSink
+from sinks.clickhouse.client import ClickHouse
+from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Producer
 from sinks.kafka.topics import ensure_topics
 from sinks.postgres.checkpoints import Checkpoints
@@ -86,11 +87,26 @@ class Pace:
     """Of the process, above what it was when the first batch came."""
 
 
+class MarkingSink(RawSink):
+    """Stores in ClickHouse, and tells the stage what is stored: much may be taken and wait."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        super().__init__(clickhouse)
+        self.stage: TimedIngest | None = None
+
+    async def insert(self, topic: str, rows: Sequence[RawRow], *rest: Any) -> None:
+        """Store the rows and tell."""
+        await super().insert(topic, rows, *rest)
+        if self.stage is not None:
+            self.stage.mark(len(rows))
+
+
 class TimedIngest(Ingest):
-    """Notes after each batch how many records there were so far, and when."""
+    """Notes after each batch, or after each insert into a ClickHouse, how many records there were so far, and when."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
+        self.stores = False
         self.marks: list[tuple[int, float, float]] = []
         self.done = 0
         self.rss_at_start = 0.0
@@ -100,7 +116,12 @@ class TimedIngest(Ingest):
         """Take a batch as ingest does."""
         self.rss_at_start = self.rss_at_start or rss_mib()
         await super().handle(events)
-        self.done += sum(size_of(event.message)[0] for event in events)
+        if not self.stores:
+            self.mark(sum(size_of(event.message)[0] for event in events))
+
+    def mark(self, records: int) -> None:
+        """Note that so many more records are done with."""
+        self.done += records
         self.marks.append((self.done, time.perf_counter(), cpu_s()))
         self.peak_rss = max(self.peak_rss, rss_mib())
 
@@ -112,8 +133,8 @@ class TimedIngest(Ingest):
             await asyncio.sleep(0.02)
 
     def pace(self) -> Pace:
-        """Return the pace so far; the last batch waited for more that did not come, so it does not count."""
-        begin, end = self.marks[0], self.marks[-2 if len(self.marks) > 2 else -1]
+        """Return the pace so far. The last batch, which waited in vain for more, does not count; an insert does."""
+        begin, end = self.marks[0], self.marks[-2 if len(self.marks) > 2 and not self.stores else -1]
         records, seconds, cpu = (b - a for a, b in zip(begin, end, strict=True))
         return Pace(int(records), seconds, cpu, self.peak_rss - self.rss_at_start)
 
@@ -178,9 +199,11 @@ async def running_ingest(
     panes: Any = None
     wiring = Wiring(app, settings, windows, stores, closed, panes)
     if sink is None:
-        sink = NoSink() if clickhouse is None else RawSink(clickhouse)
+        sink = NoSink() if clickhouse is None else MarkingSink(clickhouse)
     checkpoints = Checkpoints(pool, settings.consumer_group)
     stage = kind(wiring, TRACES, sink, checkpoints, Ticker(producer, app.assigned, app.lag, 1.0))
+    if isinstance(sink, MarkingSink):
+        sink.stage, stage.stores = stage, True
     stage.attach()
     app.finalize()
     app.in_worker = True
