@@ -1,4 +1,4 @@
-"""Line 3, the experiment: spans as Native blocks made by compiled code, against the landing, both into chDB (ADR 19).
+"""Line 3, the experiment: spans as Native blocks made by compiled code, against the landing, both into chDB (ADR 21).
 
 Inserts alone, in turn, with merges stopped: CPU seconds of the process. What both store is compared.
 """

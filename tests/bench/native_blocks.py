@@ -1,4 +1,4 @@
-"""An experiment: spans as a block of ClickHouse's Native format, made by compiled code (docs/adr/0019).
+"""An experiment: spans as a block of ClickHouse's Native format, made by compiled code (docs/adr/0021).
 
 ::
 
