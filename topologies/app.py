@@ -18,11 +18,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import faust
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from faust.tables.manager import TableManager
@@ -30,6 +32,7 @@ from faust.types import TP
 
 from schemas.settings import Settings
 from sinks.kafka.connection import client_settings, ssl_context
+from sinks.kafka.ends import read_end_offsets
 from topologies import metrics
 from topologies.buffering import BoundedQueue
 from topologies.offsets import CommitHealth, FloorConsumer, Floors, FloorTransport
@@ -47,13 +50,15 @@ POLL_RECORDS = 64
 buffer is full: with Faust's 500, a slow ingest holds up the small inner topics for as long as 500 records take."""
 
 Handle = Callable[[Sequence[Any]], Awaitable[None]]
+ReadEnds = Callable[[Iterable[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 
 
 class StreamApp(faust.App):
     """A Faust app with floors in place of acknowledgements, and a place for the first failure."""
 
-    def __init__(self, name: str, *, batch_bytes: int, **options: Any) -> None:
+    def __init__(self, name: str, *, batch_bytes: int, read_ends: ReadEnds, **options: Any) -> None:
         self.batch_bytes = batch_bytes
+        self.read_ends = read_ends
         super().__init__(name, **options)
         self.floors = Floors()
         self.commit_health = CommitHealth()
@@ -138,6 +143,7 @@ def make_app(settings: Settings) -> StreamApp:
     return StreamApp(
         settings.consumer_group,
         batch_bytes=settings.batch_bytes,
+        read_ends=partial(read_end_offsets, settings),
         broker=[f"kafka://{broker.strip()}" for broker in settings.kafka_brokers.split(",")],
         broker_credentials=_credentials(settings),
         autodiscover=False,
@@ -157,7 +163,7 @@ def make_app(settings: Settings) -> StreamApp:
         stream_buffer_maxsize=128,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
-        recovery_consistency_check=False,  # for stores on disk; in memory it ends workers for an end offset just missed
+        recovery_consistency_check=False,  # for stores on disk: ours are in memory and read from the beginning
         broker_max_poll_records=POLL_RECORDS,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_commit_livelock_soft_timeout=TRAILING_COMMITS_S,

@@ -19,7 +19,7 @@ by partition, and empties the stages' queues afterwards: what had come meanwhile
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -34,6 +34,7 @@ from schemas.failpoints import Failpoint
 from topologies import metrics
 from topologies.failpoints import reached
 from topologies.parcels import Parcel, parcels
+from topologies.patience import insist
 
 log = structlog.get_logger()
 
@@ -114,6 +115,7 @@ class FlooredApp(Protocol):
 
     floors: Floors
     commit_health: CommitHealth
+    read_ends: Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 
 
 class FloorConsumer(Consumer):
@@ -122,7 +124,7 @@ class FloorConsumer(Consumer):
     Overridden internals of faust-streaming 0.15: ``_filter_tps_with_pending_acks`` and ``_new_offset`` (what to
     commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
     failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over), ``_getmany`` and
-    ``_to_message`` (records of the stages come in parcels).
+    ``_to_message`` (records of the stages come in parcels), ``highwaters`` (see `sinks.kafka.ends`).
     """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -160,6 +162,13 @@ class FloorConsumer(Consumer):
         """Rewind to the committed offsets, or to the beginning where there is none; return the committed ones."""
         sources = [TopicPartition(*tp) for tp in self.assignment() if self._floors.reads(tp.topic)]
         return await cast("_PromptThread", self._thread).rewind(sources)
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Return the ends up to which tables are recovered. (The embedded broker tells Faust wrong ones.)"""
+        places = [TopicPartition(*tp) for tp in partitions]
+        read_ends = cast("FlooredApp", self.app).read_ends
+        ends = await insist("kafka", "ends", lambda: read_ends(places), lambda: True)
+        return {TP(*place): end for place, end in ends.items()}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         for partition in self._floors.partitions():

@@ -49,6 +49,7 @@ from deploy.embedded.servers import Child
 from schemas.errors import SetupError
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, TopicSpec
+from sinks.kafka.ends import end_offsets
 from sinks.kafka.topics import ensure_topics
 
 FORMAT = 1
@@ -105,8 +106,8 @@ class BrokerLog:
     async def count(self) -> int:
         """Return the sum of all partitions' ends: how many offsets were ever given out."""
         async with _consumer(self.settings) as consumer:
-            ends = await consumer.end_offsets(
-                [TopicPartition(topic.name, number) for topic, number in _partitions(self.settings)]
+            ends = await end_offsets(
+                consumer, [TopicPartition(topic.name, number) for topic, number in _partitions(self.settings)]
             )
         return sum(ends.values())
 
@@ -156,9 +157,8 @@ async def _read_broker(settings: Settings) -> AsyncIterator[Partition]:
     """Yield each partition with the records that are still needed."""
     stands = await _committed(settings)
     async with _consumer(settings) as consumer:
-        ends = await consumer.end_offsets(
-            [TopicPartition(topic.name, number) for topic, number in _partitions(settings)]
-        )
+        places = [TopicPartition(topic.name, number) for topic, number in _partitions(settings)]
+        ends = await end_offsets(consumer, places)
         for topic, number in _partitions(settings):
             place = TopicPartition(topic.name, number)
             kept = Partition(topic.name, number, stands.get(place), ends[place])

@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.settings import Settings
 from sinks.kafka.connection import client_settings, store_error
+from sinks.kafka.ends import end_offsets
+from sinks.kafka.topics import partitions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,17 @@ class LogEnds:
 class LogReader:
     """A client that asks about logs, and reads single records' times. Use `reading_logs`."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer) -> None:
+        self._settings = settings
         self._consumer = consumer
 
     async def ends(self, topics: Iterable[str]) -> list[LogEnds]:
         """Return every partition of the topics. Raises `StoreUnavailable`."""
         consumer = self._consumer
+        partitions = await partitions_of(self._settings, topics)
+        places = [TopicPartition(topic, number) for topic, numbers in partitions.items() for number in numbers]
         try:
-            places = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
-            firsts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+            firsts, ends = await consumer.beginning_offsets(places), await end_offsets(consumer, places)
             committed = {place: await consumer.committed(place) for place in places}
         except (KafkaError, OSError, TimeoutError) as error:
             raise store_error(error, "asking where logs end") from error
@@ -70,6 +70,6 @@ async def reading_logs(settings: Settings) -> AsyncIterator[LogReader]:
         await consumer.stop()
         raise store_error(error, "connecting") from error
     try:
-        yield LogReader(consumer)
+        yield LogReader(settings, consumer)
     finally:
         await consumer.stop()

@@ -13,6 +13,7 @@ from schemas.checkpoints import OffsetRange
 from schemas.errors import StoreUnavailable
 from schemas.settings import Settings
 from sinks.kafka.connection import client_settings, store_error
+from sinks.kafka.ends import end_offsets, read_end_offsets
 
 FETCH_WAIT_MS = 500
 EMPTY_FETCHES = 20
@@ -21,8 +22,7 @@ EMPTY_FETCHES = 20
 
 async def read_ends(settings: Settings, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """Return the offset at which each partition ends. Raises `StoreUnavailable`."""
-    async with _consumer(settings, topic, partitions) as consumer:
-        ends = await consumer.end_offsets([TopicPartition(topic, number) for number in partitions])
+    ends = await read_end_offsets(settings, [TopicPartition(topic, number) for number in partitions])
     return {place.partition: end for place, end in ends.items()}
 
 
@@ -32,17 +32,16 @@ async def read_ranges(settings: Settings, topic: str, ranges: Sequence[OffsetRan
     What the log does not hold any more is missing. Raises `StoreUnavailable`.
     """
     wanted = {TopicPartition(topic, each.partition): each for each in ranges}
-    async with _consumer(settings, topic, [each.partition for each in ranges]) as consumer:
+    async with _consumer(settings, topic) as consumer:
         found = await _read(consumer, wanted)
     return [found[place] for place in wanted]
 
 
 @asynccontextmanager
-async def _consumer(settings: Settings, topic: str, partitions: Sequence[int]) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(**client_settings(settings), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
-        consumer.assign([TopicPartition(topic, number) for number in partitions])
         yield consumer
     except (KafkaError, OSError, TimeoutError) as error:
         raise store_error(error, f"reading {topic} again") from error
@@ -53,7 +52,8 @@ async def _consumer(settings: Settings, topic: str, partitions: Sequence[int]) -
 async def _read(
     consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, OffsetRange]
 ) -> dict[TopicPartition, list[Any]]:
-    begins, ends = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+    begins, ends = await consumer.beginning_offsets(wanted), await end_offsets(consumer, wanted)
+    consumer.assign(list(wanted))
     found: dict[TopicPartition, list[Any]] = {place: [] for place in wanted}
     open_until: dict[TopicPartition, int] = {}
     for place, each in wanted.items():

@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError
 from schemas.errors import NotFound
 from schemas.settings import Settings
 from sinks.kafka.connection import client_settings, store_error
+from sinks.kafka.ends import end_offsets
+from sinks.kafka.topics import partitions_of
 
 FETCH_TIMEOUT_S = 10.0
 
@@ -28,15 +30,15 @@ class ReadRecord:
 async def read_record(settings: Settings, topic: str, partition: int, offset: int) -> ReadRecord:
     """Return one record. Raises `NotFound` when it is not there (any more), `StoreUnavailable` when nobody answers."""
     place = TopicPartition(topic, partition)
+    if partition not in (await partitions_of(settings, [topic]))[topic]:
+        raise NotFound(f"{topic} has no partition {partition}")
     consumer = AIOKafkaConsumer(**client_settings(settings), enable_auto_commit=False, max_poll_records=1)
     try:
         await consumer.start()
-        if partition not in (consumer.partitions_for_topic(topic) or ()):
-            raise NotFound(f"{topic} has no partition {partition}")
-        consumer.assign([place])
-        first, end = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
+        first, end = await consumer.beginning_offsets([place]), await end_offsets(consumer, [place])
         if not first[place] <= offset < end[place]:
             raise NotFound(f"{topic}/{partition} does not hold offset {offset} any more")
+        consumer.assign([place])
         consumer.seek(place, offset)
         found = await asyncio.wait_for(consumer.getone(place), FETCH_TIMEOUT_S)
     except TimeoutError as error:

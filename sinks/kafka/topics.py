@@ -61,6 +61,17 @@ async def ensure_topics(settings: Settings, topics: Sequence[TopicSpec] = ALL_TO
     return [TopicState(state.name, state.partitions, created=state.name in created) for state in found]
 
 
+async def partitions_of(settings: Settings, topics: Iterable[str]) -> dict[str, list[int]]:
+    """Return the partitions of each of the topics, ascending; none of a topic that is not there.
+
+    (A consumer knows partitions of the topics it has subscribed to, and of no others for sure.)
+    Raises `StoreUnavailable`.
+    """
+    async with _admin(settings) as admin:
+        there = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    return {name: sorted(each["partition"] for each in there.get(name, ())) for name in topics}
+
+
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_settings(settings))

@@ -16,6 +16,7 @@ from deploy.embedded.broker_log import GENERATION_OFFSETS
 from schemas.errors import SetupError, StoreUnavailable
 from schemas.settings import Settings
 from schemas.topics import ALERTS, BASELINES_TABLE, TRACES
+from sinks.kafka.ends import end_offsets
 
 Read = list[tuple[int, bytes | None, bytes | None]]
 
@@ -34,11 +35,13 @@ def only_broker(folder: Path, partitions: int = 2) -> Settings:
 
 
 async def send(settings: Settings, topic: str, values: list[bytes], key: bytes | None = None) -> list[int]:
-    """Send values to partition 0, and return their offsets."""
+    """Send values to partition 0 as one batch, and return their offsets."""
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers) as producer:
-        return [
-            (await producer.send_and_wait(topic, v, key=key, partition=0, headers=[("h", v)])).offset for v in values
-        ]
+        batch = producer.create_batch()
+        for value in values:
+            batch.append(key=key, value=value, timestamp=None, headers=[("h", value)])
+        first = await (await producer.send_batch(batch, topic, partition=0))
+    return list(range(first.offset, first.offset + len(values)))
 
 
 async def commit(settings: Settings, topic: str, offset: int) -> None:
@@ -144,7 +147,7 @@ async def test_a_renewed_broker_has_the_same_records_and_loses_none_of_its_write
         assert [offset for offset, _, _ in records] == list(range(90, 101))
         async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers) as consumer:
             place = TopicPartition(TRACES.name, 0)
-            assert (await consumer.end_offsets([place]))[place] >= confirmed
+            assert (await end_offsets(consumer, [place]))[place] >= confirmed
 
 
 async def keep_writing(producer: AIOKafkaProducer, stop: asyncio.Event) -> int:

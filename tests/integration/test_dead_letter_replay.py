@@ -58,9 +58,9 @@ async def count(stores: Stores, what: str = "count()") -> int:
 
 
 @pytest.mark.timeout(600)
-async def test_replay_after_a_fix_stores_everything_once(own_broker: Settings) -> None:
+async def test_replay_after_a_fix_stores_everything_once(broker: Settings) -> None:
     """A cap that is too small refuses two of three messages, one beyond what a letter keeps; raised, all is there."""
-    settings = quick(own_broker)
+    settings = quick(broker).model_copy(update={"session_timeout_s": 6.0})
     sent = [
         (purchases(0, 1), 4),
         (purchases(100, 10), 40),

@@ -59,9 +59,10 @@ def traces_of(found: Reconciliation, partition: int) -> PartitionAccount:
 
 
 @pytest.mark.timeout(400)
-async def test_every_offset_is_accounted_for_and_a_gap_is_named(own_broker: Settings) -> None:
+async def test_every_offset_is_accounted_for_and_a_gap_is_named(broker: Settings) -> None:
     """Stored, refused, empty and ticks add up to what the broker has; a forgotten offset is missing by its number."""
-    settings = quick(own_broker).model_copy(update={"lateness_s": 1.0, "pair_wait_s": 1.0, "settle_s": 0.5})
+    waits = {"lateness_s": 1.0, "pair_wait_s": 1.0, "settle_s": 0.5, "session_timeout_s": 6.0}
+    settings = quick(broker).model_copy(update=waits)
     async with running(settings) as (stores, worker):
         await produce(stores)
         await eventually(lambda: settled(settings, stores), GOOD + GARBAGE + 1)

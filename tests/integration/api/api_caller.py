@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from fastapi import FastAPI
 
 from schemas.settings import Settings
+from sinks.kafka.ends import end_offsets
 from sinks.stores import Stores
 
 
@@ -47,7 +48,7 @@ async def records_of(caller: Caller, topic: str) -> list[ConsumerRecord]:
         bootstrap_servers=caller.settings.kafka_brokers, auto_offset_reset="earliest"
     ) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(caller.settings.partitions)]
-        ends = await consumer.end_offsets(partitions)
+        ends = await end_offsets(consumer, partitions)
         consumer.assign(partitions)
         found: list[ConsumerRecord] = []
         while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
