@@ -14,18 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from schemas.errors import BadPayload
 from schemas.events import Deploy, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
 from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
+from streams.batch import Messages
 from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
-from streams.otlp import Signal, decode_logs, decode_spans, open_payload
-from streams.otlp.columns import SpanColumns
+from streams.otlp import Signal, decode_logs, open_payload
+from streams.otlp.columns import LogColumns, SpanColumns
+from streams.otlp.decoding import Decoder, OneByOne
+from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
@@ -34,12 +39,14 @@ from streams.stub_blocks import decode_stubs
 from streams.stubs import StubFold
 from streams.windows import WindowConfig
 
+Columns = TypeVar("Columns", SpanColumns, LogColumns)
+
 _TRACES, _LOGS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS, STUBS, ROLLUPS))
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
 EAGER_PANES, LATER_EVERY = 12, 6
 """An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
 
-SpanWitness = Callable[[SpanColumns, int], None]
+SpanWitness = Callable[[SpanColumns, Messages], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,19 @@ class Decided:
     rankings: list[DueRanking] = field(default_factory=list)
 
 
+class _Record(NamedTuple):
+    """A record that waits, and where it is in its source."""
+
+    raw: bytes
+    arrival_ns: int
+    offset: int
+
+
 class LocalPipeline:
     """Feed records in the order of their arrival; what is decided comes out as time passes.
 
-    A `witness` is shown the spans of each record, with its arrival, before anything is made of them.
+    Records wait until a pane is decided, and are decoded together then: nothing looks at them earlier. A `witness` is
+    shown the spans of some messages at a time, before anything is made of them.
     """
 
     def __init__(
@@ -84,7 +100,7 @@ class LocalPipeline:
         self.tenant = tenant
         self._witness = witness
         self.unreadable = 0
-        """Records that could not be decoded."""
+        """Records that could not be decoded so far."""
         self._windows = WindowConfig.from_settings(settings)
         self._panes = {_TRACES: PaneFold(_TRACES, self._windows), _LOGS: PaneFold(_LOGS, self._windows)}
         self._clocks = {_TRACES: SourceClock(_TRACES), _LOGS: SourceClock(_LOGS)}
@@ -92,7 +108,10 @@ class LocalPipeline:
         self._edges = EdgeFold(_STUBS, [_TRACES], self._windows)
         self._health = HealthFold(_ROLLUPS, [_TRACES, _LOGS, _STUBS], self._windows, is_for_judging=True)
         self._judges = _Judges(settings, self._windows, tenant, list(deploys))
-        self._signed_from = SEVERITIES.index(settings.signature_severity)
+        signed_from = SEVERITIES.index(settings.signature_severity)
+        self._span_decoder = SpanDecoder()
+        self._log_decoder = OneByOne(partial(decode_logs, signed_from=signed_from))
+        self._waiting: dict[str, list[_Record]] = {_TRACES: [], _LOGS: []}
         self._offsets = {_TRACES: 0, _LOGS: 0, _STUBS: 0, _ROLLUPS: 0}
         self._next_due_ns = 0
 
@@ -100,13 +119,8 @@ class LocalPipeline:
         """Take one raw record of `topic`; yield what its arrival time lets be decided before it."""
         yield from self.advance(arrival_ns)
         source = f"{topic}/0"
-        if source not in self._panes:
-            return
-        offset = self._offset(source)
-        try:
-            self._fold(source, raw, arrival_ns, offset)
-        except BadPayload:
-            self.unreadable += 1
+        if source in self._waiting:
+            self._waiting[source].append(_Record(raw, arrival_ns, self._offset(source)))
 
     def advance(self, arrival_ns: int) -> Iterator[Decided]:
         """Let time pass to `arrival_ns` without a record (a tick)."""
@@ -120,18 +134,37 @@ class LocalPipeline:
         """Return how long after the start of a pane it is decided."""
         return self._windows.pane_ns + self._windows.settle_ns + self._windows.pair_wait_ns
 
-    def _fold(self, source: str, raw: bytes, arrival_ns: int, offset: int) -> None:
-        if source == _LOGS:
-            columns = decode_logs(open_payload(raw, Signal.LOGS), self._signed_from)
-            self._panes[source].step_logs(self.tenant, columns, arrival_ns, offset, True)
-            return
-        spans = decode_spans(open_payload(raw, Signal.TRACES))
-        if self._witness is not None:
-            self._witness(spans, arrival_ns)
-        self._panes[source].step_spans(self.tenant, spans, arrival_ns, offset, True)
-        self._stubs.step(self.tenant, spans, arrival_ns, offset, True)
+    def _take_waiting(self) -> None:
+        for spans, messages in self._decoded(_TRACES, Signal.TRACES, self._span_decoder):
+            if self._witness is not None:
+                self._witness(spans, messages)
+            self._panes[_TRACES].take_spans(self.tenant, spans, messages, True)
+            self._stubs.take(self.tenant, spans, messages, True)
+        for logs, messages in self._decoded(_LOGS, Signal.LOGS, self._log_decoder):
+            self._panes[_LOGS].take_logs(self.tenant, logs, messages, True)
+
+    def _decoded(self, source: str, signal: Signal, decoder: Decoder[Columns]) -> Iterator[tuple[Columns, Messages]]:
+        """Yield what waits of a source, some messages at a time."""
+        opened = [(record, payload) for record in self._waiting[source] if (payload := self._opened(record, signal))]
+        self._waiting[source] = []
+        for decoded in decoder.decode([payload for _, payload in opened]):
+            self.unreadable += len(decoded.refused)
+            if decoded.columns is None:
+                continue
+            records = [opened[number][0] for number in decoded.messages]
+            arrivals_ns, offsets = [one.arrival_ns for one in records], [one.offset for one in records]
+            yield decoded.columns, Messages(decoded.sizes, arrivals_ns, offsets)
+
+    def _opened(self, record: _Record, signal: Signal) -> bytes:
+        """Return the record's payload, nothing of a record that is no use."""
+        try:
+            return open_payload(record.raw, signal)
+        except BadPayload:
+            self.unreadable += 1
+            return b""
 
     def _decide(self, clock_ns: int) -> Iterator[Decided]:
+        self._take_waiting()
         for clock in self._clocks.values():
             clock.observe(clock_ns, self.tenant, clock_ns)
         for source, fold in self._panes.items():
@@ -145,8 +178,8 @@ class LocalPipeline:
         yield from self._judges.step(self._health.publish(), clock_ns)
 
     def _roll_up(self, partials: Iterable[ServicePartial]) -> None:
-        for partial in partials:
-            self._health.step_partial(partial, self._offset(_ROLLUPS))
+        for each in partials:
+            self._health.step_partial(each, self._offset(_ROLLUPS))
 
     def _offset(self, source: str) -> int:
         self._offsets[source] += 1

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from streams.batch import Messages
 from streams.otlp.columns import SpanColumns
 from streams.pipeline import Decided
 from streams.rankers import RANKERS, MicroRank, Panel, PanelBuilder
@@ -31,11 +34,12 @@ class Comparison:
         self._builder = PanelBuilder()
         self._spectra = [MicroRank(int(fault.start_s * 1e9)) for fault in faults]
 
-    def take(self, spans: SpanColumns, arrival_ns: int) -> None:
-        """Take the spans of one message of the recording."""
+    def take(self, spans: SpanColumns, messages: Messages) -> None:
+        """Take the spans of some messages of the recording."""
+        arrivals_ns = np.repeat(messages.arrivals_ns, messages.sizes)
         for spectrum in self._spectra:
-            if -BEFORE_NS <= arrival_ns - spectrum.onset_ns <= AFTER_NS:
-                spectrum.step(spans)
+            since_ns = arrivals_ns - spectrum.onset_ns
+            spectrum.step(spans, np.flatnonzero((since_ns >= -BEFORE_NS) & (since_ns <= AFTER_NS)))
 
     def see(self, decided: Decided) -> None:
         """Take what our pipeline saw in a pane (its windows are the same for everybody)."""

@@ -39,18 +39,18 @@ class MicroRank:
     _operations: dict[tuple[str, str], int] = field(default_factory=dict)
     _roots: list[NDArray[np.bool_]] = field(default_factory=list)
 
-    def step(self, spans: SpanColumns) -> None:
-        """Take the spans of one message."""
-        if not len(spans):
+    def step(self, spans: SpanColumns, rows: NDArray[np.intp]) -> None:
+        """Take these rows of the spans."""
+        if not len(rows):
             return
-        pairs = list(zip(spans.service.tolist(), spans.operation.tolist(), strict=True))
-        ids = {
-            p: self._operations.setdefault((spans.names[p[0]], spans.names[p[1]]), len(self._operations)) for p in pairs
-        }
-        operation = np.array([ids[pair] for pair in pairs])
-        trace = spans.trace_hi ^ spans.trace_lo
-        self._spans.append((trace, operation, spans.start_ns, spans.end_ns - spans.start_ns))
-        self._roots.append(spans.parent_id == 0)
+        pairs, which = np.unique(
+            spans.service[rows].astype(np.int64) << 32 | spans.operation[rows], return_inverse=True
+        )
+        ids = [self._operation(spans.names[pair >> 32], spans.names[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
+        trace = spans.trace_hi[rows] ^ spans.trace_lo[rows]
+        start_ns, duration_ns = spans.start_ns[rows], spans.end_ns[rows] - spans.start_ns[rows]
+        self._spans.append((trace, np.array(ids)[which], start_ns, duration_ns))
+        self._roots.append(spans.parent_id[rows] == 0)
 
     def _operation(self, service: str, name: str) -> int:
         return self._operations.setdefault((service, name), len(self._operations))

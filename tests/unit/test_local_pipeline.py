@@ -99,4 +99,5 @@ def test_garbage_is_counted_and_metrics_are_passed_over() -> None:
     list(pipeline.feed(TRACES.name, b"\xff\xfe nonsense", START_NS))
     list(pipeline.feed(LOGS.name, b"\xff", START_NS))
     list(pipeline.feed(METRICS.name, b"\xff", START_NS))
+    list(pipeline.advance(START_NS + 60 * SECOND_NS))
     assert pipeline.unreadable == 2

@@ -81,13 +81,14 @@ def test_microrank_names_what_slow_traces_have_in_common() -> None:
     rank = MicroRank(100 * SECOND_NS)
     rows = [row for n in range(60) for row in trace(n, n, slow=False)]
     rows += [row for n in range(60, 120) for row in trace(n, 100 + n - 60, slow=bool(n % 2))]
-    rank.step(columns(rows))
+    rank.step(columns(rows), np.arange(len(rows)))
     assert rank.ranking()[0] == "payments"
 
 
 def test_microrank_names_nobody_when_nothing_is_slow() -> None:
     """Without an abnormal trace there is no spectrum."""
     rank = MicroRank(100 * SECOND_NS)
-    rank.step(columns([row for n in range(60) for row in trace(n, 2.0 * n, slow=False)]))
+    rows = [row for n in range(60) for row in trace(n, 2.0 * n, slow=False)]
+    rank.step(columns(rows), np.arange(len(rows)))
     assert rank.ranking() == []
     assert MicroRank(1).ranking() == []
