@@ -2,6 +2,7 @@
 VENV ?= .venv
 READY = $(VENV)/.ready
 RUN = $(VENV)/bin
+NOTHING_TO_RUN = 5  # pytest's exit status
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench faults clean distclean
@@ -22,8 +23,9 @@ demo: $(READY)  ## a real small shop, a real fault, an incident with ranked caus
 up: $(READY)  ## the stack and the product, waiting for your telemetry; Ctrl-C ends it
 	@$(RUN)/incidentscope up
 
-test: $(READY)  ## the test suite (TESTS=path and ARGS=... narrow it)
-	$(RUN)/python -m pytest -n 2 $(TESTS) $(ARGS)
+test: $(READY)  ## the test suite (TESTS=path and ARGS=... narrow it); first two processes at once, then what needs the machine alone
+	$(RUN)/python -m pytest -n 2 -m "not alone" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
+	$(RUN)/python -m pytest -m alone $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/ruff check

@@ -8,6 +8,7 @@
 `broker`           like `own_broker`, run once on the embedded broker and once on Apache Kafka where there is one
 `own_kafka`        like `own_broker`, with Apache Kafka, emptied (marker ``kafka``)
 `apache_kafka`     session: bootstrap address of an Apache Kafka (marker ``kafka``)
+`fleet`            session: starts workers as processes that may be killed
 =================  =======================================================================================
 
 chDB allows one folder per process, so every test of a session uses the folder of `stack`, in its own database.
@@ -23,6 +24,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from fleet import Fleet
 from own_stores import own_stores
 from xdist.scheduler import LoadScopeScheduling
 
@@ -119,6 +121,13 @@ async def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     async with KeptServers([Child("kafka", argv, str(folder), str(log))]) as kept:
         await _until_logged(log, "Kafka Server started", kept)
         yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    """Give what starts workers."""
+    async with Fleet(tmp_path_factory.mktemp("fleet")) as started:
+        yield started
 
 
 def _kafka_start_script() -> str:

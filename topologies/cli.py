@@ -52,7 +52,7 @@ def demo(
         str, typer.Option(help="Which fault to inject, or several with commas; --list-faults names them.")
     ] = "",
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Name the faults and end.")] = False,
-    rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 12.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, max=200, help="User journeys a second; 0 = the usual 6.")] = 0.0,
 ) -> None:
     """Watch a real small shop break: one fault, one incident, ranked causes, a delivered alert.
 

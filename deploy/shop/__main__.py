@@ -38,7 +38,7 @@ def main() -> None:
     arguments.add_argument("--endpoint", default="http://127.0.0.1:4318", help="root URL of the OTLP/HTTP receiver")
     arguments.add_argument("--header", action="append", default=[], help="NAME=VALUE sent with all telemetry")
     arguments.add_argument("--folder", type=Path, default=Path(".incidentscope/shop"))
-    arguments.add_argument("--rate", type=float, default=12.0, help="journeys a second")
+    arguments.add_argument("--rate", type=float, default=6.0, help="journeys a second")
     arguments.add_argument("--seed", type=int, default=1)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(arguments.parse_args()))

@@ -49,7 +49,7 @@ class Shop:
     """
 
     def __init__(
-        self, folder: Path, postgres_dsn: str, otlp: OtlpTarget, *, rate_per_s: float = 12.0, seed: int = 1
+        self, folder: Path, postgres_dsn: str, otlp: OtlpTarget, *, rate_per_s: float = 6.0, seed: int = 1
     ) -> None:
         self.folder = folder.absolute()
         self.faults = FaultFile(self.folder / "faults.json")

@@ -10,7 +10,6 @@ from pathlib import Path
 import clickhouse_connect
 import httpx
 import pytest
-from fleet import Fleet
 from pydantic import SecretStr
 from report import Report
 
@@ -57,13 +56,6 @@ def killable(broker: Settings, broker_name: str, clickhouse_port: int, tmp_path:
 def one_broker(own_broker: Settings, clickhouse_port: int, tmp_path: Path) -> Settings:
     """Give settings like `killable`, on the embedded broker alone."""
     return settings_for_workers(own_broker, clickhouse_port, tmp_path)
-
-
-@pytest.fixture(scope="session")
-async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
-    """Give what starts workers."""
-    async with Fleet(tmp_path_factory.mktemp("fleet")) as started:
-        yield started
 
 
 def settings_for_workers(settings: Settings, clickhouse_port: int, folder: Path) -> Settings:

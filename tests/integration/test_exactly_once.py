@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from children import as_environment, child
+from children import as_environment
+from fleet import Fleet
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -91,11 +92,12 @@ async def send(settings: Settings, life: int) -> None:
         await producer.send_many(messages)
 
 
-async def ends_of(settings: Settings) -> dict[tuple[str, int], int]:
-    """Return where the raw partitions end."""
-    places = [TopicPartition(topic.name, partition) for topic in RAW_TOPICS for partition in range(PARTITIONS)]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers) as consumer:
-        return {(*place,): end for place, end in (await consumer.end_offsets(places)).items()}
+def ends_after(lives: int) -> dict[tuple[str, int], int]:
+    """Return where the raw partitions end when so many lives have been sent to."""
+    ends = {(topic.name, partition): lives * RECORDS_A_LIFE for topic in RAW_TOPICS for partition in range(PARTITIONS)}
+    for life in POISONED:
+        ends[TRACES.name, life % PARTITIONS] += life < lives
+    return ends
 
 
 async def until_durable(settings: Settings, ends: dict[tuple[str, int], int]) -> None:
@@ -138,7 +140,7 @@ async def letters(settings: Settings) -> set[bytes | None]:
 
 @pytest.mark.timeout(1200)
 async def test_worker_that_dies_at_every_step_stores_each_item_exactly_once(
-    broker: Settings, request: pytest.FixtureRequest, tmp_path: Path
+    broker: Settings, request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path
 ) -> None:
     """Six deaths; then spans, logs, points, rejects, records and the trace lookup are counted."""
     settings = broker.model_copy(
@@ -153,17 +155,15 @@ async def test_worker_that_dies_at_every_step_stores_each_item_exactly_once(
         }
     )
     await ensure_topics(settings)
-    log = tmp_path / "worker.log"
     deaths = DEATHS[: DEATHS_ON[request.node.callspec.params["broker"]]]
     for life, death in enumerate(deaths):
         await send(settings, life)
-        doomed = settings.model_copy(update={"failpoint": death})
-        async with child(HERE / "worker_child.py", doomed, log) as worker:
-            assert await worker.ended() == -signal.SIGKILL, f"{death} was not reached: {log.read_text()[-3000:]}"
+        doomed = await fleet.start(settings, failpoint=death)
+        assert await doomed.until_ended() == -signal.SIGKILL, f"{death} was not reached: {doomed.tail()}"
     await send(settings, len(deaths))
-    ends = await ends_of(settings)
-    async with child(HERE / "worker_child.py", settings, log):
-        await until_durable(settings, ends)
+    last = await fleet.start(settings)
+    await until_durable(settings, ends_after(len(deaths) + 1))
+    await last.kill()
     records = (len(deaths) + 1) * RECORDS_A_LIFE * PARTITIONS
     expected = {
         "spans": 2 * records,

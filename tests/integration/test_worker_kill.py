@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from children import Child, as_environment, child
+from children import as_environment
+from fleet import Fleet, Worker
 from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, seconds
 from pydantic import SecretStr
 
@@ -48,14 +48,6 @@ def own_store(settings: Settings, folder: Path, **changes: Any) -> Settings:
             **changes,
         }
     )
-
-
-@asynccontextmanager
-async def running_worker(settings: Settings, log: Path) -> AsyncIterator[Child]:
-    """Run a worker in a process of its own."""
-    async with child(HERE / "worker_child.py", settings, log) as worker:
-        await worker.until(bool)
-        yield worker
 
 
 async def pane_rows(settings: Settings, tenant: str) -> Rows:
@@ -93,6 +85,19 @@ async def until_final(settings: Settings, tenant: str, panes: int) -> dict[tuple
                     return newest
 
 
+async def started(fleet: Fleet, settings: Settings) -> Worker:
+    """Start a worker and wait until it works."""
+    worker = await fleet.start(settings)
+    await worker.until_ready()
+    return worker
+
+
+async def handled(worker: Worker, records: int) -> None:
+    """Wait until a worker has taken more raw records than these."""
+    await worker.until(lambda it: it.last["handled"] > records)
+    assert worker.ended is None, worker.tail()
+
+
 async def send(settings: Settings, messages: Iterable[list[Message]]) -> None:
     """Send the records, second by second."""
     async with Producer(settings) as producer:
@@ -101,7 +106,9 @@ async def send(settings: Settings, messages: Iterable[list[Message]]) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_pane_rows_after_kills_equal_those_of_an_undisturbed_run(own_broker: Settings, tmp_path: Path) -> None:
+async def test_pane_rows_after_kills_equal_those_of_an_undisturbed_run(
+    own_broker: Settings, fleet: Fleet, tmp_path: Path
+) -> None:
     """One tenant's replay runs undisturbed, the same data of another is met by two kills; the rows are equal.
 
     ClickHouse is in the worker's process, and killed with it.
@@ -109,23 +116,22 @@ async def test_pane_rows_after_kills_equal_those_of_an_undisturbed_run(own_broke
     settings = own_store(own_broker, tmp_path)
     await ensure_topics(settings)
     panes = SECONDS // 10
-    log = tmp_path / "worker.log"
     calm_load, shaken_load = (list(seconds(SECONDS, tenant, PARTITIONS)) for tenant in ("calm", "shaken"))
     third = SECONDS // 3
-    async with running_worker(settings, log) as worker:
-        await send(settings, calm_load)
-        await until_final(settings, "calm", panes)
-        await send(settings, shaken_load[:third])
-        await worker.until(lambda lines: lines[-1]["handled"] > sum(map(len, calm_load)) + 2 * third)
-        await worker.kill()
-    async with running_worker(settings, log) as worker:
-        await send(settings, shaken_load[third : 2 * third])
-        await worker.until(lambda lines: lines[-1]["handled"] > 3 * third)
-        await worker.kill()
-    async with running_worker(settings, log) as worker:
-        await send(settings, shaken_load[2 * third :])
-        await until_final(settings, "shaken", panes)
-        await worker.kill()
+    worker = await started(fleet, settings)
+    await send(settings, calm_load)
+    await until_final(settings, "calm", panes)
+    await send(settings, shaken_load[:third])
+    await handled(worker, sum(map(len, calm_load)) + 2 * third)
+    await worker.kill()
+    worker = await started(fleet, settings)
+    await send(settings, shaken_load[third : 2 * third])
+    await handled(worker, 3 * third)
+    await worker.kill()
+    worker = await started(fleet, settings)
+    await send(settings, shaken_load[2 * third :])
+    await until_final(settings, "shaken", panes)
+    await worker.kill()
     calm, shaken = await pane_rows(settings, "calm"), await pane_rows(settings, "shaken")
     assert calm["service_panes"]
     assert sum(int(row["requests"]) for row in calm["service_panes"] if row["service"] == "frontend") == (

@@ -26,7 +26,7 @@ TENANT = "demo"
 GROUP_WAIT_S = 10.0
 """Unless set otherwise: nobody watches a demo for half a minute to see an alert."""
 
-RATE_PER_S = 12.0
+RATE_PER_S = 6.0
 """Journeys a second."""
 
 

@@ -21,7 +21,7 @@ from topologies.demo.verdict import Verdict
 
 T = TypeVar("T")
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 2.0
 WARM_UP_PATIENCE_S = 1200.0
 DETECT_PATIENCE_S = 270.0
 """A fault not found by then is missed: the limit by which recordings are scored (docs/recordings.md)."""
