@@ -20,6 +20,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_STEP_BYTES = 256
 _BOM = b"\xef\xbb\xbf"
+_GLANCE_BYTES = 64
 
 
 def open_payload(
@@ -49,6 +50,8 @@ def _is_json(raw: bytes) -> bool:
         return True
     if raw[:1] not in (b" ", b"\t", b"\r", b"\n"):
         return False
+    if raw[:_GLANCE_BYTES].lstrip()[:1] not in (b"{", b""):
+        return False  # told without a copy of it all
     text = raw.strip()
     return text[:1] == b"{" and text[-1:] == b"}" and text[1:].lstrip()[:1] in (b'"', b"}")
 

@@ -12,6 +12,7 @@ the words for what is refused in one place. Where nothing can be compiled, every
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from streams.otlp.spans import BAD_IDS, decode_spans
 
 JOINED_BYTES = 512 << 10
 """About so many bytes are walked at once, so that they are still in the processor's cache when they are."""
+
+ALONE_BYTES = 64 << 10
+"""A message of so many bytes is walked where it is: joining it would cost more than a call of its own."""
 
 MAX_ROWS = 65_536
 """About so many spans are given out as one piece."""
@@ -57,7 +61,7 @@ class SpanDecoder:
         self._lexicon = Lexicon()
         self._table = _span_table(_FIRST_ROWS, _FIRST_REJECTS)
         self._scratch = make_scratch()
-        self._joined = bytearray(2 * JOINED_BYTES)
+        self._joined = bytearray(JOINED_BYTES + ALONE_BYTES)
 
     def decode(self, payloads: Sequence[bytes]) -> Iterator[Decoded[SpanColumns]]:
         """Decode messages; yields what they came to, in their order, in one piece or more."""
@@ -86,18 +90,19 @@ class SpanDecoder:
 
     def _join(self, payloads: Sequence[bytes], first: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return some messages from ``first`` on, one after the other, and where each begins and the last ends."""
+        if len(payloads[first]) >= ALONE_BYTES:
+            return np.frombuffer(payloads[first], np.uint8), np.array([0, len(payloads[first])])
         bounds, size_bytes = [0], 0
-        for payload in payloads[first:]:
-            if size_bytes + len(payload) > len(self._joined):
-                if size_bytes:
-                    break
-                self._joined = bytearray(len(payload))
+        for payload in islice(payloads, first, None):
+            if len(payload) >= ALONE_BYTES or size_bytes + len(payload) > len(self._joined):
+                break
             self._joined[size_bytes : size_bytes + len(payload)] = payload
             size_bytes += len(payload)
             bounds.append(size_bytes)
             if size_bytes >= JOINED_BYTES:
                 break
-        return np.frombuffer(self._joined, np.uint8, size_bytes), np.array(bounds)
+        joined = memoryview(self._joined).toreadonly()  # as a message is: for other data other code would be compiled
+        return np.frombuffer(joined, np.uint8, size_bytes), np.array(bounds)
 
     def _walk_joined(
         self,

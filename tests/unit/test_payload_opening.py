@@ -54,6 +54,12 @@ def test_protobuf_is_returned_as_it_is() -> None:
     assert open_payload(b"") == b""
 
 
+@pytest.mark.parametrize("blanks", [b"\n", b" \r\n\t", b"\n" * 100])
+def test_json_may_begin_and_end_with_blanks(blanks: bytes) -> None:
+    """However many: the first of them is what protobuf begins with."""
+    assert open_payload(blanks + as_json() + blanks, ANY) == open_payload(as_json(), ANY)
+
+
 def test_no_value_is_null_value() -> None:
     """A Kafka tombstone is no telemetry."""
     assert reason(None) is RejectReason.NULL_VALUE

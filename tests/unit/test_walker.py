@@ -104,6 +104,7 @@ def test_a_batch_larger_than_any_room_is_read_in_pieces(monkeypatch: pytest.Monk
     monkeypatch.setattr(walker, "_FIRST_REJECTS", 1)
     monkeypatch.setattr(walker, "MAX_ROWS", 100)
     monkeypatch.setattr(walker, "JOINED_BYTES", 2_000)
+    monkeypatch.setattr(walker, "ALONE_BYTES", 1_500)
     payloads = [
         traces_payload([replace(SPAN, trace=m + 1, span=n, name=f"operation {m} {n}") for n in range(m % 40)])
         for m in range(120)
