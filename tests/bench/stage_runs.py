@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ class Pace:
     records: int
     seconds: float
     cpu_s: float
+    broker_cpu_s: float
+    """Of the broker, which shares the machine; messages were made and sent before."""
     peak_rss_mib: float
     """Of the process, above what it was when the first batch came."""
 
@@ -107,7 +110,8 @@ class TimedIngest(Ingest):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.stores = False
-        self.marks: list[tuple[int, float, float]] = []
+        self.marks: list[tuple[int, float, float, float]] = []
+        self._broker = broker_process(self._wiring.settings)
         self.done = 0
         self.rss_at_start = 0.0
         self.peak_rss = 0.0
@@ -122,7 +126,7 @@ class TimedIngest(Ingest):
     def mark(self, records: int) -> None:
         """Note that so many more records are done with."""
         self.done += records
-        self.marks.append((self.done, time.perf_counter(), cpu_s()))
+        self.marks.append((self.done, time.perf_counter(), cpu_s(), cpu_s_of(self._broker)))
         self.peak_rss = max(self.peak_rss, rss_mib())
 
     async def until(self, records: int) -> None:
@@ -135,14 +139,32 @@ class TimedIngest(Ingest):
     def pace(self) -> Pace:
         """Return the pace so far. The last batch, which waited in vain for more, does not count; an insert does."""
         begin, end = self.marks[0], self.marks[-2 if len(self.marks) > 2 and not self.stores else -1]
-        records, seconds, cpu = (b - a for a, b in zip(begin, end, strict=True))
-        return Pace(int(records), seconds, cpu, self.peak_rss - self.rss_at_start)
+        records, *used = (b - a for a, b in zip(begin, end, strict=True))
+        return Pace(int(records), *used, self.peak_rss - self.rss_at_start)
 
 
 def cpu_s() -> float:
     """Return the CPU time of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def broker_process(settings: Settings) -> Path | None:
+    """Return where the kernel tells of the embedded broker of these settings, or None."""
+    address = settings.kafka_brokers.encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if address in (process / "cmdline").read_bytes() and b"tansu" in (process / "comm").read_bytes():
+                return process
+    return None
+
+
+def cpu_s_of(process: Path | None) -> float:
+    """Return the CPU time of another process (proc(5), fields 14 and 15 of ``stat``); 0 of none."""
+    if process is None:
+        return 0.0
+    ticks = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_mib() -> float:
