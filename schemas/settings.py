@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     kafka_username: str = ""
     kafka_password: SecretStr = SecretStr("")
     kafka_ca_file: Path | None = None
+    kafka_check_crcs: bool = Field(
+        True, description="Check the checksums of what is fetched; off saves a seventh of what fetching costs."
+    )
     kafka_replication: int = Field(1, ge=1)
     consumer_group: str = "incidentscope"
     partitions: int = Field(4, ge=1, le=256, description="Of every topic; at least 4 x the workers.")
@@ -81,7 +84,7 @@ class Settings(BaseSettings):
     signature_severity: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(
         "warn", description="Log records from this severity on get a signature; it costs about 10 µs a record."
     )
-    batch_records: int = Field(256, ge=1, description="Records of a topic that are decoded at once.")
+    batch_records: int = Field(4096, ge=1, description="Records of a topic that are decoded at once.")
     batch_bytes: int = Field(
         16 * 1024**2,
         ge=1024,

@@ -30,6 +30,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from schemas.checkpoints import Checkpoint, OffsetRange, PendingInsert
@@ -158,7 +159,7 @@ class Ownership(Generic[R]):
     def land(self, rows: Iterable[R], wall_ns: int) -> Steps[R]:
         """Store the rows that no insert has yet, or divert those that are refused. ``wall_ns`` is the time now."""
         fresh = self._fresh(rows)
-        return self._land(sorted(fresh, key=lambda row: (row.partition, row.offset)), wall_ns)
+        return self._land(sorted(fresh, key=attrgetter("partition", "offset")), wall_ns)
 
     def pass_over(self, ranges: Iterable[OffsetRange]) -> Steps[R]:
         """Note as durable what was taken, once all that is no row of it is a confirmed dead letter.

@@ -45,9 +45,11 @@ TRAILING_COMMITS_S = 6 * 3600.0
 for one, and commits that stop are the watchdog's to see."""
 COMMIT_INTERVAL_S = 1.0
 
-POLL_RECORDS = 64
-"""Records a poll may bring. All topics share one consumer, and a poll is handed out to the end even when a stage's
-buffer is full: with Faust's 500, a slow ingest holds up the small inner topics for as long as 500 records take."""
+POLL_RECORDS = 1_024
+FETCH_BYTES = 4 << 20
+"""What a poll may bring: in records of all topics, and in bytes of each partition. All topics share one consumer, and a
+poll is handed out to the end even when a stage's buffer is full: what is over then holds up the small inner topics
+until ingest has taken it."""
 
 Handle = Callable[[Sequence[Any]], Awaitable[None]]
 ReadEnds = Callable[[Iterable[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
@@ -165,6 +167,8 @@ def make_app(settings: Settings) -> StreamApp:
         stream_recovery_delay=0.0,
         recovery_consistency_check=False,  # for stores on disk: ours are in memory and read from the beginning
         broker_max_poll_records=POLL_RECORDS,
+        broker_check_crcs=settings.kafka_check_crcs,
+        consumer_max_fetch_size=FETCH_BYTES,
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_commit_livelock_soft_timeout=TRAILING_COMMITS_S,
         broker_session_timeout=session_s,

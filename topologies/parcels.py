@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-PARCEL_RECORDS = 64
-PARCEL_BYTES = 1 << 20
+PARCEL_RECORDS = 256
+PARCEL_BYTES = 2 << 20
 """A parcel is full with so many records or bytes of values: a batch may be larger than its limits by one parcel."""
 
 

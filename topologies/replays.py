@@ -17,6 +17,7 @@ from faust.types import TP
 
 from schemas.dead_letters import REPLAY_HEADER, Replay
 from schemas.settings import Settings
+from sinks.kafka.producer import Headers
 from sinks.postgres.dead_letters import ReplayClaim, ReplayOutcome, claim
 from sinks.postgres.pool import Pool
 from topologies import metrics
@@ -32,7 +33,9 @@ async def find_replays(
     pool: Pool, settings: Settings, partition: TP, records: Sequence[Record], wanted: Callable[[], bool]
 ) -> Replays:
     """Tell the replays among the records of one partition. Raises `LaneEndedError` when it is not ours any more."""
-    named = {record.offset: one for record in records if (one := _replay_of(record, partition.topic, settings))}
+    marked = {headers for headers in {record.headers for record in records} if _values(headers)}
+    some = [record for record in records if record.headers in marked] if marked else ()
+    named = {record.offset: one for record in some if (one := _replay_of(record, partition.topic, settings))}
     if not named:
         return {}
     claims = [
@@ -48,8 +51,12 @@ async def find_replays(
     return found
 
 
+def _values(headers: Headers) -> list[bytes]:
+    return [value for name, value in headers if name == REPLAY_HEADER]
+
+
 def _replay_of(record: Record, topic: str, settings: Settings) -> tuple[str, Replay] | None:
-    values = [value for name, value in record.headers if name == REPLAY_HEADER]
+    values = _values(record.headers)
     replay = Replay.decode(values[0]) if len(values) == 1 else None
     if replay is None or replay.letter.topic != topic:
         return None

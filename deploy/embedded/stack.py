@@ -182,6 +182,7 @@ class EmbeddedStack:
             self.kafka_address = f"127.0.0.1:{door_port}"
         plan.children.append(servers.broker(self.folder / "broker", port))
         plan.filled["kafka_brokers"] = f"127.0.0.1:{port}"
+        plan.filled["kafka_check_crcs"] = False  # from memory to memory
         plan.probes["broker"] = lambda: ready.answers(port)
 
     def _plan_postgres(self, plan: _Plan, memory: Memory) -> None:

@@ -1,5 +1,6 @@
 """Lanes: each partition's records in order, once, and nothing of an earlier assignment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -98,15 +99,31 @@ def test_skipped_offsets_are_counted_also_before_the_first_record() -> None:
     assert missing() == 2 + 6
 
 
+def parcel(offsets: Sequence[int], topic: str = "t") -> Any:
+    """Return what a Faust event with several records looks like to lanes."""
+    packed = event(offsets[0], topic=topic)
+    packed.message.value = Parcel(tuple(Record(offset, None, b"", (), 0) for offset in offsets), 0, None)
+    return packed
+
+
 def test_what_is_new_in_a_parcel_is_taken() -> None:
-    """A rewind may lead into the middle of a parcel; the gaps in it are gaps as any."""
+    """A rewind may lead into the middle of a parcel."""
     lanes = Group().lanes()
     lanes.split([event(5), event(6)])
-    parcel = event(5)
-    parcel.message.value = Parcel(tuple(Record(n, None, b"", (), 0) for n in (5, 6, 7, 9)), 0, None)
-    [(lane, records)] = lanes.split([parcel])
-    assert [record.offset for record in records] == [7, 9]
-    assert lane.next_offset == 10
+    [(lane, records)] = lanes.split([parcel([5, 6, 7, 8])])
+    assert [record.offset for record in records] == [7, 8]
+    assert lane.next_offset == 9
+
+
+def test_offsets_skipped_inside_a_parcel_are_counted() -> None:
+    """Also behind records that were read already, which are none."""
+
+    def missing() -> float:
+        return REGISTRY.get_sample_value("incidentscope_records_missing_total", {"topic": "torn"}) or 0.0
+
+    lanes = Lanes("s", ["torn"], Floors(), lambda: 1, lambda _: None, lambda _: 5)
+    lanes.split([parcel([5, 6], "torn"), parcel([5, 6, 9, 10, 12], "torn")])
+    assert missing() == 2 + 1
 
 
 def test_report_goes_to_the_floors_with_the_lanes_position() -> None:

@@ -59,6 +59,22 @@ async def test_many_are_sent_in_order_and_each_is_confirmed(broker: Settings) ->
     assert [record.value for record in await read(broker, "otel.logs", 1, 400)] == values  # type: ignore[attr-defined]
 
 
+async def test_one_of_many_that_is_refused_keeps_none_back(broker: Settings) -> None:
+    """The refusal is told once the fate of all is known: those beside it are written, of each partition."""
+    await ensure_topics(broker)
+    messages = [Message("otel.logs", b"%d" % number, partition=number % 2) for number in range(20)]
+    messages[7] = Message("otel.logs", bytes(50_000_000), partition=1)
+    async with Producer(broker) as producer:
+        with pytest.raises(BadPayload) as refusal:
+            await producer.send_many(messages)
+    assert refusal.value.reason is RejectReason.TOO_LARGE
+    for partition, count in ((0, 10), (1, 9)):
+        found = await read(broker, "otel.logs", partition, count)
+        assert [record.value for record in found] == [  # type: ignore[attr-defined]
+            message.value for n, message in enumerate(messages) if n != 7 and message.partition == partition
+        ]
+
+
 async def test_one_key_is_one_partition(broker: Settings) -> None:
     """Keyed records meet where the table of that key is."""
     await ensure_topics(broker)
