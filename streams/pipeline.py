@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from schemas.errors import BadPayload
 from schemas.events import Deploy, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
+from schemas.snapshots import RankingSnapshot
 from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
 from streams.batch import Messages
 from streams.edges import EdgeFold
@@ -61,7 +62,11 @@ class DueRanking:
 
     def make(self) -> HypothesisSet:
         """Return the ranking."""
-        return rank(snapshot_of(self.seen, self.incident, self.deploys, self.as_of_ns, self.version))
+        return rank(self.snapshot())
+
+    def snapshot(self) -> RankingSnapshot:
+        """Return what it is made from."""
+        return snapshot_of(self.seen, self.incident, self.deploys, self.as_of_ns, self.version)
 
 
 @dataclass(slots=True)

@@ -191,6 +191,21 @@ def evaluate(
     judge(recordings, json_file, report_folder=report_dir)
 
 
+@app.command(rich_help_panel=DATA)
+def fit(
+    recordings: Annotated[
+        list[Path], typer.Argument(exists=True, file_okay=False, help="Folders of recordings with labels.")
+    ],
+) -> None:
+    """Fit the weights of the ranking to recordings, and tell what they are worth on those left out.
+
+    Changes nothing: weights are versioned in the code.
+    """
+    from topologies.fitting import fit as fit_to
+
+    fit_to(recordings)
+
+
 @app.command(rich_help_panel=OPERATE)
 def operations(
     recording: Annotated[

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,8 @@ from rich.table import Table
 
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
+from streams.hypotheses.fitting import Case, choice_of, places_without
+from streams.hypotheses.weights import PARTS, WEIGHTS
 from streams.pipeline import Decided, DueRanking, LocalPipeline
 from streams.rankers import Panel
 from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
@@ -72,6 +75,11 @@ class _Witness:
             for due in decided.rankings:
                 self._due.setdefault(due.incident.incident_id, {})[place] = (at_s, due)
 
+    def due_by(self, incident_id: str, at_s: float) -> DueRanking | None:
+        """Return the last ranking of an incident that was due by an instant, if there was one."""
+        due = [one for one in self._due.get(incident_id, {}).values() if one[0] <= at_s]
+        return max(due, key=lambda one: one[0])[1] if due else None
+
     def incidents(self) -> list[Opened]:
         """Return every incident with what it named when."""
         return [
@@ -87,12 +95,13 @@ def _made(due: Iterable[tuple[float, DueRanking]]) -> Iterator[tuple[float, tupl
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one recording: our score, its windows, and where other methods have the truth."""
+    """What came of one recording: our score, its windows, where other methods have the truth, and what ours knew."""
 
     name: str
     score: RecordingScore
     panel: Panel
     places: Places
+    cases: tuple[Case, ...]
 
 
 def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
@@ -113,7 +122,20 @@ def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
         comparison.see(decided)
     score = score_recording(faults, witness.incidents(), labels.start_unix, labels.end_unix, labels.dont_care_utc)
     panel = comparison.panel()
-    return Judged(labels.name, score, panel, comparison.places(panel))
+    return Judged(labels.name, score, panel, comparison.places(panel), tuple(_cases(labels.name, score, witness)))
+
+
+def _cases(name: str, score: RecordingScore, witness: _Witness) -> Iterator[Case]:
+    """Yield the rankings that counted, and the last ones of false alarms where there are any."""
+    for one in score.faults:
+        if one.incident is not None:
+            due = witness.due_by(one.incident.incident_id, one.fault.ranked_by_s)
+            if due is not None:
+                yield Case(name, one.fault.fault_id, one.fault.service, due.snapshot())
+    for alarm in score.false_alarms:
+        due = witness.due_by(alarm.incident_id, math.inf)
+        if due is not None:
+            yield Case(name, alarm.incident_id, None, due.snapshot())
 
 
 def _faults(labels: Labels) -> list[Fault]:
@@ -121,6 +143,25 @@ def _faults(labels: Labels) -> list[Fault]:
         Fault(fault.id, fault.start_unix, fault.service, fault.fault, fault.start_uncertainty_s, fault.duration_s)
         for fault in labels.faults
     ]
+
+
+def judge_all(folders: Sequence[Path], processes: int, console: Console) -> list[Judged]:
+    """Replay recordings, some at a time, and return what came of each.
+
+    Raises `SetupError` when a folder is not a recording.
+    """
+    for folder in folders:
+        Recording(folder)  # before anything starts: is it one?
+    judged: list[Judged] = []
+    workers = max(1, min(processes, len(folders)))
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        console.status(f"0 of {len(folders)} recordings judged") as status,
+    ):
+        for one in pool.map(replay_locally, folders):
+            judged.append(one)
+            status.update(f"{len(judged)} of {len(folders)} recordings judged")
+    return judged
 
 
 def evaluate(
@@ -134,39 +175,49 @@ def evaluate(
 
     Raises `SetupError` when a folder is not a recording.
     """
-    for folder in folders:
-        Recording(folder)  # before anything starts: is it one?
     console = console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
-    judged: list[Judged] = []
-    workers = max(1, min(processes, len(folders)))
-    with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        console.status(f"0 of {len(folders)} recordings judged") as status,
-    ):
-        for one in pool.map(replay_locally, folders):
-            judged.append(one)
-            status.update(f"{len(judged)} of {len(folders)} recordings judged")
+    judged = judge_all(folders, processes, console)
     scores = {one.name: one.score for one in judged}
     whole, places = total(scores.values()), add_up(one.places for one in judged)
     methods = {method: accuracies(found) for method, found in places.items()}
+    ablation = ablated(judged)
     report: dict[str, Any] = {
         "total": whole.summary(),
         "recordings": {name: score.summary() for name, score in scores.items()},
         "intervals": intervals(whole),
         "methods": methods,
+        "ablation": ablation,
     }
     if json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n")
     _print(list(scores.items()), whole, console)
-    _print_methods(methods, console)
+    _print_accuracies("told the onset", methods, console)
+    _print_accuracies("our score without", ablation, console)
     if report_folder is not None:
         page = write_report(report_folder, scores, whole, {one.name: one.panel for one in judged}, places)
         console.print(f"report: {page}", highlight=False)
     return report
 
 
-def _print_methods(methods: dict[str, dict[str, float | None]], console: Console) -> None:
-    table = Table("told the onset", "AC@1", "AC@3", "Avg@5")
+def ablated(judged: Iterable[Judged]) -> dict[str, dict[str, float | None]]:
+    """Return what the accuracies would be without each part of the score, by part; without nothing first.
+
+    A fault that was not found is a miss in all of them.
+    """
+    places: Places = {name: [] for name in ("nothing", *PARTS)}
+    for one in judged:
+        known = {case.fault_id: choice_of(case, WEIGHTS) for case in one.cases}
+        for score in one.score.faults:
+            choice = known.get(score.fault.fault_id)
+            without = {} if choice is None else places_without(choice, WEIGHTS)
+            places["nothing"].append(score.rank)
+            for name in PARTS:
+                places[name].append(without.get(name, 0))
+    return {name: accuracies(found) for name, found in places.items()}
+
+
+def _print_accuracies(title: str, methods: dict[str, dict[str, float | None]], console: Console) -> None:
+    table = Table(title, "AC@1", "AC@3", "Avg@5")
     for method, figures in methods.items():
         table.add_row(method, *map(_cell, figures.values()))
     console.print(table)

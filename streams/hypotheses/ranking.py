@@ -24,12 +24,13 @@ def rank(snapshot: RankingSnapshot, weights: Weights = WEIGHTS) -> HypothesisSet
     blamed = [suspect for suspect in suspects if suspect.score > 0]
     places = places_of(blamed[0].service, nodes) if blamed else {}
     listed = [s for i, s in enumerate(blamed) if i < _MOST_HYPOTHESES or s.service in places]
-    shares = _confidences(listed)
+    chances = {one.service: chance for one, chance in zip(blamed, _confidences(blamed, weights), strict=True)}
     hypotheses = [
         Hypothesis(
             rank=number, suspect_kind=kind_of(suspect), service=suspect.service, edge_client=_client_of(suspect),
             deploy_id=suspect.deploy.deploy_id if suspect.deploy else None, title=title_of(suspect),
-            score=round(suspect.score, 4), confidence=round(shares[number - 1], 4), place=places.get(suspect.service),
+            score=round(suspect.score, 4), confidence=round(chances[suspect.service], 4),
+            place=places.get(suspect.service),
             parts=sorted(suspect.parts, key=lambda part: (-part.contribution, part.name)),
             evidence=evidence_of(suspect, snapshot.start_ns, snapshot.end_ns),
         )
@@ -62,8 +63,8 @@ def _client_of(suspect: Suspect) -> str | None:
     return blame.worst_client
 
 
-def _confidences(listed: Sequence[Suspect]) -> list[float]:
-    """Return how sure each is: its share of all scores (squared: small ones are noise), less when all is weak."""
-    squares = [suspect.score**2 for suspect in listed]
-    total = sum(squares)
-    return [square / total * (1.0 - math.exp(-suspect.score)) for square, suspect in zip(squares, listed, strict=True)]
+def _confidences(suspects: Sequence[Suspect], weights: Weights) -> list[float]:
+    """Return how sure each is: its chance in the choice among all suspects and nobody of them (`fitting`)."""
+    logits = [weights.certainty * score for score in (*(one.score for one in suspects), weights.nobody)]
+    odds = [math.exp(logit - max(logits)) for logit in logits]
+    return [one / sum(odds) for one in odds[:-1]]

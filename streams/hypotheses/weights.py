@@ -25,14 +25,18 @@ PARTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weight of each part in `PARTS`."""
+    """The weight of each part in `PARTS`, and how sure a score may be."""
 
     version: str
     of: Mapping[str, float]
+    certainty: float
+    """A suspect's odds are exp(this times its score) ..."""
+    nobody: float
+    """... against the other suspects, and against nobody of them, whose score this is."""
 
 
 WEIGHTS = Weights(
-    "2026-11-b",
+    "2026-11-c",
     {
         "self_time": 1.0,
         "gap": 1.0,
@@ -48,4 +52,6 @@ WEIGHTS = Weights(
         "deploy": 0.8,
         "load": 0.4,
     },
+    certainty=3.4,
+    nobody=0.9,
 )

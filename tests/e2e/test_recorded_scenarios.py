@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.hypotheses.weights import PARTS
 from topologies.evaluate import evaluate
 
 SCENARIOS = Path(__file__).parents[1] / "data" / "scenarios"
@@ -39,3 +40,6 @@ def test_faults_of_every_kind_are_found_and_named_first_without_a_false_alarm(tm
     assert whole["ac_1"] >= LEAST_AC_1
     assert whole["ac_3"] >= LEAST_AC_3
     assert whole["false_alarms"] == 0
+    assert set(report["ablation"]) == {"nothing", *PARTS}
+    assert report["ablation"]["nothing"]["ac_1"] == whole["ac_1"]
+    assert report["ablation"]["deploy"]["ac_1"] <= whole["ac_1"]

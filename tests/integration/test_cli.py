@@ -16,7 +16,7 @@ import pytest
 from deploy.embedded.ports import any_free_port
 
 INCIDENTSCOPE = str(Path(sys.executable).with_name("incidentscope"))
-COMMANDS = ("up", "demo", "worker", "api", "migrate", "topics", "replay", "evaluate", "record", "doctor")
+COMMANDS = ("up", "demo", "worker", "api", "migrate", "topics", "replay", "evaluate", "fit", "record", "doctor")
 PATIENCE_S = 180.0
 
 

@@ -228,6 +228,21 @@ def test_the_score_is_the_sum_of_its_visible_parts() -> None:
     assert ranking.weights_version == WEIGHTS.version
 
 
+def test_confidence_is_shared_between_suspects_and_nobody() -> None:
+    """A weak suspicion is not sure of itself, two equal ones share, and a strong one alone is nearly sure."""
+
+    def sure(*strengths: float) -> list[float]:
+        suspects = [
+            deviations(f"s{number}", 0, [bad(SeriesKind.SELF_TIME, strength=strength)])
+            for number, strength in enumerate(strengths)
+        ]
+        return [one.confidence for one in ranked([suspects]).hypotheses]
+
+    (weak,), (strong,), both = sure(4.0), sure(3000.0), sure(300.0, 300.0)
+    assert weak < 0.5 < 0.9 < strong < 1.0
+    assert both[0] == both[1] < 0.5
+
+
 def test_evidence_carries_numbers_and_the_query_that_shows_them() -> None:
     """An API path for each."""
     panes = [[deviations("cart", p, [bad(SeriesKind.SELF_TIME)])] for p in range(PANES)]

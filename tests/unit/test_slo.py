@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.events import ServiceDeviations
-from streams.slo import BurnRateFold, SloConfig, wilson_lower
+from streams.slo import RULES, Budget, BurnRateFold, BurnRule, SloConfig, wilson_lower
 from tests.made_health import health
 
 THREE_NINES = SloConfig(objective=0.999)
@@ -29,6 +29,45 @@ def test_detection_takes_what_the_workbook_says(share: float, seconds: int) -> N
     panes = panes_until_page(THREE_NINES, 200, round(200 * share))
     assert panes is not None
     assert seconds / 10 <= panes <= seconds / 10 * 1.1 + 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "share", "seconds"),
+    [
+        (RULES[0], 1.0, 52), (RULES[0], 0.1, 518), (RULES[0], 0.02, 2_592),
+        (RULES[1], 1.0, 130), (RULES[1], 0.1, 1_296), (RULES[1], 0.01, 12_960),
+        (RULES[2], 0.1, 2_592), (RULES[2], 0.01, 25_920),
+        (RULES[3], 0.1, 2_592), (RULES[3], 0.01, 25_920),
+    ],
+)  # fmt: skip
+def test_each_rule_takes_what_the_workbook_says(rule: BurnRule, share: float, seconds: int) -> None:
+    """Factor x budget x long window / error ratio (chapter 5), after one long window without errors.
+
+    Later by the lower bound and by the buckets of the windows: a minute, of the long ones half an hour.
+    """
+    fold, budget = BurnRateFold(SloConfig(objective=0.999, rules=(rule,))), Budget()
+    step, bucket_s = (1, 60) if rule.long_s <= 6 * 3600 else (12, 1_800)
+    requests = 5_000
+    for pane in range(0, rule.long_s // 10, step):
+        fold.advance(budget, health("cart", pane, requests))
+    first = rule.long_s // 10
+    for pane in range(first, first + seconds // 5, step):
+        told, _ = fold.advance(budget, health("cart", pane, requests, errors=round(requests * share)))
+        if told is not None and told.series[0].deviating:
+            break
+    took_s = (pane - first + step) * 10
+    assert seconds - bucket_s <= took_s <= seconds * 1.05 + bucket_s + 10 * step
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_rule_is_met_just_below_its_factor(rule: BurnRule) -> None:
+    """For half as long again as its window."""
+    fold, budget = BurnRateFold(SloConfig(objective=0.99, rules=(rule,))), Budget()
+    failing = int(10_000 * rule.factor * 0.01 * 0.95)
+    step = 6 if rule.long_s <= 6 * 3600 else 60
+    for pane in range(0, rule.long_s * 3 // 2 // 10, step):
+        told, _ = fold.advance(budget, health("cart", pane, 10_000, errors=failing))
+        assert told is None or not told.series[0].deviating
 
 
 def test_a_ratio_inside_the_budget_is_never_an_alarm() -> None:
