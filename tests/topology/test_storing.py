@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sinks.clickhouse.landing import RawRow
 from streams.partials import ServicePartial
 
 TRACES_0 = TP(TRACES.name, 0)
+HOUR_NS = 3600 * 1_000_000_000
 
 
 @dataclass
@@ -80,3 +82,32 @@ async def test_what_waits_at_a_rebalance_is_left_to_the_next_owner(tmp_path: Pat
         await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS, partition=1)
         await bench.until(lambda: bench.app.floors.position(TP(TRACES.name, 1)) == 1)
     assert ranges(sink) == ["otel.traces:0:0-0", "otel.traces:1:0-0"]
+
+
+async def test_an_arrival_in_the_future_is_that_of_the_insert_it_is_in(tmp_path: Path) -> None:
+    """The token names one clock for all batches of the insert, and whoever repeats it has no other."""
+    bench, sink = Bench(tmp_path), RecordingSink()
+    async with bench.running(ingest_on(bench, sink)):
+        await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=time.time_ns() + HOUR_NS)
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 1)
+    assert [row.arrival_ns for row in sink.rows] == [int(sink.tokens[0].partition("@")[2])]
+
+
+@dataclass
+class Ended:
+    """A consumer that knows where partitions end."""
+
+    end: int
+
+    def highwater(self, partition: TP) -> int:
+        """Return the end."""
+        return self.end
+
+
+def test_what_is_taken_and_not_stored_is_lag_but_for_whoever_asks_what_is_unread(tmp_path: Path) -> None:
+    """The operator asks what is not stored, the ticker what is not read."""
+    app = Bench(tmp_path).app
+    app.consumer = Ended(5)  # type: ignore[assignment]
+    app.floors.reader("ingest", TRACES.name)
+    app.floors.report("ingest", TRACES_0, app.generation(), 2, None)
+    assert (app.lag(TRACES_0), app.lag(TRACES_0, taken=5), app.lag(TRACES_0, taken=1)) == (3, 0, 3)
