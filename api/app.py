@@ -29,6 +29,7 @@ from api.rate_limit import RedisRateLimit
 from api.readiness import ReadinessProbe, checks_of
 from api.routers import (
     alerts,
+    budgets,
     dead_letters,
     deploys,
     edges,
@@ -45,7 +46,7 @@ from schemas.settings import Settings
 from sinks.api_keys import tenants_by_key
 from sinks.stores import Stores, open_stores
 
-NOUNS = (incidents, revisions, services, edges, traces, deploys, alerts, dead_letters, reconcile)
+NOUNS = (incidents, revisions, budgets, services, edges, traces, deploys, alerts, dead_letters, reconcile)
 
 
 def create_app(settings: Settings | None = None, stores: Stores | None = None) -> FastAPI:

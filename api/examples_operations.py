@@ -6,11 +6,12 @@ import base64
 import hashlib
 from typing import Final
 
+from api.views.budget import BudgetSeries
 from api.views.dead_letters import LetterDetail, LetterPage, LetterView
 from api.views.revisions import Revisions
 from schemas.dead_letters import DeadLetter
 from schemas.errors import RejectReason
-from schemas.queries import PaneRevision
+from schemas.queries import BudgetStep, PaneRevision
 from schemas.reconciling import Gap, GapCause, Outcomes, PartitionAccount, Reconciliation, TenantAccount
 from schemas.topics import TRACES
 from sinks.postgres.dead_letters import LetterState, StoredLetter
@@ -97,4 +98,14 @@ REVISIONS: Final = Revisions(
         )
     ],
     truncated=False,
+)
+BUDGET: Final = BudgetSeries.of(
+    "checkout",
+    (_AT_NS, _AT_NS + 600 * 1_000_000_000),
+    300,
+    0.995,
+    [
+        BudgetStep(start_ns=_AT_NS, measured_s=300, requests=9_300, errors=12),
+        BudgetStep(start_ns=_AT_NS + 300 * 1_000_000_000, measured_s=300, requests=9_180, errors=401),
+    ],
 )

@@ -174,6 +174,15 @@ class StoredCount(Answer):
     doubled: int = Field(description="Records that are stored more than once; anything but 0 is a fault of ours.")
 
 
+class BudgetStep(Answer):
+    """The requests of a service in one step of time."""
+
+    start_ns: int
+    measured_s: int = Field(description="Seconds of it that were measured.")
+    requests: int
+    errors: int
+
+
 class MetricSeries(Answer):
     """The points of one metric from one reporter, by time."""
 

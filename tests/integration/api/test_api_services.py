@@ -70,6 +70,29 @@ async def test_a_health_series_has_every_pane_of_its_time_for_service_and_operat
     assert (await acme.get("/services/nobody/health", **span)).json()["items"] == []
 
 
+async def test_a_budget_is_spent_by_failures_and_not_by_time_without_requests(acme: Caller, other: Caller) -> None:
+    """Two steps with a hole between them; a newer telling of a pane replaces the older; another tenant is not in it."""
+    first_ns = ONSET_NS // (60 * 10**9) * 60 * 10**9
+    good, bad = (
+        RedStats(requests=1_000, errors=errors, rate_per_s=100.0, error_rate=errors / 1_000) for errors in (0, 10)
+    )
+    sink = PaneSink(acme.stores.clickhouse)
+    await sink.write_panes(
+        [pane(acme, pane_start_ns=first_ns, pane=bad), pane(other, pane_start_ns=first_ns, pane=bad)]
+    )
+    later_ns = first_ns + 18 * PANE_NS
+    await sink.write_panes([pane(acme, pane_start_ns=first_ns, pane=good, revision=1, version=2)])
+    await sink.write_panes([pane(acme, pane_start_ns=later_ns, pane=bad)])
+    span = {"start": first_ns, "end": first_ns + 60 * PANE_NS, "step": 60}
+    budget = (await acme.get("/services/checkout/budget", **span)).json()
+    assert (budget["objective"], budget["requests"], budget["errors"], budget["allowed"]) == (0.995, 2_000, 10, 10.0)
+    told = [(item["start_ns"], item["measured_s"], item["burn_rate"], item["remaining"]) for item in budget["items"]]
+    assert told == [(first_ns, 10, 0.0, 1.0), (later_ns, 10, 2.0, 0.0)]
+    unknown = (await acme.get("/services/nobody/budget", **span)).json()
+    assert (unknown["items"], unknown["remaining"]) == ([], 1.0)
+    assert (await acme.get("/services/checkout/budget", start=0, end=1, step=1)).status_code == 422
+
+
 async def test_a_series_has_a_bound_and_sensible_defaults(acme: Caller) -> None:
     """The last hour; at most a day; ends after it starts."""
     series = (await acme.get("/services/checkout/health")).json()
