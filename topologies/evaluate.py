@@ -194,7 +194,8 @@ def evaluate(
     _print_accuracies("told the onset", methods, console)
     _print_accuracies("our score without", ablation, console)
     if report_folder is not None:
-        page = write_report(report_folder, scores, whole, {one.name: one.panel for one in judged}, places)
+        panels = {one.name: one.panel for one in judged}
+        page = write_report(report_folder, scores, whole, panels, places, ablation)
         console.print(f"report: {page}", highlight=False)
     return report
 

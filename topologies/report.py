@@ -41,13 +41,25 @@ def write_report(
     whole: RecordingScore,
     panels: Mapping[str, Panel],
     places: Places,
+    ablation: Mapping[str, Mapping[str, float | None]],
 ) -> Path:
     """Write ``report.md`` and a plot for each fault to a folder; return the page's path.
 
     Raises `SetupError` when matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["# Evaluation", "", *_totals(whole), "", *_methods(whole, places), "", *_recordings(scores), ""]
+    lines = [
+        "# Evaluation",
+        "",
+        *_totals(whole),
+        "",
+        *_methods(whole, places),
+        "",
+        *_ablation(ablation),
+        "",
+        *_recordings(scores),
+        "",
+    ]
     for name, score in scores.items():
         for fault in score.faults:
             picture = f"{name}-{fault.fault.fault_id}.svg"
@@ -88,6 +100,14 @@ def _methods(whole: RecordingScore, places: Places) -> list[str]:
         "| method | AC@1 | AC@3 | Avg@5 |",
         "|---|---|---|---|",
         *(f"| {name} | {row['ac_1']} | {row['ac_3']} | {row['avg_5']} |" for name, row in rows.items()),
+    ]
+
+
+def _ablation(ablation: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    return [
+        "| our score without | AC@1 | AC@3 | Avg@5 |",
+        "|---|---|---|---|",
+        *(f"| {part} | {row['ac_1']} | {row['ac_3']} | {row['avg_5']} |" for part, row in ablation.items()),
     ]
 
 

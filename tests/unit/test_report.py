@@ -42,7 +42,9 @@ def test_the_page_has_figures_methods_and_a_plot_for_each_fault(tmp_path: Path) 
     ones = np.ones((1, 30))
     panel = Panel(["cart"], (np.arange(30, dtype=np.int64) * 10 + 900) * 10**9, ones, ones, ones * np.nan, ones * 0, {})
     places = add_up([{method: [1, 0] for method in METHODS}])
-    page = write_report(tmp_path / "report", {"shop": SCORE}, SCORE, {"shop": panel}, places).read_text()
+    ablation = {"nothing": accuracies([1, 0]), "gap": accuracies([0, 0])}
+    page = write_report(tmp_path / "report", {"shop": SCORE}, SCORE, {"shop": panel}, places, ablation).read_text()
+    assert "| gap | 0.0 | 0.0 | 0.0 |" in page
     assert "delay at cart: found after 40 s; named 1." in page
     assert "error at gone: not found." in page
     assert "| MicroRank | 0.5 | 0.5 | 0.5 |" in page

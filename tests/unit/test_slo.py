@@ -70,6 +70,20 @@ def test_no_rule_is_met_just_below_its_factor(rule: BurnRule) -> None:
         assert told is None or not told.series[0].deviating
 
 
+@pytest.mark.parametrize(("fails_every", "found"), [(5, True), (40, False)])
+def test_a_trickle_is_seen_within_hours_where_there_are_five_requests_an_hour(fails_every: int, found: bool) -> None:
+    """One of five fails: no single pane proves anything, six hours do. One failure in eight hours is chance."""
+    fold, budget = BurnRateFold(SloConfig(objective=0.99)), Budget()
+    alarms = []
+    for number, pane in enumerate(range(0, 8 * 360, 72)):
+        failed = int(number % fails_every == fails_every - 1)
+        told, _ = fold.advance(budget, health("mail", pane, 1, errors=failed))
+        if told is not None and told.series[0].deviating:
+            alarms.append(pane / 360)
+    assert bool(alarms) is found
+    assert all(hours > 2.5 for hours in alarms)
+
+
 def test_a_ratio_inside_the_budget_is_never_an_alarm() -> None:
     """Half the budget for an hour."""
     assert panes_until_page(SloConfig(objective=0.99), 200, 1) is None
