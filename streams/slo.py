@@ -39,7 +39,10 @@ RULES = (
     BurnRule(3.0, 24 * 3600, 2 * 3600),
     BurnRule(1.0, 3 * 24 * 3600, 6 * 3600),
 )
-"""Two that page (2 % of a 30-day budget in an hour, 5 % in six), two that make a ticket."""
+"""Two that page (2 % of a 30-day budget in an hour, 5 % in six), two that make a ticket; fastest first."""
+
+PAGING_BURN = 6.0
+"""A budget that burns at least so many times too fast over a rule's long window is worth a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,8 @@ class BurnRateFold:
     def _judge(self, budget: Budget, health: ServiceHealth) -> SeriesScore | None:
         end_s = health.pane_start_ns // _NS + health.pane_s
         verdicts = [self._burn(budget, rule, end_s) for rule in self.config.rules]
-        evidence, burn, requests = max(verdicts)
+        met = [verdict for verdict in verdicts if verdict[0] >= 1.0]
+        evidence, burn, requests = met[0] if met else max(verdicts)  # rules come fastest first
         if burn <= 0:
             budget.since_ns = 0
             return None

@@ -14,6 +14,7 @@ from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.triggers import Alarm, alarms_of
 from streams.incidents.words import series_in_words, symptom_reason
+from streams.slo import PAGING_BURN
 
 _VERSION = 1
 _SEVERITY_SHARES = ((0.5, Severity.CRITICAL), (0.2, Severity.HIGH), (0.05, Severity.MEDIUM))
@@ -140,7 +141,7 @@ class _Step:
         self._add_symptoms(incident)
         self.fold.open.append(incident)
         self._count(incident)
-        incident.severity = severity_of(incident.share)
+        incident.severity = self._severity_of(incident)
         self._tell(incident, "opened")
 
     def _join(self, incident: OpenIncident, group: list[Alarm]) -> None:
@@ -204,12 +205,22 @@ class _Step:
         incident.through += min(requests, max(through, default=0))
 
     def _grade(self, incident: OpenIncident) -> None:
-        severity = severity_of(incident.share)
+        severity = self._severity_of(incident)
         if severity.rank > incident.severity.rank:
             incident.severity = severity
             self._tell(incident, "severity_changed")
         elif self.pane_ns - incident.told_pane_ns >= self.config.update_panes * self.config.pane_s * 1_000_000_000:
             self._tell(incident, "updated")
+
+    def _severity_of(self, incident: OpenIncident) -> Severity:
+        """Return what the hit share, or the fastest burning budget of a member, calls for.
+
+        A budget that an earlier incident of the member has spent says nothing about this one.
+        """
+        names = incident.members.keys() & self.alarms.keys() - self.fold.recovered.keys()
+        series = [one for name in names for one in (*self.alarms[name].own, *self.alarms[name].symptoms)]
+        burn = max((one.value for one in series if one.kind is SeriesKind.BURN_RATE), default=0.0)
+        return max(severity_of(incident.share), severity_of_burn(burn), key=lambda one: one.rank)
 
     def _settle(self, incident: OpenIncident) -> None:
         """Resolve by recovery, or because there is no traffic left to judge."""
@@ -244,6 +255,13 @@ class _Step:
 def severity_of(share: float) -> Severity:
     """Return the severity for a share of entry requests that is hit."""
     return next((severity for least, severity in _SEVERITY_SHARES if share >= least), Severity.LOW)
+
+
+def severity_of_burn(burn: float) -> Severity:
+    """Return the severity for a budget that burns so many times too fast: a page is high, a ticket is medium."""
+    if burn >= PAGING_BURN:
+        return Severity.HIGH
+    return Severity.MEDIUM if burn >= 1.0 else Severity.LOW
 
 
 def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviations]:

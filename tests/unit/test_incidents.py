@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from schemas.events import IncidentEvent, NodeKind, ResolveReason, SeriesKind, SeriesScore, ServiceDeviations, Severity
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.incidents.fold import severity_of
@@ -226,6 +228,32 @@ def test_a_budget_that_still_burns_opens_no_new_incident_after_the_end() -> None
 def test_severity_is_by_the_share_of_requests_that_is_hit() -> None:
     """Half of everything is critical, one in a hundred is low."""
     assert [severity_of(share) for share in (0.01, 0.1, 0.3, 0.9)] == list(Severity)
+
+
+@pytest.mark.parametrize(("burn", "expected"), [(20.0, Severity.HIGH), (2.0, Severity.MEDIUM), (0.0, Severity.LOW)])
+def test_a_burning_budget_makes_an_incident_more_severe(burn: float, expected: Severity) -> None:
+    """Though few requests go through the service."""
+    run = Run()
+    run.step(0, shop(0, requests=1_000))
+    failing = [score(SeriesKind.ERROR_RATE, 1)]
+    if burn:
+        failing.append(score(SeriesKind.BURN_RATE, 1, value=burn))
+    others = [one for one in shop(1, requests=1_000) if one.service != "cart"]
+    run.step(1, [*others, deviations("cart", 1, failing, requests=10, callers=["storefront"])])
+    assert [event.severity for event in run.opened()] == [expected]
+
+
+def test_a_budget_that_an_earlier_incident_spent_says_nothing_about_the_next() -> None:
+    """Its windows still hold those errors."""
+    run = Run()
+    for pane in range(5):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.ERROR_RATE, pane, since=0)]}, requests=1_000))
+    for pane in range(5, 10):
+        run.step(pane, shop(pane, requests=1_000))
+    slow = [gap(10, "storefront", since=10), score(SeriesKind.BURN_RATE, 10, value=20.0, since=0)]
+    others = [one for one in shop(10, requests=1_000) if one.service != "cart"]
+    run.step(10, [*others, deviations("cart", 10, slow, requests=10, callers=["storefront"])])
+    assert [event.severity for event in run.opened()][-1] is Severity.LOW
 
 
 def test_a_pane_that_was_stepped_changes_nothing_when_it_comes_again() -> None:
