@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, LOGS, METRICS, RAW_TOPICS, TRACES
+from sinks.kafka.ends import end_offsets, read_end_offsets
 from sinks.kafka.producer import Message, Producer
 from sinks.kafka.topics import ensure_topics
 from sinks.postgres.pool import open_pool
@@ -92,12 +93,10 @@ async def send(settings: Settings, life: int) -> None:
         await producer.send_many(messages)
 
 
-def ends_after(lives: int) -> dict[tuple[str, int], int]:
-    """Return where the raw partitions end when so many lives have been sent to."""
-    ends = {(topic.name, partition): lives * RECORDS_A_LIFE for topic in RAW_TOPICS for partition in range(PARTITIONS)}
-    for life in POISONED:
-        ends[TRACES.name, life % PARTITIONS] += life < lives
-    return ends
+async def ends_of(settings: Settings) -> dict[tuple[str, int], int]:
+    """Return where the raw partitions end (there are ticks among the records)."""
+    places = [TopicPartition(topic.name, partition) for topic in RAW_TOPICS for partition in range(PARTITIONS)]
+    return {(*place,): end for place, end in (await read_end_offsets(settings, places)).items()}
 
 
 async def until_durable(settings: Settings, ends: dict[tuple[str, int], int]) -> None:
@@ -130,8 +129,8 @@ async def letters(settings: Settings) -> set[bytes | None]:
     places = [TopicPartition(DEAD_LETTERS.name, partition) for partition in range(PARTITIONS)]
     found: list[Any] = []
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest") as consumer:
+        ends = await end_offsets(consumer, places)
         consumer.assign(places)
-        ends = await consumer.end_offsets(places)
         while any([await consumer.position(place) < ends[place] for place in places]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found += records
@@ -161,8 +160,9 @@ async def test_worker_that_dies_at_every_step_stores_each_item_exactly_once(
         doomed = await fleet.start(settings, failpoint=death)
         assert await doomed.until_ended() == -signal.SIGKILL, f"{death} was not reached: {doomed.tail()}"
     await send(settings, len(deaths))
+    ends = await ends_of(settings)
     last = await fleet.start(settings)
-    await until_durable(settings, ends_after(len(deaths) + 1))
+    await until_durable(settings, ends)
     await last.kill()
     records = (len(deaths) + 1) * RECORDS_A_LIFE * PARTITIONS
     expected = {
