@@ -28,7 +28,7 @@ OF_THE_TRANSPORT = frozenset(
         "send_progress_in_http_headers", "http_headers_progress_interval_ms", "enable_http_compression",
     }
 )  # fmt: skip
-INSERT = re.compile(rb"\s*(INSERT INTO [^\n]*?) FORMAT (\w+)\s*(?:\n|$)", re.IGNORECASE)
+INSERT = re.compile(rb"\s*(INSERT INTO [^\n]*?) FORMAT (\w+)[ \t]*(?:\n|$)", re.IGNORECASE)
 FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 CODE = re.compile(r"Code: (\d+)")
 
