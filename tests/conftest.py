@@ -19,6 +19,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +53,20 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
 GROUPS = {"integration": "integration", "faults": "faults", "e2e": "e2e"}
 """Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
 
+COMPUTING = "computing"
+
+
+def group_of(nodeid: str) -> str:
+    """Return the group of a test."""
+    _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
+    return COMPUTING if name.startswith("test_recorded_") else GROUPS.get(folder, COMPUTING)
+
 
 class Groups(LoadScopeScheduling):
     """Hands out the tests of a group together, the largest group first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
-        return "computing" if name.startswith("test_recorded_") else GROUPS.get(folder, "computing")
+        return group_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,12 +75,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something this machine does not name."""
+    """Mark what computes; skip what needs something this machine does not name."""
     for item in items:
+        if group_of(item.nodeid) == COMPUTING:
+            item.add_marker(COMPUTING)
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a process that computes beside another have what the other leaves over."""
+    if "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker(COMPUTING):
+        _give_way()
+
+
+@cache
+def _give_way() -> None:
+    # Linux weighs sessions before it weighs processes, so this one leaves the session of those it gives way to.
+    os.setsid()
+    os.nice(19)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 PATIENCE_S = 1400.0
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 async def test_the_demo_finds_a_delay_and_a_bad_release_and_names_them_first(tmp_path: Path) -> None:
     """`incidentscope demo --once` ends with status 0 only if every fault was found, named first and told."""
     output = tmp_path / "demo.log"
