@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from fleet import Fleet
@@ -45,6 +46,9 @@ NEEDS = {
 """Markers, and the variable that must be set (most name a folder) for their tests to run."""
 
 KAFKA_PATIENCE_S = 120.0
+
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("patient")
 
 for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") and name not in NEEDS.values()]:
     del os.environ[name]  # a developer's own settings must not reach the tests
