@@ -29,5 +29,4 @@ def handled() -> int:
 
 def raw_lag(worker: Worker) -> int:
     """Return how many records of the raw topics this worker has not taken yet."""
-    app = worker.app
-    return sum(app.lag(tp) or 0 for tp in app.assigned() if tp.topic in RAW_NAMES)
+    return sum(worker.ticker.unread(tp) or 0 for tp in worker.app.assigned() if tp.topic in RAW_NAMES)

@@ -59,6 +59,10 @@ class Ticker:
         self._heard_s[partition] = self._elapsed_s()
         self._taken[partition] = max(next_offset, self._taken.get(partition, 0))
 
+    def unread(self, partition: TP) -> int | None:
+        """Return how many records of an assigned partition ingest has not taken yet; None while that is unknown."""
+        return self._lag(partition, self._taken.get(partition, 0))
+
     def quiet(self) -> list[TP]:
         """Return the assigned source partitions that are read to their end and were silent for the interval."""
         due_s = self._elapsed_s() - self._interval_s
@@ -67,7 +71,7 @@ class Ticker:
             for partition in self._assigned()
             if partition.topic in SOURCE_TOPICS
             and self._heard_s.get(partition, due_s) <= due_s
-            and self._lag(partition, self._taken.get(partition, 0)) == 0
+            and self.unread(partition) == 0
         ]
 
     async def tick(self) -> None:
