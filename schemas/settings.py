@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     signature_severity: Literal["trace", "debug", "info", "warn", "error", "fatal"] = Field(
         "warn", description="Log records from this severity on get a signature; it costs about 10 µs a record."
     )
-    batch_records: int = Field(4096, ge=1, description="Records of a topic that are decoded at once.")
+    batch_records: int = Field(4096, ge=1, description="Records of a topic that are decoded at once, or a few more.")
     batch_bytes: int = Field(
         16 * 1024**2,
         ge=1024,

@@ -34,10 +34,13 @@ from schemas.failpoints import Failpoint
 from topologies import metrics
 from topologies.failpoints import reached
 from topologies.parcels import Parcel, parcels
-from topologies.patience import insist
+from topologies.patience import LaneEndedError, insist
 
 log = structlog.get_logger()
 
+ENDS_PATIENCE_S = 60.0
+"""How long the recovery of tables waits for a broker that does not tell where they end, before the worker ends itself.
+After 90 s Faust would give the recovery up without a word."""
 FETCH_WAIT_MS = 250
 """How long a fetch may wait at the broker for data. Faust fixes 1500, which each of the six hops would add."""
 
@@ -115,6 +118,7 @@ class FlooredApp(Protocol):
 
     floors: Floors
     commit_health: CommitHealth
+    fail: Callable[[str, BaseException], None]
     read_ends: Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 
 
@@ -158,8 +162,11 @@ class FloorConsumer(Consumer):
         self.stop_flow()
         await super().perform_seek()
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Rewind to the committed offsets, or to the beginning where there is none; return the committed ones."""
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:  # type: ignore[override]  # Faust takes None, too
+        """Rewind to the committed offsets, or to the beginning where there is none; return them, None for none.
+
+        What is not in the answer would keep the read offset it had, and Faust drops every record before that.
+        """
         sources = [TopicPartition(*tp) for tp in self.assignment() if self._floors.reads(tp.topic)]
         return await cast("_PromptThread", self._thread).rewind(sources)
 
@@ -167,7 +174,12 @@ class FloorConsumer(Consumer):
         """Return the ends up to which tables are recovered. (The embedded broker tells Faust wrong ones.)"""
         places = [TopicPartition(*tp) for tp in partitions]
         read_ends = cast("FlooredApp", self.app).read_ends
-        ends = await insist("kafka", "ends", lambda: read_ends(places), lambda: True)
+        until_s = time.monotonic() + ENDS_PATIENCE_S
+        try:
+            ends = await insist("kafka", "ends", lambda: read_ends(places), lambda: time.monotonic() < until_s)
+        except LaneEndedError as error:
+            cast("FlooredApp", self.app).fail("tables", error)
+            raise
         return {TP(*place): end for place, end in ends.items()}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
@@ -214,12 +226,12 @@ class _PromptThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
-    async def rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int]:
-        """Seek to where reading has to begin again, and return the committed offsets there are."""
-        committed: dict[TP, int] = await self.call_thread(self._rewind, partitions)
+    async def rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int | None]:
+        """Seek to where reading has to begin again, and return the committed offsets, None for none."""
+        committed: dict[TP, int | None] = await self.call_thread(self._rewind, partitions)
         return committed
 
-    async def _rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int]:
+    async def _rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int | None]:
         # aiokafka's own seek_to_committed asks partition by partition, and leaves a partition that has no commit
         # where it is: somewhere behind what was read and not yet done.
         consumer = self._ensure_consumer()
@@ -228,7 +240,8 @@ class _PromptThread(AIOKafkaConsumerThread):
             consumer.seek(partition, found.offset)
         if fresh := [partition for partition in partitions if partition not in committed]:
             await consumer.seek_to_beginning(*fresh)
-        return {TP(*partition): found.offset for partition, found in committed.items()}
+        found_offsets = {TP(*partition): found.offset for partition, found in committed.items()}
+        return {TP(*partition): found_offsets.get(TP(*partition)) for partition in partitions}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # Faust crashes the app for every failure. A commit is made again a second later with a newer floor,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,6 +112,8 @@ class Storing:
         if self._failure is not None:
             raise self._failure
         await self._waiting.put(batch)
+        if self._failure is not None:  # while it was held back
+            raise self._failure
         if self._storing is None or self._storing.done():
             self._storing = self._wiring.app.add_future(self._store_waiting())
 
@@ -140,12 +142,12 @@ class Storing:
                 await self._settle(decoded)
 
     async def _land(self, batch: Sequence[Decoded]) -> None:
-        """Land the rows of all lanes with one insert, then send what speaks of them."""
+        """Land the rows of all lanes, with one insert if it can hold them, then send what speaks of them."""
         lane = batch[0].lane
         wanted = self._lanes.wanted(lane)
         starts = {decoded.lane.partition.partition: decoded.lane.first_offset for decoded in batch}
         await self._landing.own(lane.generation, starts, wanted)
-        if rows := [row for decoded in batch for row in decoded.intake.rows]:
+        for rows in self._runs([row for decoded in batch for row in decoded.intake.rows]):
             began_s = time.monotonic()
             await self._landing.land(rows, time.time_ns(), wanted)
             self._waiting.took(began_s)
@@ -154,6 +156,16 @@ class Storing:
         await self._landing.pass_over(list(lettered.values()), wanted)
         for decoded in batch:
             await self._wiring.send(self._lanes, decoded.lane, decoded.late)
+
+    def _runs(self, rows: list[RawRow]) -> Iterator[list[RawRow]]:
+        """Cut rows into inserts: a single batch may hold more than one insert may, above all once it is unpacked."""
+        first, size_bytes = 0, 0
+        for end, row in enumerate(rows, 1):
+            size_bytes += len(row.value)
+            full = end - first == MOST_RECORDS or size_bytes >= self._wiring.settings.insert_bytes
+            if full or end == len(rows):
+                yield rows[first:end]
+                first, size_bytes = end, 0
 
     async def _send_letters(self, letters: list[Message], wanted: Wanted) -> None:
         if not letters:

@@ -63,6 +63,10 @@ class Ticker:
         """Return how many records of an assigned partition ingest has not taken yet; None while that is unknown."""
         return self._lag(partition, self._taken.get(partition, 0))
 
+    def forget(self) -> None:
+        """Forget what was taken: at a rebalance it is read again."""
+        self._taken.clear()
+
     def quiet(self) -> list[TP]:
         """Return the assigned source partitions that are read to their end and were silent for the interval."""
         due_s = self._elapsed_s() - self._interval_s

@@ -72,6 +72,7 @@ class Worker:
         self.app = make_app(settings)
         self.watchdog = Watchdog(self.app)
         self.ticker = Ticker(stores.producer, self.app.assigned, self.app.lag, settings.tick_interval_s)
+        self.app.forget.append(self.ticker.forget)
         self.stages = _stages(self.app, settings, stores, self.ticker)
         for stage in self.stages:
             stage.attach()

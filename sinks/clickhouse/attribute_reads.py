@@ -68,4 +68,4 @@ async def attribute_counts(clickhouse: ClickHouse, asked: Mapping[str, str | int
     Bad are those since ``start`` that failed, or took longer than `SLOWER` times what 95 % of the same operation took
     before. Keys with more than `MAX_VALUES` values are left out. `asked` is what `asked_of` returns.
     """
-    return [AttributeCount(**row) for row in await clickhouse.query(COUNTS, asked)]
+    return [AttributeCount(**row) for row in await clickhouse.ask(COUNTS, asked)]

@@ -39,6 +39,9 @@ RETRYABLE_CODES = frozenset(
 )  # fmt: skip
 
 MEMORY_LIMIT_EXCEEDED = 241
+TOO_MUCH_CODES = frozenset({159, 160, MEMORY_LIMIT_EXCEEDED})
+"""Of statements that take longer, or more memory, than they may."""
+
 CANNOT_READ_ALL_DATA = 33
 SPARE_BYTES = 256 * 1024 * 1024
 """No allocation for one insert is larger than four times what was sent and this."""
@@ -87,6 +90,16 @@ class ClickHouse:
     async def query(self, sql: str, parameters: Settings | None = None) -> list[dict[str, Any]]:
         """Run a SELECT whose ``{name:Type}`` placeholders are bound by ClickHouse; return rows by column name."""
         return await self._call(lambda client: list(client.query(sql, _bound(parameters)).named_results()))
+
+    async def ask(self, sql: str, parameters: Settings | None = None) -> list[dict[str, Any]]:
+        """Run a SELECT that is worth asking once: as `query`, but `StoreRejected` for too much time or memory."""
+        try:
+            return await self.query(sql, parameters)
+        except StoreUnavailable as error:
+            code = _code_of(error.__cause__)
+            if code in TOO_MUCH_CODES:
+                raise ClickHouseRejected(str(error), code) from error
+            raise
 
     async def insert_rows(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], settings: Settings | None = None
@@ -141,7 +154,7 @@ class ClickHouse:
 
 def _told_apart(error: DriverError, sent_bytes: int) -> StoreUnavailable | ClickHouseRejected:
     """Tell "try again" from "never": an error without ClickHouse's code came from the transport."""
-    code = error.code if error.code is not None else _code_in(str(error))
+    code = _code_of(error)
     if code == MEMORY_LIMIT_EXCEEDED and _wanted_bytes(str(error)) > 4 * sent_bytes + SPARE_BYTES and sent_bytes:
         return ClickHouseRejected(_brief(error), CANNOT_READ_ALL_DATA)
     if code is None or code in RETRYABLE_CODES:
@@ -159,6 +172,11 @@ def _wanted_bytes(message: str) -> float:
     if found is None:
         return 0.0
     return float(found[1]) * 1024.0 ** " KMGTPE".index(found[2][0] if found[2][0] in "KMGTPE" else " ")
+
+
+def _code_of(error: BaseException | None) -> int | None:
+    code: int | None = getattr(error, "code", None)
+    return code if code is not None else _code_in(str(error))
 
 
 def _code_in(message: str) -> int | None:

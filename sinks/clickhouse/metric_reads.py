@@ -45,5 +45,5 @@ async def metric_series(clickhouse: ClickHouse, asked: Mapping[str, str | int | 
             unix_nano=[when for when, _ in row["points"]], values=[value for _, value in row["points"]],
             **{key: value for key, value in row.items() if key != "points"},
         )
-        for row in await clickhouse.query(POINTS, asked)
+        for row in await clickhouse.ask(POINTS, asked)
     ]  # fmt: skip

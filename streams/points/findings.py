@@ -20,6 +20,10 @@ EARLY_NS = 120 * 1_000_000_000
 """Metrics are often one a minute, and resources may go off before requests do."""
 
 _MOST = 1000.0
+_SQUARES_FIT = 1e100
+"""Larger values are made smaller first: a limit that means "none" is often the largest number there is."""
+_LAST_NS = 2**63 - 1
+"""Times are kept as they were sent, and may be beyond any clock."""
 
 
 def off_metrics(
@@ -37,7 +41,10 @@ def _change(series: MetricSeries, onset_ns: int, config: PointConfig) -> MetricC
     since, before = times >= onset_ns - EARLY_NS, times < onset_ns - EARLY_NS
     if not since.any() or not before.any():
         return None
-    surprise = np.where(since, surprises(values, config), 0.0)
+    largest = float(np.abs(values).max())
+    if not np.isfinite(largest):
+        return None
+    surprise = np.where(since, surprises(values / largest if largest > _SQUARES_FIT else values, config), 0.0)
     off = np.flatnonzero(surprise >= config.alarm)
     if not off.size:
         return None
@@ -52,9 +59,12 @@ def _change(series: MetricSeries, onset_ns: int, config: PointConfig) -> MetricC
 
 def _points(series: MetricSeries) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
     """Return instants and values: of a counter its increase a second, at the end of each interval."""
-    times, values = np.array(series.unix_nano, np.int64), np.array(series.values, np.float64)
+    known = [place for place, when in enumerate(series.unix_nano) if when <= _LAST_NS]
+    times = np.array([series.unix_nano[place] for place in known], np.int64)
+    values = np.array([series.values[place] for place in known], np.float64)
     if not series.is_cumulative:
         return times, values
-    spans, rises = np.diff(times), np.diff(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spans, rises = np.diff(times), np.diff(values)
     kept = (spans > 0) & (rises >= 0)
     return times[1:][kept], rises[kept] / (spans[kept] / 1e9)

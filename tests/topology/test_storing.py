@@ -93,6 +93,16 @@ async def test_an_arrival_in_the_future_is_that_of_the_insert_it_is_in(tmp_path:
     assert [row.arrival_ns for row in sink.rows] == [int(sink.tokens[0].partition("@")[2])]
 
 
+async def test_a_batch_larger_than_an_insert_may_be_is_stored_with_several(tmp_path: Path) -> None:
+    """Packed, it was small enough to be taken at once."""
+    bench, sink = Bench(tmp_path, insert_bytes=1, flush_interval_s=0.2), RecordingSink()
+    async with bench.running(ingest_on(bench, sink)):
+        for _ in range(6):
+            await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 6)
+    assert ranges(sink) == [f"otel.traces:0:{offset}-{offset}" for offset in range(6)]
+
+
 @dataclass
 class Ended:
     """A consumer that knows where partitions end."""

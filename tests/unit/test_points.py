@@ -83,11 +83,16 @@ def series(metric: str, values: NDArray[np.float64], is_cumulative: bool = False
     )  # fmt: skip
 
 
+def spiked() -> NDArray[np.float64]:
+    """Return values that went off since the onset."""
+    values = noise(190)
+    values[-8:] = 95.0
+    return values
+
+
 def test_the_metric_that_went_off_is_told_with_what_is_usual() -> None:
     """The calm one is not told."""
-    busy = noise(190)
-    busy[-8:] = 95.0
-    (change,) = off_metrics([series("calm", np.full(190, 3.0)), series("cpu", busy)], ONSET_NS)
+    (change,) = off_metrics([series("calm", np.full(190, 3.0)), series("cpu", spiked())], ONSET_NS)
     assert (change.metric, change.value, change.since_ns) == ("cpu", 95.0, ONSET_NS + 2 * MINUTE_NS)
     assert 9.0 < change.usual < 11.0
 
@@ -107,3 +112,22 @@ def test_what_went_off_long_before_the_onset_is_no_evidence() -> None:
     values = noise(190)
     values[100:104] = 95.0
     assert off_metrics([series("cpu", values)], ONSET_NS) == []
+
+
+@pytest.mark.parametrize("is_cumulative", [False, True])
+def test_the_largest_numbers_there_are_harm_nobody(is_cumulative: bool) -> None:
+    """A limit that means "none", beyond what can be squared; and a counter that steps over all that a number can be."""
+    values = noise(190) * 1e305
+    values[-8:] = 1.7e308
+    found = off_metrics([series("limit", values, is_cumulative), series("cpu", spiked(), False)], ONSET_NS)
+    assert "cpu" in [change.metric for change in found]
+    assert all(np.isfinite([change.value, change.usual]).all() for change in found)
+    wide = np.where(np.arange(190) % 2 == 0, -1.7e308, 1.7e308)
+    assert off_metrics([series("wide", wide, True)], ONSET_NS) == []
+
+
+def test_points_beyond_the_clock_are_passed_over() -> None:
+    """Times are stored as they were sent."""
+    cpu = series("cpu", spiked())
+    cpu.unix_nano[50] = 2**64 - 1
+    assert [change.metric for change in off_metrics([cpu], ONSET_NS)] == ["cpu"]

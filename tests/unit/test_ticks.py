@@ -76,6 +76,8 @@ async def test_partition_whose_records_are_taken_and_wait_to_be_stored_gets_tick
     ticks.heard(BEHIND, 3)
     wall.elapsed_s += 1.0
     assert ticks.quiet() == [BEHIND]
+    ticks.forget()  # a rebalance: they are read again
+    assert ticks.quiet() == []
 
 
 async def test_broker_that_is_away_stops_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, spans
 
+from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.clickhouse.raw_reads import stored_counts, trace, trace_logs
@@ -74,3 +75,12 @@ async def test_a_trace_over_midnight_is_whole(clickhouse: ClickHouse, sink: RawS
     found = await trace(clickhouse, tenant, TRACE_ID.hex())
     assert found is not None
     assert len(found.spans) == 2
+
+
+async def test_what_takes_too_long_is_given_up_where_it_is_worth_one_try(clickhouse: ClickHouse) -> None:
+    """Other statements are repeated: the store may only be busy."""
+    slow = "SELECT sleepEachRow(0.5) FROM numbers(20) SETTINGS max_execution_time = 1, max_block_size = 1"
+    with pytest.raises(StoreRejected):
+        await clickhouse.ask(slow)
+    with pytest.raises(StoreUnavailable):
+        await clickhouse.query(slow)
