@@ -9,7 +9,7 @@
 - Raw bytes everywhere: a typed topic whose decoding fails would commit past the record.
 - at_least_once; our floors make the second reading harmless. (exactly_once crashes and duplicates.)
 - No web server of Faust's: it listens on all interfaces and serves table contents.
-- Small buffers, bounded in bytes too: Faust's default holds 4096 messages of up to 4 MiB a channel.
+- Small buffers, bounded in bytes: a message is a parcel of records, and Faust's default holds 4096 messages a channel.
 - No waiting for empty streams at a rebalance: a store outage would block it until the member is expelled.
 - An unexpected exception in a stage is a bug: it is remembered in ``failure`` and ends the worker. Faust would
   acknowledge the batch and start the agent anew.
@@ -206,7 +206,7 @@ def add_stage(
 ) -> Any:
     """Run ``handle`` over the batches of ``topics`` as an agent of ``app`` and return the agent.
 
-    A batch has at most ``batch`` events, about ``batch_bytes`` (a setting) of values, and waits at most ``within_s``
+    A batch has ``batch`` records or a parcel more, about ``batch_bytes`` (a setting) of values, and waits at most ``within_s``
     for them. ``channel`` stands in for the topics in tests.
     """
     limits = BatchLimits(batch, app.batch_bytes, within_s)

@@ -1,4 +1,4 @@
-"""The buffer between the consumer and a stage: bounded in records, as Faust's is, and in bytes.
+"""The buffer between the consumer and a stage: bounded in messages, as Faust's is, and in bytes.
 
 ::
 

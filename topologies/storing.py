@@ -41,7 +41,7 @@ from topologies.wiring import Wiring
 Wanted = Callable[[], bool]
 
 MOST_RECORDS = 4_096
-"""Of one insert: all its offsets have a place in one query, when it is counted."""
+"""Of one insert (a batch with more makes several): all its offsets have a place in one query, when it is counted."""
 
 
 @dataclass(frozen=True)

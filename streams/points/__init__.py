@@ -1,6 +1,7 @@
 """Single series of plain numbers (metrics of any unit): how unlike its past each point is, and what is found so.
 
-values ──▶ surprises (nearest neighbours in its own past, conformal) ──▶ alarms, one an episode ──▶ PinnedMetric
+values ──▶ surprises (nearest neighbours in its own past, conformal) ─┬─▶ off_metrics ──▶ MetricChange, pinned with an incident
+                                                                        └─▶ alarms, one an episode (as NAB scores a detector)
 """
 
 from streams.points.config import PointConfig
