@@ -206,8 +206,8 @@ def add_stage(
 ) -> Any:
     """Run ``handle`` over the batches of ``topics`` as an agent of ``app`` and return the agent.
 
-    A batch has ``batch`` records or a parcel more, about ``batch_bytes`` (a setting) of values, and waits at most ``within_s``
-    for them. ``channel`` stands in for the topics in tests.
+    A batch has ``batch`` records or a parcel more, about ``batch_bytes`` (a setting) of values, and waits at most
+    ``within_s`` for them. ``channel`` stands in for the topics in tests.
     """
     limits = BatchLimits(batch, app.batch_bytes, within_s)
     source = channel if channel is not None else app.topic(*topics, key_type=bytes, value_type=bytes)
