@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
@@ -236,10 +236,13 @@ class _PromptThread(AIOKafkaConsumerThread):
         # where it is: somewhere behind what was read and not yet done.
         consumer = self._ensure_consumer()
         committed = await consumer._coordinator.fetch_committed_offsets(partitions)
-        for partition, found in committed.items():
-            consumer.seek(partition, found.offset)
-        if fresh := [partition for partition in partitions if partition not in committed]:
-            await consumer.seek_to_beginning(*fresh)
+        try:
+            for partition, found in committed.items():
+                consumer.seek(partition, found.offset)
+            if fresh := [partition for partition in partitions if partition not in committed]:
+                await consumer.seek_to_beginning(*fresh)
+        except (AssertionError, IllegalStateError):  # the partitions are being taken away again: the next one rewinds
+            log.info("rewind_overtaken_by_a_rebalance")
         found_offsets = {TP(*partition): found.offset for partition, found in committed.items()}
         return {TP(*partition): found_offsets.get(TP(*partition)) for partition in partitions}
 

@@ -26,6 +26,7 @@ class Client:
     """An aiokafka consumer whose group has committed one partition. It is its own coordinator."""
 
     sought: dict[TopicPartition, int | None] = field(default_factory=dict)
+    is_assigned: bool = True
 
     @property
     def _coordinator(self) -> Client:
@@ -36,7 +37,8 @@ class Client:
         return {KNOWN: OffsetAndMetadata(7, "")}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Note where to."""
+        """Note where to; as aiokafka does between two assignments, if there is none."""
+        assert self.is_assigned
         self.sought[partition] = offset
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
@@ -58,6 +60,13 @@ async def test_a_partition_without_a_commit_is_told_of_too(app: StreamApp) -> No
     thread._consumer = client = Client()
     assert await thread._rewind([KNOWN, FRESH]) == {TP(*KNOWN): 7, TP(*FRESH): None}
     assert client.sought == {KNOWN: 7, FRESH: None}
+
+
+async def test_a_rewind_that_another_rebalance_overtakes_ends_no_worker(app: StreamApp) -> None:
+    """That one rewinds."""
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    thread._consumer = Client(is_assigned=False)
+    assert await thread._rewind([KNOWN]) == {TP(*KNOWN): 7}
 
 
 async def test_a_recovery_that_learns_no_ends_ends_the_worker(app: StreamApp, monkeypatch: pytest.MonkeyPatch) -> None:
