@@ -54,8 +54,11 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
-GROUPS = {"integration": "integration", "faults": "faults", "e2e": "e2e"}
+GROUPS = {"integration": "services", "faults": "faults", "e2e": "e2e"}
 """Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
+
+WORKERS = "workers"
+"""Those in the integration folder itself: whole workers and commands."""
 
 COMPUTING = "computing"
 
@@ -63,6 +66,8 @@ COMPUTING = "computing"
 def group_of(nodeid: str) -> str:
     """Return the group of a test."""
     _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
+    if folder == "integration" and name.startswith("test_"):
+        return WORKERS
     return COMPUTING if name.startswith("test_recorded_") else GROUPS.get(folder, COMPUTING)
 
 

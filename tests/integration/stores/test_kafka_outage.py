@@ -27,9 +27,9 @@ def embedded(folder: Path) -> tuple[Child, int]:
 
 def apache(folder: Path) -> tuple[Child, int]:
     """Describe an Apache Kafka, which keeps its log over a restart."""
-    port = any_free_port()
+    port, controller_port = any_free_port(), any_free_port()
     script = Path(os.environ["APACHE_KAFKA_DIR"]).absolute() / "start"
-    argv = [str(script), str(folder / "data"), str(port), str(port + 1)]
+    argv = [str(script), str(folder / "data"), str(port), str(controller_port)]
     return Child("kafka", argv, str(folder), str(folder / "kafka.log"), "SIGKILL"), port
 
 
