@@ -165,7 +165,7 @@ class _Judgement:
         span_ns = int(self.config.rebaseline_s * 1e9)
         for key in [k for k in self.now.active if self.pane_ns - (self.now.since_ns(k) or self.pane_ns) > span_ns]:
             self._erase(key, _EVER_NS, self.pane_ns + 1)
-            self.now = self.now.without(key)
+            self.now.drop_evidence(key)
 
     def _levels(self) -> list[SeriesScore]:
         levels = self.measures.levels
@@ -237,7 +237,10 @@ class _Judgement:
         )  # fmt: skip
 
     def _follow(self, packed: str, sums: list[float]) -> None:
-        """Start, keep or end the episode of a series (hysteresis). It began where its largest sum left zero."""
+        """Start, keep or end the episode of a series (hysteresis). It began where its largest sum left zero.
+
+        One that ends takes its evidence along: what is left of it neither begins nor dates the next one.
+        """
         total = self.now.totals[packed] = max(sums)
         if total <= 0.0:
             self.now.starts_ns.pop(packed, None)
@@ -251,8 +254,8 @@ class _Judgement:
             self.now.heard_ns[packed] = self.pane_ns
         if total >= self.config.alarm:
             self.now.active.add(packed)
-        elif total < self.config.release * self.config.alarm:
-            self.now.active.discard(packed)
+        elif packed in self.now.active and total < self.config.release * self.config.alarm:
+            self.now.drop_evidence(packed)
 
 
 def _deviations(

@@ -56,12 +56,17 @@ class Snapshot:
     def without(self, key: str) -> Snapshot:
         """Return the snapshot without what it says of one series."""
         rest = self.copied(self.pane_ns, self.revision)
-        for table in (rest.levels, rest.ratios, rest.starts_ns, rest.leads_ns, rest.heard_ns):
-            table.pop(key, None)
-        rest.active.discard(key)
-        rest.drop = 0.0 if key == RATE_KEY else self.drop
         rest.fingerprint = self.fingerprint
+        rest.drop_evidence(key)
         return rest
+
+    def drop_evidence(self, key: str) -> None:
+        """Forget, in place, what is said of one series: its sums, its beginning, its alarm."""
+        for table in (self.levels, self.ratios, self.starts_ns, self.leads_ns, self.heard_ns):
+            table.pop(key, None)
+        self.active.discard(key)
+        if key == RATE_KEY:
+            self.drop = 0.0
 
     def keep_only_evidence(self) -> None:
         """Drop what is said of series whose sums are all zero."""

@@ -49,6 +49,8 @@ class IncidentFold:
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
         alarms = alarms_of(pane, self.graph, self.config)
+        for name in alarms.keys() & self.recovered.keys():
+            alarms[name].not_before_ns = self.recovered[name]
         step = _Step(self, pane_start_ns, decided_at_ns, pane, alarms)
         return step.run()
 

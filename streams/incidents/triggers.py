@@ -22,6 +22,8 @@ class Alarm:
     deviations: ServiceDeviations
     own: list[SeriesScore] = field(default_factory=list)
     symptoms: list[SeriesScore] = field(default_factory=list)
+    not_before_ns: int = 0
+    """When the service's last incident ended: what is wrong now began later."""
 
     @property
     def service(self) -> str:
@@ -38,7 +40,8 @@ class Alarm:
     def since_ns(self) -> int:
         """When the first of them began."""
         pool = self.own or self.symptoms
-        return min(s.since_ns if s.since_ns is not None else self.deviations.pane_start_ns for s in pool)
+        first_ns = min(s.since_ns if s.since_ns is not None else self.deviations.pane_start_ns for s in pool)
+        return max(first_ns, self.not_before_ns)
 
     def is_fresh(self, group_since_ns: int, config: IncidentConfig) -> bool:
         """Tell whether it is wrong in this very pane, not only in memory: only that opens an incident.

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.events import SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
 from streams.baselines import BaselineConfig, BaselineFold
-from tests.made_health import edge, health
+from tests.made_health import edge, health, pane_start
 
 MAX_STATE_BYTES = 80_000
 
@@ -215,6 +215,25 @@ def test_an_episode_ends_a_few_panes_after_the_last_bad_one() -> None:
         flags.append(gap is not None and gap.deviating)
     assert flags[0]
     assert not flags[5]
+
+
+def test_an_episode_that_ended_does_not_date_the_next_one() -> None:
+    """What is left of its evidence would put the beginning of a new fault into the time of the old one."""
+    run = Run()
+    calm(run, 60)
+    for pane in range(61, 73):
+        run.step(health("cart", pane, edges=[edge("shop", 50, gap_ms=250.0)]))
+    pane, found = 73, gap_from(run.step(health("cart", 73, edges=[edge("shop", 50)])), "shop")
+    while found is not None and found.deviating:
+        pane += 1
+        found = gap_from(run.step(health("cart", pane, edges=[edge("shop", 50)])), "shop")
+    assert found is not None
+    assert found.since_ns is None
+    for again in range(pane + 1, pane + 5):
+        found = gap_from(run.step(health("cart", again, edges=[edge("shop", 50, gap_ms=250.0)])), "shop")
+    assert found is not None
+    assert found.deviating
+    assert found.since_ns == pane_start(pane + 1)
 
 
 def test_a_baseline_learned_in_a_fault_is_forgotten_when_things_get_better() -> None:

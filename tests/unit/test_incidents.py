@@ -161,6 +161,22 @@ def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
     assert run.events[-1].resolve_reason is ResolveReason.RECOVERED
 
 
+def test_an_incident_does_not_begin_before_the_last_one_of_its_services_ended() -> None:
+    """A series that stayed suspicious all along is measured from then on: the old fault is no evidence for the new."""
+    run = Run()
+    run.step(0, shop(0))
+    for pane in range(1, 6):
+        run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=1)]}))
+    pane = 6
+    while "resolved" not in run.kinds():
+        run.step(pane, shop(pane))
+        pane += 1
+    run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=3)]}))
+    assert run.events[-1].kind == "opened"
+    assert run.events[-1].onset_ns == pane_start(pane - 1)
+    assert run.events[-1].services[0].since_ns == pane_start(pane - 1)
+
+
 def test_an_incident_without_traffic_ends_with_that_reason() -> None:
     """A recording with a hole: nothing is known, nothing is judged."""
     run = Run()
