@@ -4,6 +4,10 @@ A `Progress` record says "everything of this source that arrived up to here has 
 to every partition of the next topic *after* the data it speaks of, so a reader that takes the smallest
 progress over all sources has a watermark that holds. A tenant that is being replayed is on a *driven* clock:
 wall time does not move it, only the recorded arrival times do.
+
+Wall time is told again by every record, recorded arrival times only by those of their tenant. So a source keeps what it
+has told of them with its floor, and tells it again when it starts there: a reader that starts later than it was told
+would wait for it for ever, and none of its floors could be held for something that nobody sends any more.
 """
 
 from __future__ import annotations
@@ -32,17 +36,21 @@ class Progress:
     source: str
     wall_ns: int
     driven: dict[str, int] = field(default_factory=dict)
+    driven_wall_ns: dict[str, int] = field(default_factory=dict)
+    """The wall time of the last record of each. Only in what a source keeps for itself, to start its clock with."""
 
     def encode(self) -> bytes:
         """Return the record's value."""
-        return bytes(msgpack.packb([1, self.source, self.wall_ns, self.driven]))
+        parts = [1, self.source, self.wall_ns, self.driven]
+        return bytes(msgpack.packb([2, *parts[1:], self.driven_wall_ns] if self.driven_wall_ns else parts))
 
     @classmethod
     def decode(cls, value: bytes) -> Progress:
         """Read a record's value; raises `BadPayload` for anything else."""
         try:
-            _, source, wall_ns, driven = msgpack.unpackb(value)
-            return cls(str(source), int(wall_ns), {str(tenant): int(at_ns) for tenant, at_ns in driven.items()})
+            _, source, wall_ns, *maps = msgpack.unpackb(value)
+            driven, *more = ({str(tenant): int(at_ns) for tenant, at_ns in each.items()} for each in maps)
+            return cls(str(source), int(wall_ns), driven, *more)
         except Exception as error:
             raise BadPayload(RejectReason.DECODE, f"not a progress record: {type(error).__name__}") from None
 
@@ -76,13 +84,18 @@ def later(progress: Progress, other: Progress | None) -> Progress:
 
 
 class SourceClock:
-    """The clock of one source partition, moved by the arrival times of its records. Never goes back."""
+    """The clock of one source partition, moved by the arrival times of its records. Never goes back.
 
-    def __init__(self, source: str) -> None:
+    ``told`` is what was kept when the floor it starts from was committed, with `driven_wall_ns`: what had been told of
+    replays then still holds, and their records may all lie below the floor.
+    """
+
+    def __init__(self, source: str, told: Progress | None = None) -> None:
         self.source = source
         self.wall_ns = 0
-        self._driven: dict[str, int] = {}
-        self._driven_wall_ns: dict[str, int] = {}
+        walls = told.driven_wall_ns if told is not None else {}
+        self._driven: dict[str, int] = {t: at_ns for t, at_ns in told.driven.items() if t in walls} if told else {}
+        self._driven_wall_ns: dict[str, int] = {tenant: walls[tenant] for tenant in self._driven}
         self._losses = LossLedger()
 
     def observe(self, wall_ns: int, tenant: str | None = None, driven_ns: int | None = None) -> None:
@@ -115,6 +128,10 @@ class SourceClock:
         """Return what to broadcast once everything observed so far has been sent on; its own source by default."""
         driven = {tenant: max(0, at_ns - delay_ns) for tenant, at_ns in self._driven.items()}
         return Progress(source or self.source, max(0, self.wall_ns - delay_ns), driven)
+
+    def driven_wall_ns(self) -> dict[str, int]:
+        """Return the wall time of the last record of each driven tenant."""
+        return dict(self._driven_wall_ns)
 
     def drain_losses(self) -> list[Loss]:
         """Return the records whose driven time was ignored since the last drain."""

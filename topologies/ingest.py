@@ -127,5 +127,5 @@ class Ingest:
 def _decoded(lane: Lane[SourceFolds], intake: Intake) -> Decoded:
     """Note what the folds need now, when all they have closed is sent: the next batch may close more before it is."""
     folds = lane.state
-    keeper, closed = (None, None) if folds.panes is None else (folds.keeper, folds.panes.closed())
-    return Decoded(lane, intake, lane.next_offset, folds.needed(), keeper, closed, folds.drain_late())
+    keeper = None if folds.panes is None else folds.keeper
+    return Decoded(lane, intake, lane.next_offset, folds.needed(), keeper, folds.closed(), folds.drain_late())

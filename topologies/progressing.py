@@ -118,7 +118,13 @@ def latest(older: Progress, newer: Progress) -> Progress:
     for tenant, at_ns in newer.driven.items():
         driven[tenant] = max(at_ns, driven.get(tenant, 0))
     newest = sorted(driven, key=lambda tenant: (tenant in newer.driven, driven[tenant]), reverse=True)[:MAX_DRIVEN]
-    return Progress(newer.source, max(older.wall_ns, newer.wall_ns), {tenant: driven[tenant] for tenant in newest})
+    walls = older.driven_wall_ns | newer.driven_wall_ns
+    return Progress(
+        newer.source,
+        max(older.wall_ns, newer.wall_ns),
+        {tenant: driven[tenant] for tenant in newest},
+        {tenant: walls[tenant] for tenant in newest if tenant in walls},
+    )
 
 
 def _key(partition: TP) -> bytes:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from streams.otlp.decoding import Decoded, Decoder, OneByOne
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
-from streams.progress import SourceClock
+from streams.progress import Progress, SourceClock
 from streams.stubs import StubFold
 from topologies import metrics
 from topologies.accounting import Ledger
@@ -80,7 +80,14 @@ class _Opened:
 
 
 class SourceFolds:
-    """The folds of one source partition. ``panes`` and ``stubs`` are None for signals without windows."""
+    """The folds of one source partition. ``panes`` and ``stubs`` are None for signals without windows.
+
+    What holds for its floor, `needed` and `closed` (its checkpoint):
+
+    - Below `needed` lies nothing of an open pane, no stub that was not sent, and no record whose time was not told.
+    - `closed` is what the last flush told. It is kept before the floor rises, so every time told below the floor is in
+      it, and all that it speaks of was sent: the clock of the next fold may start with it, and tells it again.
+    """
 
     def __init__(self, wiring: Wiring, partition: TP, decoder: Decoder[Any]) -> None:
         partitions = wiring.settings.partitions
@@ -88,8 +95,10 @@ class SourceFolds:
         self.partition = partition
         self.signal = SIGNALS[partition.topic]
         self._decoder = decoder
-        self.clock = SourceClock(source)
         closed = wiring.closed.load(partition)
+        self.clock = SourceClock(source, closed)
+        self._told_wall_ns = self.clock.driven_wall_ns()
+        self._untold_offset: int | None = None
         has_panes, has_stubs = self.signal is not Signal.METRICS, self.signal is Signal.TRACES
         self.panes = PaneFold(source, wiring.windows, closed) if has_panes else None
         self.stubs = StubFold(source, partitions, wiring.windows) if has_stubs else None
@@ -107,6 +116,8 @@ class SourceFolds:
         With the same ``present_ns`` and ``replays``, the same records give the same rows.
         """
         intake = Intake(Ledger(self.partition))
+        if self._untold_offset is None and records:
+            self._untold_offset = records[0].offset
         envelopes = {headers: read_envelope(headers) for headers in {record.headers for record in records}}
         opened: list[_Opened] = []
         for record in records:
@@ -255,6 +266,7 @@ class SourceFolds:
         if self.stubs is not None:
             messages += [Message(STUBS.name, s.value, s.key, partition=s.partition) for s in self.stubs.flush()]
             count_losses(self.stubs.drain_losses())
+        self._told_wall_ns, self._untold_offset = self.clock.driven_wall_ns(), None
         count_losses(self.clock.drain_losses())
         return messages
 
@@ -267,9 +279,14 @@ class SourceFolds:
         return [Message(LATE.name, notice.encode(), tenant_key(notice.tenant)) for notice in notices]
 
     def needed(self) -> int | None:
-        """Return the smallest offset that an open pane or an unsent stub still needs."""
-        floors = [fold.lowest_needed_offset() for fold in (self.panes, self.stubs) if fold is not None]
+        """Return the smallest offset that an open pane, an unsent stub or an untold time still needs."""
+        folds = [fold for fold in (self.panes, self.stubs) if fold is not None]
+        floors = [fold.lowest_needed_offset() for fold in folds] + ([self._untold_offset] if folds else [])
         return min((floor for floor in floors if floor is not None), default=None)
+
+    def closed(self) -> Progress | None:
+        """Return what the last flush closed and told, None for signals without windows. See `needed`."""
+        return None if self.panes is None else replace(self.panes.closed(), driven_wall_ns=self._told_wall_ns)
 
 
 def decoder_of(signal: Signal, settings: Settings) -> Decoder[Any]:

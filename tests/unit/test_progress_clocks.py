@@ -105,3 +105,13 @@ def test_progress_survives_the_wire() -> None:
     """Written and read."""
     progress = Progress("otel.traces/0", 1_700_000_000_000_000_000, {"replay": 3})
     assert Progress.decode(progress.encode()) == progress
+    kept = Progress("otel.traces/0", 5, {"replay": 3}, {"replay": 4})
+    assert Progress.decode(kept.encode()) == kept
+
+
+def test_a_source_clock_starts_with_what_was_told_of_replays() -> None:
+    """And goes on from there; of whom it is not kept when they were heard of last, nothing."""
+    clock = SourceClock("a", Progress("a", 100, {"replay": 30, "unknown": 20}, {"replay": 90}))
+    assert (clock.wall_ns, clock.progress().driven) == (0, {"replay": 30})
+    clock.observe(101, "replay", 25)
+    assert (clock.at("replay"), clock.driven_wall_ns()) == (30, {"replay": 101})

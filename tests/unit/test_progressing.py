@@ -30,3 +30,9 @@ def test_checkpoint_of_a_fold_that_knows_less_does_not_go_back() -> None:
     """What was closed stays closed, for the wall and for every replayed tenant."""
     kept = latest(Progress("s", 100, {"a": 50, "b": 70}), Progress("s", 0, {"a": 60}))
     assert kept == Progress("s", 100, {"a": 60, "b": 70})
+
+
+def test_checkpoint_keeps_when_each_replay_was_heard_of_last() -> None:
+    """The newer word counts; of who is not in it, the older one."""
+    kept = latest(Progress("s", 100, {"a": 50, "b": 70}, {"a": 90, "b": 80}), Progress("s", 110, {"a": 60}, {"a": 105}))
+    assert kept.driven_wall_ns == {"a": 105, "b": 80}
