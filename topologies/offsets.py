@@ -14,6 +14,15 @@ floors, like all state in memory, belong to one generation of the consumer group
 
 Rewinding stands still until it is done (`FloorConsumer.perform_seek`). Faust fetches on while it seeks partition
 by partition, and empties the stages' queues afterwards: what had come meanwhile was read and then thrown away.
+
+What may be dropped on the way from a poll to a stage, and by whom:
+
+- A record is stamped with the generation in which it is handed on (`FloorConsumer._to_message`). Of what stages read
+  Faust hands on nothing from a revocation until the rewind of the next generation, and never the rest of a poll that
+  either has interrupted. So what has a generation's stamp was fetched behind its rewind, and comes in order.
+- `topologies.lanes` drops what has another stamp, and what a lane has taken already. Nobody else may drop what a stage
+  reads: `_ReadOffsets` takes that from Faust.
+- A lane begins at the committed offset, so a record that did not come all the same is counted as missing, by name.
 """
 
 from __future__ import annotations
@@ -128,8 +137,13 @@ class FloorConsumer(Consumer):
     Overridden internals of faust-streaming 0.15: ``_filter_tps_with_pending_acks`` and ``_new_offset`` (what to
     commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
     failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over), ``_getmany`` and
-    ``_to_message`` (records of the stages come in parcels), ``highwaters`` (see `sinks.kafka.ends`).
+    ``_to_message`` (records of the stages come in parcels), ``highwaters`` (see `sinks.kafka.ends`), ``_read_offset``
+    (Faust drops nothing that a stage reads).
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._read_offset = _ReadOffsets(lambda topic: self._floors.reads(topic))
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _PromptThread(self, loop=self.loop, beacon=self.beacon)
@@ -163,10 +177,7 @@ class FloorConsumer(Consumer):
         await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int | None]:  # type: ignore[override]  # Faust takes None, too
-        """Rewind to the committed offsets, or to the beginning where there is none; return them, None for none.
-
-        What is not in the answer would keep the read offset it had, and Faust drops every record before that.
-        """
+        """Rewind to the committed offsets, or to the beginning where there is none; return them, None for none."""
         sources = [TopicPartition(*tp) for tp in self.assignment() if self._floors.reads(tp.topic)]
         return await cast("_PromptThread", self._thread).rewind(sources)
 
@@ -216,6 +227,21 @@ class FloorConsumer(Consumer):
         self._commit_health.last_commit_s = time.monotonic()
         metrics.COMMITS.labels("done").inc()
         return True
+
+
+class _ReadOffsets(dict[TP, int | None]):
+    """What Faust has handed on, and drops silently when it comes again; nothing is known of what stages ``read``.
+
+    Faust notes the offset of a record after it was handed on, also when a rewind has come between: then all that was to
+    be read again would be dropped up to there. Lanes know better what they have taken.
+    """
+
+    def __init__(self, reads: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._reads = reads
+
+    def __getitem__(self, partition: TP) -> int | None:
+        return None if self._reads(partition.topic) else self.get(partition)
 
 
 class _PromptThread(AIOKafkaConsumerThread):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from faust.types import TP
 
 from schemas.errors import StoreUnavailable
@@ -46,6 +47,33 @@ class Client:
         self.sought |= dict.fromkeys(partitions)
 
 
+class Polls:
+    """A consumer thread that brings one record a poll, and whose group has committed `KNOWN`; Faust's fetcher, too."""
+
+    def __init__(self, *offsets: int) -> None:
+        self._left = list(offsets)
+        self._stopped = asyncio.Event()
+
+    async def getmany(self, *_: Any) -> dict[TP, list[Any]]:
+        """Return the next record, or stop the fetcher."""
+        if not self._left:
+            self._stopped.set()
+            return {}
+        return {TP(*KNOWN): [ConsumerRecord(*KNOWN, self._left.pop(0), 0, 0, None, b"", None, 0, 0, ())]}
+
+    async def rewind(self, _: Iterable[TopicPartition]) -> dict[TP, int | None]:
+        """Return what is committed."""
+        return {TP(*KNOWN): 7}
+
+    def assignment(self) -> set[TP]:
+        """Return what it reads."""
+        return {TP(*KNOWN)}
+
+    def highwater(self, _: TP) -> int:
+        """Return where the partition ends."""
+        return 100
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> StreamApp:
     """Return an app that is not started."""
@@ -55,7 +83,7 @@ def app(tmp_path: Path) -> StreamApp:
 
 
 async def test_a_partition_without_a_commit_is_told_of_too(app: StreamApp) -> None:
-    """Faust would keep the offset it had read to, and drop every record before it."""
+    """Else it would stay where it is, and lanes would not know where to begin."""
     thread: Any = app.consumer._thread  # type: ignore[attr-defined]
     thread._consumer = client = Client()
     assert await thread._rewind([KNOWN, FRESH]) == {TP(*KNOWN): 7, TP(*FRESH): None}
@@ -80,3 +108,22 @@ async def test_a_recovery_that_learns_no_ends_ends_the_worker(app: StreamApp, mo
     with pytest.raises(LaneEndedError):
         await app.consumer.highwaters(TP(*KNOWN))
     assert app.failure is not None
+
+
+async def test_what_is_read_again_is_handed_on_though_a_poll_of_before_ends_after_the_rewind(app: StreamApp) -> None:
+    """Faust notes the offset it has just handed on, whatever came between, and drops what is before that."""
+    consumer: Any = app.consumer
+    app.floors.reader("stage", KNOWN.topic)
+    consumer._thread = polls = Polls(40, 7, 8)
+    consumer._set_active_tps(polls.assignment())
+    handed_on = []
+
+    async def take(message: Any) -> None:
+        handed_on.append(message.offset)
+        if message.offset == 40:
+            await consumer.perform_seek()
+            consumer.resume_flow()
+
+    consumer.callback = take
+    await consumer._drain_messages(polls)
+    assert handed_on == [40, 7, 8]
