@@ -25,6 +25,7 @@ from streams.partials import (
 )
 from streams.passages import Passages, passages_of
 from streams.registry import Registry
+from streams.stub_blocks import StubColumns
 from streams.windows import LossLedger, WindowConfig
 
 _BINS = 1 << 13
@@ -50,6 +51,8 @@ Contents = dict[NodeKey, PaneContents]
 def contents_of(family: Family, registry: Registry, config: WindowConfig, losses: LossLedger) -> Contents:
     """Return the self times, incoming edges and passages of every node that the pane's spans tell of.
 
+    Spans that two exporters sent were counted twice where each source counts by itself: that is taken back here, where
+    all of a trace meets, by counts below zero.
     A node that only an incomplete view of them would have told of has empty contents: they take back what a
     fold that was killed may have sent.
     """
@@ -59,7 +62,8 @@ def contents_of(family: Family, registry: Registry, config: WindowConfig, losses
     _add_passages(contents, passages_of(family), registry)
     for node in _candidates(family, registry):
         contents.setdefault(node, PaneContents())
-    for service in family.twins.tolist():
+    _take_back(contents, family.repeated, registry)
+    for service in family.dropped.service.tolist():
         losses.add(registry.services.names[service][0], LossReason.DUPLICATE)
     return _capped(contents, config, losses)
 
@@ -73,11 +77,34 @@ def _add_self_times(contents: Contents, family: Family, registry: Registry) -> N
     cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
         rest, self_bin = divmod(key, _BINS)
-        rest, kind = divmod(rest, _KINDS)
-        service, operation = divmod(rest, texts)
-        tenant, name = registry.services.names[service]
-        operations = contents.setdefault(NodeKey(tenant, name, NodeKind.SERVICE.value), PaneContents()).operations
-        operations.setdefault((registry.texts.names[operation], kind), OperationTally()).self_time[self_bin] = count
+        _operation(contents, rest, texts, registry).self_time[self_bin] = count
+
+
+def _take_back(contents: Contents, repeated: StubColumns, registry: Registry) -> None:
+    """Take the requests, errors and durations of spans that were told again from their operations."""
+    if not len(repeated):
+        return
+    texts = len(registry.texts.names)
+    latency_bin = bin_of(repeated.end_ns - repeated.start_ns)
+    keys = pack(
+        (repeated.service, 0), (repeated.operation, texts), (repeated.kind, _KINDS), (latency_bin, _BINS),
+        (repeated.error, 2),
+    )  # fmt: skip
+    cells = groups_of(keys)
+    for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
+        rest, error = divmod(key, 2)
+        rest, place = divmod(rest, _BINS)
+        tally = _operation(contents, rest, texts, registry)
+        tally.add(OperationTally(-count, -count * error, {place: -count}))
+
+
+def _operation(contents: Contents, key: int, texts: int, registry: Registry) -> OperationTally:
+    """Return the tally of an operation, by a packed (service, operation, kind)."""
+    rest, kind = divmod(key, _KINDS)
+    service, operation = divmod(rest, texts)
+    tenant, name = registry.services.names[service]
+    operations = contents.setdefault(NodeKey(tenant, name, NodeKind.SERVICE.value), PaneContents()).operations
+    return operations.setdefault((registry.texts.names[operation], kind), OperationTally())
 
 
 def _add_edges(contents: Contents, requests: Requests, registry: Registry) -> None:

@@ -53,8 +53,8 @@ class Family:
     """The spans of one pane (the first ``own`` rows) and the others of their traces, with parents found."""
 
     def __init__(self, spans: StubColumns, own: int, config: WindowConfig) -> None:
-        spans, self.own, self.twins = _without_twins(spans, own)
-        """``twins``: the services of this pane's spans that were there twice."""
+        spans, self.own, self.dropped, self.repeated = _without_twins(spans, own)
+        """``dropped``: spans of this pane with the key of another; ``repeated``: those that say the same again."""
         self.spans = spans
         self._config = config
         self.pane_start_ns = spans.end_ns - spans.end_ns % config.pane_ns
@@ -270,20 +270,25 @@ def _parents(spans: StubColumns) -> Ints:
     return np.where(found, order[place], NONE)
 
 
-def _without_twins(spans: StubColumns, own: int) -> tuple[StubColumns, Mask, Ints]:
+def _without_twins(spans: StubColumns, own: int) -> tuple[StubColumns, Mask, StubColumns, StubColumns]:
     """Keep one of several spans with the same key, chosen by content.
 
-    Returns also which are of the pane, and the services of those of the pane that were dropped.
+    Returns also which are of the pane, those of the pane that were dropped, and which of these say what the one that
+    is kept says: the same service and kind (client and server may share a span id, as Zipkin's do).
     """
     is_own = np.arange(len(spans)) < own
     ordered = np.sort(spans.span)
     if not (ordered[1:] == ordered[:-1]).any():
-        return spans, is_own, np.zeros(0, dtype=np.int64)
+        nothing = spans.take(slice(0, 0))
+        return spans, is_own, nothing, nothing
     order = np.lexsort((spans.arrival_ns, spans.kind, spans.start_ns, spans.end_ns, spans.span))
     first = np.ones(len(spans), dtype=np.bool_)
     first[1:] = spans.span[order][1:] != spans.span[order][:-1]
-    kept, dropped = np.sort(order[first]), order[~first]
-    return spans.take(kept), is_own[kept], _ints(spans.service[dropped[is_own[dropped]]])
+    kept, dropped = order[first], order[~first]
+    instead = kept[np.cumsum(first)[~first] - 1]
+    alike = (spans.service[dropped] == spans.service[instead]) & (spans.kind[dropped] == spans.kind[instead])
+    of_pane, kept = is_own[dropped], np.sort(kept)
+    return spans.take(kept), is_own[kept], spans.take(dropped[of_pane]), spans.take(dropped[of_pane & alike])
 
 
 def _ints(values: NDArray[np.generic]) -> Ints:

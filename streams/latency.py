@@ -61,12 +61,13 @@ def quantile_ns(bins: Mapping[int, int], q: float) -> float | None:
 
 
 def quantiles_ns(bins: Mapping[int, int], qs: tuple[float, ...]) -> list[float | None]:
-    """Return several quantiles with one pass; ``qs`` must ascend."""
-    total = sum(bins.values())
+    """Return several quantiles with one pass; ``qs`` must ascend. A bin of which all was taken back counts as empty."""
+    held = {bin_index: count for bin_index, count in bins.items() if count > 0}
+    total = sum(held.values())
     if total == 0:
         return [None] * len(qs)
     found: list[float | None] = []
-    ordered = iter(sorted(bins.items()))
+    ordered = iter(sorted(held.items()))
     bin_index, seen = next(ordered)
     for q in qs:
         rank = max(1, math.ceil(q * total - 1e-9))

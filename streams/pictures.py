@@ -129,13 +129,16 @@ def _red_of_node(contents: PaneContents, by_edges: bool, length_s: int) -> RedSt
 
 
 def _red(tally: OperationTally, length_s: int) -> RedStats:
+    """Sum up an operation. Never below nothing: what is taken back may have been counted beyond a cap, or late."""
+    requests = max(tally.requests, 0)
+    errors = min(max(tally.errors, 0), requests)
     p50, p95, p99 = _ms(tally.latency, (0.5, 0.95, 0.99))
     self_p50, self_p95 = _ms(tally.self_time, (0.5, 0.95))
     return RedStats(
-        requests=tally.requests,
-        errors=tally.errors,
-        rate_per_s=tally.requests / length_s,
-        error_rate=tally.errors / tally.requests if tally.requests else 0.0,
+        requests=requests,
+        errors=errors,
+        rate_per_s=requests / length_s,
+        error_rate=errors / requests if requests else 0.0,
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batch_oracle import Pictures, edges_of, is_late, late_by_pane, operations_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,6 +115,28 @@ def test_edges_and_self_times_are_what_the_oracle_pairs(
     place = {(a.span.trace, a.span.span): data.draw(st.integers(0, partitions - 1)) for a in arrivals}
     found = merged(fold_edges(records_of(arrivals, place), partitions, flush_every))
     assert found == edges_of(arrivals, CONFIG)
+
+
+@given(arrivals=telemetry(delays_s=st.integers(0, 40)), twice=st.data())
+@settings(max_examples=60, deadline=None)
+def test_spans_of_two_exporters_are_counted_once(arrivals: list[Arrival], twice: st.DataObject) -> None:
+    """Some spans are told again, through another partition and a little later: requests are those of one telling."""
+    again = [Arrival(a.span, a.at_ns + SECOND_NS) for a in arrivals if twice.draw(st.booleans())]
+    once, other = records_of(arrivals), [replace(record, partition=1) for record in records_of(again)]
+    both = sorted([*once, *other], key=lambda record: record.at_ns)
+    found = merged([*fold_panes(both, 2), *fold_edges(both, 2, 2)])
+    expected = merged([*fold_panes(once, 2), *fold_edges(once, 1, 2)])
+    assert requests_of(found) == requests_of(expected)
+
+
+def requests_of(pictures: Pictures) -> dict[tuple[object, ...], tuple[int, int, dict[int, int]]]:
+    """Return requests, errors and durations of every operation that has any."""
+    return {
+        (*place, *operation): (tally.requests, tally.errors, {key: n for key, n in tally.latency.items() if n})
+        for place, contents in pictures.items()
+        for operation, tally in contents.operations.items()
+        if tally.requests
+    }
 
 
 @given(arrivals=telemetry(delays_s=st.integers(0, 48)), other=st.data())

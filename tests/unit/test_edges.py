@@ -278,6 +278,27 @@ def test_the_same_span_from_two_exporters_is_counted_once_and_said() -> None:
     assert [(loss.reason, loss.count) for loss in run.fold.drain_losses()] == [(LossReason.DUPLICATE, 1)]
 
 
+def test_what_two_exporters_told_is_taken_back_from_the_operation() -> None:
+    """Each source counts by itself; the requests, errors and durations of the second telling are counted below zero."""
+    run = Run()
+    for at_s in (1, 2, 3):
+        run.take(span("front", "/", SERVER, 1, 0, 0, 9, error=True), at_s=at_s)
+    (partial,) = run.until(20)
+    tally = partial.contents.operations["/", SERVER]
+    assert (tally.requests, tally.errors, list(tally.latency.values())) == (-2, -2, [-2])
+
+
+def test_a_client_and_a_server_that_share_a_span_id_are_two_requests() -> None:
+    """As Zipkin has it: nothing is taken back from either, but the key stands for one of them only."""
+    run = Run()
+    run.take(span("front", "GET", CLIENT, 1, 0, 0, 9))
+    run.take(span("cart", "/cart", SERVER, 1, 0, 1, 8))
+    taken = [tally.requests for partial in run.until(20) for tally in partial.contents.operations.values()]
+    assert all(requests == 0 for requests in taken)
+    run.until(100)
+    assert [loss.reason for loss in run.fold.drain_losses()] == [LossReason.DUPLICATE]
+
+
 def test_the_floor_is_held_by_open_panes_and_by_orphans_for_a_while() -> None:
     """A span whose parent is still to come keeps its record needed; not for ever."""
     run = Run()

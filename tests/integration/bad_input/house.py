@@ -33,10 +33,12 @@ class House:
         """Return the same house for another tenant."""
         return replace(self, tenant=tenant)
 
-    async def send(self, topic: str, *values: bytes | None, headers: Any = None, key: bytes = b"k") -> None:
+    async def send(
+        self, topic: str, *values: bytes | None, headers: Any = None, key: bytes = b"k", partition: int = 0
+    ) -> None:
         """Send records of the tenant, or with these headers; with a key, since a null value needs one."""
         pairs = [(TENANT_HEADER, self.tenant.encode())] if headers is None else headers
-        await self.stores.producer.send_many([Message(topic, value, key, pairs, 0) for value in values])
+        await self.stores.producer.send_many([Message(topic, value, key, pairs, partition) for value in values])
 
     async def letters(self, count: int) -> list[StoredLetter]:
         """Wait until the tenant has so many letters, and return them in the order of their records."""
@@ -56,9 +58,11 @@ class House:
         """Wait for so many letters and return their reasons."""
         return [stored.letter.reason.value for stored in await self.letters(count)]
 
-    async def rows(self, table: str, count: int, columns: str = "*", order: str = "kafka_offset, item") -> Rows:
-        """Wait until a table has so many rows of the tenant, and return them."""
-        where = f"WHERE tenant = '{self.tenant}'"
+    async def rows(
+        self, table: str, count: int, columns: str = "*", order: str = "kafka_offset, item", where: str = "true"
+    ) -> Rows:
+        """Wait until a table has so many rows of the tenant (that meet a condition), and return them."""
+        where = f"WHERE tenant = '{self.tenant}' AND ({where})"
 
         async def number() -> int:
             return int(await self.stores.clickhouse.command(f"SELECT count() FROM {table} {where}"))
