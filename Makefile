@@ -23,9 +23,9 @@ demo: $(READY)  ## a real small shop, a real fault, an incident with ranked caus
 up: $(READY)  ## the stack and the product, waiting for your telemetry; Ctrl-C ends it
 	@$(RUN)/incidentscope up
 
-test: $(READY)  ## the test suite, in two halves of two processes each (TESTS=path and ARGS=... narrow it)
+test: $(READY)  ## the test suite, in two halves (TESTS=path and ARGS=... narrow it)
 	$(RUN)/python -m pytest -n 2 -m "timed or computing" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
-	$(RUN)/python -m pytest -n 2 -m "not (timed or computing)" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
+	$(RUN)/python -m pytest -n 3 -m "not (timed or computing)" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/ruff check

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import cache
@@ -50,12 +51,16 @@ KAFKA_PATIENCE_S = 120.0
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("patient")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background job; children that are to end by it would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") and name not in NEEDS.values()]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
 GROUPS = {"integration": "services", "faults": "faults", "e2e": "e2e"}
-"""Which tests share a process when several run at once (``-n 2``), by folder; all others compute."""
+"""Which tests share a process when several run at once (``-n 3``), by folder; all others compute."""
 
 WORKERS = "workers"
 """Those in the integration folder itself: whole workers and commands."""
@@ -80,7 +85,7 @@ class Groups(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
-    """Let two processes (``-n 2``) share the suite by groups; pytest 9.2 forgets the names xdist gives them itself."""
+    """Let several processes share the suite by groups; pytest 9.2 forgets the names xdist gives them itself."""
     return Groups(config, log)
 
 

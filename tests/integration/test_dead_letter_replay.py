@@ -22,6 +22,8 @@ from sinks.replaying import Sender, replay_letter
 from sinks.stores import Stores
 
 SMALL_CAP_BYTES = 2_000
+SOON = {"lateness_s": 5.0, "pair_wait_s": 1.0, "settle_s": 0.5}
+"""Panes close, and so offsets are committed, within seconds."""
 ACME = ((TENANT_HEADER, b"acme"),)
 INGEST_IDS = "uniqExact(kafka_partition, kafka_offset, item)"
 """A record that is read again after a restart lands under its own ids once more; one sent twice would have others."""
@@ -60,7 +62,7 @@ async def count(stores: Stores, what: str = "count()") -> int:
 @pytest.mark.timeout(600)
 async def test_replay_after_a_fix_stores_everything_once(broker: Settings) -> None:
     """A cap that is too small refuses two of three messages, one beyond what a letter keeps; raised, all is there."""
-    settings = quick(broker).model_copy(update={"session_timeout_s": 6.0})
+    settings = quick(broker).model_copy(update={"session_timeout_s": 6.0, **SOON})
     sent = [
         (purchases(0, 1), 4),
         (purchases(100, 10), 40),
