@@ -24,6 +24,8 @@ class Alarm:
     symptoms: list[SeriesScore] = field(default_factory=list)
     not_before_ns: int = 0
     """When the service's last incident ended: what is wrong now began later."""
+    reaches_caller: bool = False
+    """Its error logs are followed by error logs of a service that calls it: requests fail all the way through."""
 
     @property
     def service(self) -> str:
@@ -46,14 +48,22 @@ class Alarm:
     def is_fresh(self, group_since_ns: int, config: IncidentConfig) -> bool:
         """Tell whether it is wrong in this very pane, not only in memory: only that opens an incident.
 
-        Error logs without a slow or failed request must have lasted a while, here or elsewhere in the group: services
-        log errors for many reasons.
+        Error logs without a slow or failed request must have lasted a while, here or elsewhere in the group, or have
+        reached a caller: services log errors for many reasons.
         """
-        now = [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
-        if now and not self.symptoms and all(s.kind is SeriesKind.LOG_ERRORS for s in now):
+        now = self._now()
+        if now and not self.symptoms and not self.reaches_caller and all(s.kind is SeriesKind.LOG_ERRORS for s in now):
             lasted_ns = self.deviations.pane_start_ns - group_since_ns
             return lasted_ns >= config.logs_confirm_s * 1e9
         return bool(now)
+
+    @property
+    def logs_since_ns(self) -> int | None:
+        """When error logs that are written in this very pane began; None without any."""
+        return next((s.since_ns for s in self._now() if s.kind is SeriesKind.LOG_ERRORS), None)
+
+    def _now(self) -> list[SeriesScore]:
+        return [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
 
     @property
     def partners(self) -> set[str]:
@@ -74,7 +84,15 @@ def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: I
                 _sort(series, alarm, failing, graph, stoppable, config)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
+    for service, alarm in alarms.items():
+        alarm.reaches_caller = any(_follows(alarms[one], alarm) for one in graph.callers(service) if one in alarms)
     return alarms
+
+
+def _follows(caller: Alarm, callee: Alarm) -> bool:
+    """Tell whether both write error logs in this pane, the caller not since earlier."""
+    upper_ns, lower_ns = caller.logs_since_ns, callee.logs_since_ns
+    return upper_ns is not None and lower_ns is not None and upper_ns >= lower_ns
 
 
 def _sort(

@@ -150,6 +150,28 @@ def test_error_logs_alone_must_last_a_minute_and_a_half() -> None:
     assert run.opened()[0].at_ns == pane_start(10)
 
 
+def test_error_logs_that_reach_a_caller_need_not_last() -> None:
+    """One user's retries fill the logs of one service; where its caller logs errors too, requests fail through both."""
+    run = Run()
+    logs = SeriesKind.LOG_ERRORS
+    for pane in range(4):
+        upper = {"checkout": [score(logs, pane, since=2)]} if pane >= 2 else {}
+        run.step(pane, shop(pane, {"payments": [score(logs, pane, since=0)], **upper}))
+    (event,) = run.opened()
+    assert event.at_ns == pane_start(3)
+    assert event.title.startswith("payments")
+
+
+@pytest.mark.parametrize("upper, since", [("checkout", 0), ("cart", 2)])
+def test_error_logs_of_a_caller_that_began_earlier_or_of_a_stranger_confirm_nothing(upper: str, since: int) -> None:
+    """Trouble spreads to callers, and not the other way round."""
+    run = Run()
+    logs = SeriesKind.LOG_ERRORS
+    for pane in range(1, 9):
+        run.step(pane, shop(pane, {"payments": [score(logs, pane, since=1)], upper: [score(logs, pane, since=since)]}))
+    assert not run.opened()
+
+
 def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
     """Not in the first one."""
     run = Run()
