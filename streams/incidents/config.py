@@ -23,6 +23,9 @@ class IncidentConfig:
     join only from above: trouble spreads to callers, a callee that begins later has its own."""
     logs_confirm_s: float = 90.0
     """Error logs with no other symptom open an incident only after this long: one user's retries fill a minute."""
+    news_evidence: float = 0.5
+    """This share of an alarm is enough for error logs whose lines were never seen before, if those are an alarm: two
+    looks at the same lines, each against a past of its own."""
     stop_missing_requests: float = 60.0
     """A stop of traffic is believed when at least this many expected requests are missing ..."""
     stop_s: float = 40.0

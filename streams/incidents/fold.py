@@ -13,6 +13,7 @@ from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.triggers import Alarm, alarms_of
+from streams.incidents.waiting import Waiting
 from streams.incidents.words import series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
 
@@ -30,6 +31,7 @@ class IncidentFold:
         self.open: list[OpenIncident] = []
         self.recovered: dict[str, int] = {}
         """Members of incidents that ended within the afterglow, with the pane that ended them."""
+        self.waiting = Waiting()
         self.last_pane_ns = -1
 
     def step_pane(
@@ -49,6 +51,8 @@ class IncidentFold:
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
         alarms = alarms_of(pane, self.graph, self.config)
+        members = {name for incident in self.open for name in incident.members}
+        alarms = self.waiting.step(pane_start_ns, pane, alarms, members, self.config)
         for name in alarms.keys() & self.recovered.keys():
             alarms[name].not_before_ns = self.recovered[name]
         step = _Step(self, pane_start_ns, decided_at_ns, pane, alarms)
@@ -62,6 +66,7 @@ class IncidentFold:
             "edges": [[client, server, seen] for (client, server), seen in self.graph.edges.items()],
             "entries": self.graph.entries,
             "recovered": self.recovered,
+            "waiting": self.waiting.packed(),
             "open": [incident.packed() for incident in self.open],
         }
         return bytes(msgpack.packb(body))
@@ -75,6 +80,7 @@ class IncidentFold:
             fold.last_pane_ns = body["pane"]
             fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
             fold.recovered = dict(body["recovered"])
+            fold.waiting = Waiting.unpacked(body.get("waiting", []))
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
         return fold
 
@@ -277,6 +283,9 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
         series = {(s.kind, s.operation, s.edge_client): s for s in [*other.series, *one.series]}
         wider = one if len(one.edges_in) >= len(other.edges_in) else other
         pane[one.service] = wider.model_copy(
-            update={"series": list(series.values()), "requests": max(one.requests, other.requests)}
-        )
+            update={
+                "series": list(series.values()), "requests": max(one.requests, other.requests),
+                "signatures": one.signatures or other.signatures,
+            }
+        )  # fmt: skip
     return pane

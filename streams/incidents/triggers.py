@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.events import NodeKind, SeriesKind, SeriesScore, ServiceDeviations
+from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 
@@ -60,7 +61,12 @@ class Alarm:
     @property
     def logs_since_ns(self) -> int | None:
         """When error logs that are written in this very pane began; None without any."""
-        return next((s.since_ns for s in self._now() if s.kind is SeriesKind.LOG_ERRORS), None)
+        return next((s.since_ns for s in self.logs), None)
+
+    @property
+    def logs(self) -> list[SeriesScore]:
+        """The series of error logs, when they are written in this very pane."""
+        return [s for s in self._now() if s.kind is SeriesKind.LOG_ERRORS]
 
     def _now(self) -> list[SeriesScore]:
         return [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
@@ -80,13 +86,22 @@ def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: I
     for service, one in sorted(pane.items()):
         alarm = Alarm(one)
         for series in one.series:
-            if series.deviating:
+            if series.deviating or _is_news(series, one, config):
                 _sort(series, alarm, failing, graph, stoppable, config)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
     for service, alarm in alarms.items():
         alarm.reaches_caller = any(_follows(alarms[one], alarm) for one in graph.callers(service) if one in alarms)
     return alarms
+
+
+def _is_news(series: SeriesScore, one: ServiceDeviations, config: IncidentConfig) -> bool:
+    """Tell whether half-believed error logs are lines that were never seen before, which are an alarm themselves."""
+    if series.kind is not SeriesKind.LOG_ERRORS or series.evidence < config.news_evidence:
+        return False
+    return any(
+        new.change == "new" and new.series.deviating and new.severity in FAILING_SEVERITIES for new in one.signatures
+    )
 
 
 def _follows(caller: Alarm, callee: Alarm) -> bool:

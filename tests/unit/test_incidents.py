@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from schemas.events import IncidentEvent, NodeKind, ResolveReason, SeriesKind, SeriesScore, ServiceDeviations, Severity
+from schemas.events import (
+    IncidentEvent,
+    NodeKind,
+    ResolveReason,
+    SeriesKind,
+    SeriesScore,
+    ServiceDeviations,
+    Severity,
+    SignatureChange,
+)
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.incidents.fold import severity_of
 from tests.made_health import PANE_NS, deviations, pane_start, score
@@ -162,7 +171,7 @@ def test_error_logs_that_reach_a_caller_need_not_last() -> None:
     assert event.title.startswith("payments")
 
 
-@pytest.mark.parametrize("upper, since", [("checkout", 0), ("cart", 2)])
+@pytest.mark.parametrize(("upper", "since"), [("checkout", 0), ("cart", 2)])
 def test_error_logs_of_a_caller_that_began_earlier_or_of_a_stranger_confirm_nothing(upper: str, since: int) -> None:
     """Trouble spreads to callers, and not the other way round."""
     run = Run()
@@ -170,6 +179,78 @@ def test_error_logs_of_a_caller_that_began_earlier_or_of_a_stranger_confirm_noth
     for pane in range(1, 9):
         run.step(pane, shop(pane, {"payments": [score(logs, pane, since=1)], upper: [score(logs, pane, since=since)]}))
     assert not run.opened()
+
+
+def half_believed(pane: int, change: str, severity: str = "error") -> list[ServiceDeviations]:
+    """Return a pane of the shop: half-believed error logs of the cart, whose lines changed so since pane 0."""
+    logs = score(SeriesKind.LOG_ERRORS, pane, since=0).model_copy(update={"evidence": 0.6, "deviating": False})
+    lines = SignatureChange(
+        change=change, kind="log", template="no stock of <n>", severity=severity, first_seen_ns=pane_start(0),
+        series=score(SeriesKind.SIGNATURE, pane, since=0),
+    )  # fmt: skip
+    return [
+        one.model_copy(update={"series": [logs], "signatures": [lines]}) if one.service == "cart" else one
+        for one in shop(pane)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "severity", "opens"),
+    [("new", "error", 1), ("rising", "error", 0), ("gone", "error", 0), ("new", "warn", 0)],
+)
+def test_half_believed_error_logs_of_lines_never_seen_before_are_an_alarm(
+    change: str, severity: str, opens: int
+) -> None:
+    """They still have to last, for a minute and a half."""
+    run = Run()
+    for pane in range(9):
+        run.step(pane, half_believed(pane, change, severity))
+    assert not run.opened()
+    run.step(9, half_believed(9, change, severity))
+    assert len(run.opened()) == opens
+
+
+def hole(pane: int) -> list[ServiceDeviations]:
+    """Return a pane of the shop in which nothing is heard of it."""
+    return shop(pane, requests=0, driven=True)
+
+
+def test_error_logs_outlast_silence_of_everything() -> None:
+    """Silence refutes nothing: telemetry often stops because of a fault. A worker that starts anew in it knows them."""
+    run = Run()
+    for pane in range(4):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    run.fold = IncidentFold.from_bytes("acme", None, run.fold.to_bytes())
+    for pane in range(4, 12):
+        run.step(pane, hole(pane))
+    (event,) = run.opened()
+    assert event.at_ns == pane_start(10)
+    assert event.title.startswith("cart")
+
+
+def test_error_logs_do_not_outlast_what_refutes_them() -> None:
+    """A pane that is heard and has none, or the silence of their service alone: its user has given up."""
+    run = Run()
+    for pane in range(4):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    run.step(4, shop(4))
+    for pane in range(5, 14):
+        run.step(pane, hole(pane))
+    assert not run.opened()
+
+
+def test_error_logs_of_an_open_incident_do_not_keep_it_open_in_silence() -> None:
+    """It ends for want of traffic, as early as any other."""
+    ends = []
+    for kind in (SeriesKind.LOG_ERRORS, SeriesKind.SELF_TIME):
+        run = Run()
+        for pane in range(12):
+            run.step(pane, shop(pane, {"cart": [score(kind, pane, since=0)]}))
+        for pane in range(12, 40):
+            run.step(pane, hole(pane))
+        ends.append(run.events[-1])
+    assert [event.resolve_reason for event in ends] == [ResolveReason.NO_TRAFFIC] * 2
+    assert ends[0].at_ns == ends[1].at_ns
 
 
 def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
