@@ -12,7 +12,7 @@ from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Member, OpenIncident, incident_id
-from streams.incidents.triggers import Alarm, alarms_of
+from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
@@ -32,6 +32,8 @@ class IncidentFold:
         self.recovered: dict[str, int] = {}
         """Members of incidents that ended within the afterglow, with the pane that ended them."""
         self.waiting = Waiting()
+        self.heard_since_ns = 0
+        """The end of the last hole in the telemetry."""
         self.last_pane_ns = -1
 
     def step_pane(
@@ -50,7 +52,9 @@ class IncidentFold:
         self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
-        alarms = alarms_of(pane, self.graph, self.config)
+        if is_hole(pane):
+            self.heard_since_ns = pane_start_ns + self.config.pane_s * 1_000_000_000
+        alarms = alarms_of(pane, self.graph, self.config, self.heard_since_ns)
         members = {name for incident in self.open for name in incident.members}
         alarms = self.waiting.step(pane_start_ns, pane, alarms, members, self.config)
         for name in alarms.keys() & self.recovered.keys():
@@ -67,6 +71,7 @@ class IncidentFold:
             "entries": self.graph.entries,
             "recovered": self.recovered,
             "waiting": self.waiting.packed(),
+            "heard_since": self.heard_since_ns,
             "open": [incident.packed() for incident in self.open],
         }
         return bytes(msgpack.packb(body))
@@ -80,6 +85,7 @@ class IncidentFold:
             fold.last_pane_ns = body["pane"]
             fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
             fold.recovered = dict(body["recovered"])
+            fold.heard_since_ns = body.get("heard_since", 0)
             fold.waiting = Waiting.unpacked(body.get("waiting", []))
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
         return fold

@@ -78,8 +78,10 @@ class Alarm:
         return {s.edge_client for s in self.own if s.kind in kinds and s.edge_client}
 
 
-def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig) -> dict[str, Alarm]:
-    """Return the alarms of one pane by service."""
+def alarms_of(
+    pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig, heard_since_ns: int = 0
+) -> dict[str, Alarm]:
+    """Return the alarms of one pane by service. Traffic has not stopped before `heard_since_ns`: nothing was heard."""
     failing = {service for service, one in pane.items() if any(s.deviating and s.kind in _FAILURES for s in one.series)}
     stoppable = stoppable_in(pane, set(graph.entries))
     alarms = {}
@@ -87,7 +89,7 @@ def alarms_of(pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: I
         alarm = Alarm(one)
         for series in one.series:
             if series.deviating or _is_news(series, one, config):
-                _sort(series, alarm, failing, graph, stoppable, config)
+                _sort(series, alarm, failing, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
     for service, alarm in alarms.items():
@@ -112,10 +114,11 @@ def _follows(caller: Alarm, callee: Alarm) -> bool:
 
 def _sort(
     series: SeriesScore, alarm: Alarm, failing: set[str], graph: LiveGraph, stoppable: set[str], config: IncidentConfig,
+    heard_since_ns: int,
 ) -> None:  # fmt: skip
     one = alarm.deviations
     if series.kind is SeriesKind.REQUEST_RATE:
-        if one.service in stoppable and is_stop(series, one.pane_start_ns, config):
+        if one.service in stoppable and is_stop(series, one.pane_start_ns, config, heard_since_ns):
             alarm.own.append(series)
         return
     own = series.score > 0 and _is_own(series, one, failing, graph)
@@ -133,11 +136,11 @@ def _is_own(series: SeriesScore, one: ServiceDeviations, failing: set[str], grap
     return virtual and series.kind is SeriesKind.EDGE_LATENCY
 
 
-def is_stop(series: SeriesScore, pane_start_ns: int, config: IncidentConfig) -> bool:
+def is_stop(series: SeriesScore, pane_start_ns: int, config: IncidentConfig, heard_since_ns: int = 0) -> bool:
     """Tell whether a rate that deviates means that traffic has stopped: none now, and enough of it missing."""
     if series.value > 0 or series.since_ns is None or series.median < config.stop_rate_per_s:
         return False
-    missing_s = (pane_start_ns - series.since_ns) / 1e9 + config.pane_s
+    missing_s = (pane_start_ns - max(series.since_ns, heard_since_ns)) / 1e9 + config.pane_s
     return missing_s >= config.stop_s and series.median * missing_s >= config.stop_missing_requests
 
 
@@ -146,14 +149,19 @@ def is_silent(pane: Mapping[str, ServiceDeviations]) -> bool:
     return not any(one.requests for one in pane.values())
 
 
+def is_hole(pane: Mapping[str, ServiceDeviations]) -> bool:
+    """Tell whether the pane lies in a hole of a recording (driven clock): silence of everything means nothing there."""
+    return is_silent(pane) and any(one.driven for one in pane.values())
+
+
 def stoppable_in(pane: Mapping[str, ServiceDeviations], entries: set[str]) -> set[str]:
     """Return the services whose silence in this pane would mean something.
 
-    While the others work, that is any of them. When everything is silent it is the door: where the users come in. A
-    recording (driven clock) has holes, so there silence of everything means nothing; nor does a half-filled pane.
+    While the others work, that is any of them. When everything is silent it is the door: where the users come in. In a
+    hole silence means nothing; nor does it in a half-filled pane.
     """
     if is_silent(pane):
-        return set() if any(one.driven for one in pane.values()) else entries & set(pane)
+        return set() if is_hole(pane) else entries & set(pane)
     rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE]
     live = [min(s.value / s.median, 1.0) for s in rates if s.median > 0]
     return set(pane) if live and sum(live) / len(live) >= _WORKING else set()

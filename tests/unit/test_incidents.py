@@ -322,6 +322,21 @@ def test_silence_of_everything_is_an_incident_live_and_a_hole_in_a_recording() -
     assert recorded.opened() == []
 
 
+def test_a_hole_in_a_recording_is_no_part_of_a_stop_that_follows_it() -> None:
+    """A service without requests in the first pane after the hole was silent for ten seconds so far."""
+    run = Run()
+    rates = {name: [score(SeriesKind.REQUEST_RATE, 0, value=5.0, median=5.0, deviating=False)] for name in SHOP}
+    for pane in range(5, 20):
+        bad = {name: [stop(pane, 5)] for name in SHOP}
+        run.step(pane, shop(pane, bad, requests=0, driven=True))
+    run.fold = IncidentFold.from_bytes("acme", None, run.fold.to_bytes())
+    for pane in range(20, 25):
+        found = [one for one in shop(pane, rates, driven=True) if one.service != "cart"]
+        run.step(pane, [*found, deviations("cart", pane, [stop(pane, 5)], requests=0, driven=True)])
+    (event,) = run.opened()
+    assert event.at_ns == pane_start(24)
+
+
 def test_a_slow_database_is_an_incident_of_the_database() -> None:
     """It sends no telemetry of its own: its clients' latency speaks for it."""
     run = Run()
