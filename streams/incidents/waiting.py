@@ -30,13 +30,15 @@ class Waiting:
 
         `members` of open incidents wait for nothing.
         """
-        if not is_silent(pane):
-            self.heard = {name: _logs_only(one) for name, one in alarms.items() if one.logs}
-            return dict(alarms)
         oldest_ns = pane_ns - int(config.logs_confirm_s * 1e9)
         self.heard = {
-            name: one for name, one in self.heard.items() if one.pane_start_ns >= oldest_ns and name not in members
+            name: one
+            for name, one in self.heard.items()
+            if one.pane_start_ns >= oldest_ns and name not in members and not _is_heard(pane.get(name))
         }
+        if not is_silent(pane):
+            self.heard |= {name: _logs_only(one) for name, one in alarms.items() if one.logs}
+            return dict(alarms)
         kept = {name: Alarm(_at(pane_ns, one), list(one.series)) for name, one in self.heard.items()}
         return dict(sorted((kept | dict(alarms)).items()))
 
@@ -49,6 +51,10 @@ class Waiting:
         """Read `packed` back."""
         found = [ServiceDeviations.model_validate_json(one) for one in body]
         return Waiting({one.service: one for one in found})
+
+
+def _is_heard(one: ServiceDeviations | None) -> bool:
+    return one is not None and (one.requests > 0 or one.log_errors > 0)
 
 
 def _logs_only(alarm: Alarm) -> ServiceDeviations:

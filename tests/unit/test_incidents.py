@@ -228,6 +228,20 @@ def test_error_logs_outlast_silence_of_everything() -> None:
     assert event.title.startswith("cart")
 
 
+def test_a_pane_without_requests_of_their_service_is_part_of_the_silence_that_error_logs_outlast() -> None:
+    """Few requests leave panes empty: what was heard last stands in them too, though it is told of in silence alone."""
+    run = Run()
+    for pane in range(4):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    for pane in range(4, 6):
+        others = [one for one in shop(pane) if one.service != "cart"]
+        run.step(pane, [*others, deviations("cart", pane, requests=0)])
+    for pane in range(6, 12):
+        run.step(pane, hole(pane))
+    (event,) = run.opened()
+    assert event.at_ns == pane_start(10)
+
+
 def test_error_logs_do_not_outlast_what_refutes_them() -> None:
     """A pane that is heard and has none, or the silence of their service alone: its user has given up."""
     run = Run()
