@@ -83,6 +83,11 @@ class StreamApp(faust.App):
         """Tell whether the tables of the present assignment are complete."""
         return cast(TableManager, self.tables).recovery.completed.is_set()
 
+    def changes_to_recover(self) -> int | None:
+        """Return how many changes of tables have to be read before anything else is; None outside of a recovery."""
+        recovery = cast(TableManager, self.tables).recovery
+        return int(recovery.active_remaining_total()) if recovery.in_recovery else None
+
     def committed(self, partition: TP) -> int | None:
         """Return the committed offset of an assigned partition as this worker knows it, or None."""
         return cast(FloorConsumer, self.consumer).committed_offset(partition)

@@ -27,6 +27,7 @@ What may be dropped on the way from a poll to a stage, and by whom:
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -245,7 +246,35 @@ class _ReadOffsets(dict[TP, int | None]):
 
 
 class _PromptThread(AIOKafkaConsumerThread):
-    """The consumer thread with a shorter wait of its fetches, commits that may fail, and seeks that leave none out."""
+    """The consumer thread with a shorter wait of its fetches, commits that may fail, and seeks that leave none out.
+
+    No poll crosses a seek. One that waits for data at a rebalance would be answered from the new position, while the
+    flow still stands: Faust throws that away. Of a topic of a stage it rewinds once more, but of a changelog that was
+    all there was, the recovery of the table would wait for ever.
+    """
+
+    _poll: asyncio.Future[Any] | None = None
+
+    async def _fetch_records(self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any) -> Any:
+        wanted = set(active_partitions)  # Faust changes its set meanwhile, and aiokafka takes none for all
+        if not wanted:
+            return {}
+        self._poll = asyncio.ensure_future(super()._fetch_records(consumer, wanted, *arguments, **options))
+        try:
+            await asyncio.wait([self._poll])
+            return {} if self._poll.cancelled() else self._poll.result()
+        finally:
+            self._poll.cancel()
+
+    async def _end_poll(self) -> None:
+        """Let the poll that is under way bring nothing any more."""
+        if self._poll is not None and not self._poll.done():
+            self._poll.cancel()
+            await asyncio.wait([self._poll])
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        await self._end_poll()
+        await super()._seek_wait(consumer, partitions)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -262,6 +291,7 @@ class _PromptThread(AIOKafkaConsumerThread):
         # where it is: somewhere behind what was read and not yet done.
         consumer = self._ensure_consumer()
         committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+        await self._end_poll()
         try:
             for partition, found in committed.items():
                 consumer.seek(partition, found.offset)

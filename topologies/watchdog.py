@@ -56,6 +56,7 @@ class Watchdog:
     _movements: dict[TP, _Movement] = field(default_factory=dict, init=False)
     _moved_s: float = field(default=0.0, init=False)
     _was_ready: bool = field(default=False, init=False)
+    _recovery: _Movement | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._awake_since_s = self._looked_s = self.elapsed_s()
@@ -84,13 +85,20 @@ class Watchdog:
             lag = self.app.lag(partition)
             if lag is not None and self.app.floors.reads(partition.topic):
                 metrics.LAG_RECORDS.labels(partition.topic, str(partition.partition)).set(lag)
-        return self._crash() or self._never_ready() or self._stuck_partition() or self._no_commit(facts)
+        return (
+            self._crash()
+            or self._never_ready()
+            or self._stuck_recovery()
+            or self._stuck_partition()
+            or self._no_commit(facts)
+        )
 
     def _notice_standing_still(self) -> None:
         elapsed_s = self.elapsed_s()
         if elapsed_s - self._looked_s > STOOD_STILL_S:
             self._awake_since_s = elapsed_s
             self._movements.clear()
+            self._recovery = None
         self._looked_s = elapsed_s
 
     def _assigned(self) -> list[TP]:
@@ -104,6 +112,15 @@ class Watchdog:
     def _never_ready(self) -> str | None:
         if not self._was_ready and self.elapsed_s() - self._awake_since_s > NOT_READY_S:
             return f"no partitions and tables within {NOT_READY_S:.0f} s of the start"
+        return None
+
+    def _stuck_recovery(self) -> str | None:
+        """Find a recovery of tables that comes no nearer to its end: until it is there, nothing is read."""
+        left = self.app.changes_to_recover()
+        if left is None or self._recovery is None or left != self._recovery.position:
+            self._recovery = _Movement(left, self.elapsed_s())
+        elif self.elapsed_s() - self._recovery.since_s > NOT_READY_S:
+            return f"the recovery of tables has stood still for {NOT_READY_S:.0f} s, {left} changes before its end"
         return None
 
     def _stuck_partition(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,41 @@ class Client:
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         """Note where to."""
         self.sought |= dict.fromkeys(partitions)
+
+
+@dataclass
+class Fetcher:
+    """An aiokafka consumer that is its own fetcher and own subscriptions. What it is asked for never comes."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    sought: list[TP] = field(default_factory=list)
+    _closed: bool = False
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        return self
+
+    @property
+    def _subscriptions(self) -> Fetcher:
+        return self
+
+    def fetch_context(self) -> AbstractContextManager[None]:
+        """Return what a fetch runs in."""
+        return nullcontext()
+
+    async def fetched_records(self, _: set[TP], **__: Any) -> dict[TP, list[Any]]:
+        """Wait."""
+        self.asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+    def seek(self, partition: TP, _: int) -> None:
+        """Note it."""
+        self.sought.append(partition)
+
+    async def position(self, _: TP) -> int:
+        """Return where a partition is."""
+        return 0
 
 
 class Polls:
@@ -127,3 +163,33 @@ async def test_what_is_read_again_is_handed_on_though_a_poll_of_before_ends_afte
     consumer.callback = take
     await consumer._drain_messages(polls)
     assert handed_on == [40, 7, 8]
+
+
+async def test_no_poll_crosses_a_seek(app: StreamApp) -> None:
+    """It would be answered from the new position while the flow stands, and Faust throws such an answer away."""
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    fetcher, changelog = Fetcher(), TP("closed-changelog", 0)
+    polling = asyncio.create_task(thread._fetch_records(fetcher, {changelog}, timeout=1.0, max_records=9))
+    async with asyncio.timeout(10):
+        await fetcher.asked.wait()
+        await thread._seek_wait(fetcher, {changelog: 3})
+        assert (await polling, fetcher.sought) == ({}, [changelog])
+
+
+async def test_no_poll_crosses_a_rewind(app: StreamApp) -> None:
+    """What it brought would be of a position that holds no more."""
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    thread._consumer, fetcher = Client(), Fetcher()
+    polling = asyncio.create_task(thread._fetch_records(fetcher, {TP(*KNOWN)}, timeout=1.0, max_records=9))
+    async with asyncio.timeout(10):
+        await fetcher.asked.wait()
+        await thread._rewind([KNOWN])
+        assert await polling == {}
+
+
+async def test_a_poll_of_no_partition_brings_nothing(app: StreamApp) -> None:
+    """To aiokafka it would be one of all partitions, also of those that stand still to be rewound."""
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    fetcher = Fetcher()
+    assert await thread._fetch_records(fetcher, set(), timeout=1.0, max_records=9) == {}
+    assert not fetcher.asked.is_set()

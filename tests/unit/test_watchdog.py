@@ -22,6 +22,7 @@ class World:
     now_s: float = 1000.0
     position: int = 0
     assigned: list[TP] = field(default_factory=lambda: [TRACES])
+    to_recover: int | None = None
 
     def app(self) -> SimpleNamespace:
         """Return as much of a worker's app as the watchdog looks at."""
@@ -36,6 +37,7 @@ class World:
             commit_health=SimpleNamespace(last_commit_s=self.now_s),
             crashed=False,
             rebalancing=False,
+            changes_to_recover=lambda: self.to_recover,
             assigned=lambda: self.assigned,
             recovered=lambda: bool(self.assigned),
             generation=lambda: 1,
@@ -43,11 +45,12 @@ class World:
             committed=lambda _: 0,
         )
 
-    def watch(self, watchdog: Watchdog, seconds: float, *, records_flow: bool) -> str:
+    def watch(self, watchdog: Watchdog, seconds: float, *, records_flow: bool, recovers: bool = False) -> str:
         """Look once a second; return the first complaint, or nothing."""
         for _ in range(int(seconds)):
             self.now_s += 1
             self.position += records_flow
+            self.to_recover = self.to_recover and self.to_recover - recovers
             if complaint := watchdog.look():
                 return complaint
         return ""
@@ -90,3 +93,12 @@ def test_a_worker_that_never_gets_ready_is_ended(watchdog: Watchdog, world: Worl
     world.assigned = []
     assert not world.watch(watchdog, NOT_READY_S - 5, records_flow=False)
     assert "no partitions" in world.watch(watchdog, 10, records_flow=False)
+
+
+def test_a_recovery_that_stands_still_ends_its_worker_and_a_long_one_does_not(watchdog: Watchdog, world: World) -> None:
+    """Faust may wait for ever for changes that it was given and threw away; meanwhile it calls itself rebalancing."""
+    assert not world.watch(watchdog, 1, records_flow=False)
+    watchdog.app.rebalancing, world.to_recover = True, 10 * round(NOT_READY_S)
+    assert not world.watch(watchdog, 2 * NOT_READY_S, records_flow=False, recovers=True)
+    assert not world.watch(watchdog, NOT_READY_S - 5, records_flow=False)
+    assert "recovery" in world.watch(watchdog, 10, records_flow=False)
