@@ -217,6 +217,8 @@ SIMILAR: Final = SimilarIncidents(
     items=[
         SimilarIncident(
             similarity=0.91,
+            by_features=0.88,
+            by_text=0.74,
             shared=["suspect edge checkout → postgresql:orders", "symptom gap of checkout → postgresql:orders"],
             cause=_RANKING.hypotheses[0].title,
             incident=_INCIDENT.model_copy(update={"incident_id": "inc-10c2aa9e", "name": "INC-3"}),

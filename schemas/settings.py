@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         True, description="Windows name operations without ids: GET /users/42 is GET /users/{id}. Stored spans stay."
     )
 
+    text_similarity: bool = Field(
+        True,
+        description="Incidents are compared by the meaning of their error lines too: now and then a child process"
+        " of some 400 MiB at the lowest priority.",
+    )
+
     worker_port: int = Field(
         0, ge=0, le=65535, description="Where a worker serves /metrics, /livez and /readyz on loopback; 0 = nowhere."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from schemas.events import HypothesisSet
@@ -19,7 +20,11 @@ DIMENSIONS = 512
 CLEAR = 1.0
 """Strength from which a series counts as a symptom."""
 
+MOST_LINES = 16
+"""Error lines that speak for an incident."""
+
 _MOST_SUSPECTS = 3
+_MASK = re.compile(r"<[^<>\s]*>")
 _SERVICE, _SYMPTOM, _STOP, _SIGNATURE, _SUSPECT, _CHANGE = 0.5, 1.0, 1.5, 1.5, 2.0, 1.0
 _STRONGEST = 3.0
 
@@ -60,6 +65,21 @@ def _beliefs(ranking: HypothesisSet) -> Iterator[tuple[str, float]]:
         yield f"suspect {one.suspect_kind} {place}", _SUSPECT * one.score / leading[0].score
         if one.deploy_id is not None:
             yield f"change of {one.service}", _CHANGE
+
+
+def lines_of(snapshot: RankingSnapshot) -> list[str]:
+    """Return the error lines that are new or rising, without what was masked; those with most evidence first.
+
+    They say in words what went wrong, whatever the services are called.
+    """
+    found = {
+        " ".join(_MASK.sub(" ", signature.template).split()): signature.series.evidence
+        for node in snapshot.nodes
+        for signature in node.signatures
+        if signature.change != "gone"
+    }
+    found.pop("", None)
+    return sorted(found, key=lambda line: (-found[line], line))[:MOST_LINES]
 
 
 def vector_of(features: Mapping[str, float]) -> list[float]:

@@ -33,7 +33,7 @@ from sinks.postgres import deploys as deploy_store
 from sinks.postgres import rankings, resemblance
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.progress import Progress, ProgressClock
-from streams.resemblance import features_of, vector_of
+from streams.resemblance import features_of, lines_of, vector_of
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents, metrics
 from topologies.app import add_stage
@@ -273,8 +273,8 @@ class Correlation:
         """Keep what the incident is like, for the day when one like it comes."""
         features = features_of(ranking, snapshot)
         one = (ranking.tenant, ranking.incident_id, ranking.version, snapshot.onset_ns, features, vector_of(features))
-        pool = self._wiring.stores.postgres
-        await insist("postgres", "features", lambda: resemblance.keep(pool, *one), wanted)
+        pool, lines = self._wiring.stores.postgres, lines_of(snapshot)
+        await insist("postgres", "features", lambda: resemblance.keep(pool, *one, lines), wanted)
 
     async def _near_deploys(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> list[Deploy]:
         pool, since_ns = self._wiring.stores.postgres, event.onset_ns - DEPLOYS_BEFORE_NS

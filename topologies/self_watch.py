@@ -48,6 +48,11 @@ OVERFLOW_MEMORY_S = 600
 """An overflow is told of as over when no pane of this long has one."""
 
 
+def is_leader(app: StreamApp) -> bool:
+    """Tell whether this worker does what one of them does for all."""
+    return LEADER in app.assigned()
+
+
 @dataclass(slots=True)
 class SelfWatch:
     """Looks at the whole ingest, and tells the operator."""
@@ -62,7 +67,7 @@ class SelfWatch:
         """Look for ever; a store that is away is waited for, and told of once it is back or when it takes too long."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if LEADER not in self.app.assigned():
+            if not is_leader(self.app):
                 self._watched.clear()  # another worker's turn; what was told is read again when it is ours
                 continue
             try:

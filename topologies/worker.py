@@ -7,7 +7,8 @@
                 ├─ ticks            time for quiet partitions
                 ├─ dispatching      the outbox
                 ├─ watchdog         gauges; ends the worker when it is of no use any more
-                └─ self watch       reconciles; tells the operator when ingest is behind
+                ├─ self watch       reconciles; tells the operator when ingest is behind
+                └─ reading          what the error lines of incidents mean
 
 `run_worker` lives in any running event loop; the embedded product has the API beside it. A worker in a process of
 its own serves /metrics, /livez and /readyz on ``worker_port``.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -46,7 +48,8 @@ from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
 from topologies.preparing import prepare
 from topologies.progressing import ClosedTable
-from topologies.self_watch import SelfWatch
+from topologies.reading import Reader
+from topologies.self_watch import SelfWatch, is_leader
 from topologies.slo import slo
 from topologies.ticks import Ticker
 from topologies.watchdog import Watchdog, WorkerFacts
@@ -92,6 +95,9 @@ class Worker:
             asyncio.create_task(self._guarded("watchdog", self._watch())),
             asyncio.create_task(self._guarded("self_watch", SelfWatch(self.app, self.settings, self.stores).run())),
         ]
+        if self.settings.text_similarity:
+            reader = Reader(partial(is_leader, self.app), self.stores.postgres)
+            tasks.append(asyncio.create_task(self._guarded("reading", reader.run())))
         try:
             await _first_of(stop.wait(), self.app.failed.wait())
         finally:

