@@ -181,9 +181,9 @@ def test_error_logs_of_a_caller_that_began_earlier_or_of_a_stranger_confirm_noth
     assert not run.opened()
 
 
-def half_believed(pane: int, change: str, severity: str = "error") -> list[ServiceDeviations]:
+def half_believed(pane: int, change: str, severity: str = "error", evidence: float = 0.6) -> list[ServiceDeviations]:
     """Return a pane of the shop: half-believed error logs of the cart, whose lines changed so since pane 0."""
-    logs = score(SeriesKind.LOG_ERRORS, pane, since=0).model_copy(update={"evidence": 0.6, "deviating": False})
+    logs = score(SeriesKind.LOG_ERRORS, pane, since=0).model_copy(update={"evidence": evidence, "deviating": False})
     lines = SignatureChange(
         change=change, kind="log", template="no stock of <n>", severity=severity, first_seen_ns=pane_start(0),
         series=score(SeriesKind.SIGNATURE, pane, since=0),
@@ -195,19 +195,34 @@ def half_believed(pane: int, change: str, severity: str = "error") -> list[Servi
 
 
 @pytest.mark.parametrize(
-    ("change", "severity", "opens"),
-    [("new", "error", 1), ("rising", "error", 0), ("gone", "error", 0), ("new", "warn", 0)],
+    ("change", "severity", "evidence", "opens"),
+    [
+        ("new", "error", 0.6, 1),
+        ("rising", "error", 0.6, 0),
+        ("gone", "error", 0.6, 0),
+        ("new", "warn", 0.6, 0),
+        ("new", "error", 0.4, 0),
+    ],
 )
 def test_half_believed_error_logs_of_lines_never_seen_before_are_an_alarm(
-    change: str, severity: str, opens: int
+    change: str, severity: str, evidence: float, opens: int
 ) -> None:
     """They still have to last, for a minute and a half."""
     run = Run()
     for pane in range(9):
-        run.step(pane, half_believed(pane, change, severity))
+        run.step(pane, half_believed(pane, change, severity, evidence))
     assert not run.opened()
-    run.step(9, half_believed(9, change, severity))
+    run.step(9, half_believed(9, change, severity, evidence))
     assert len(run.opened()) == opens
+
+
+def test_another_record_of_the_pane_takes_no_signatures_away() -> None:
+    """The budget's record of the same service has edges and no signatures."""
+    run = Run()
+    for pane in range(10):
+        budget = deviations("cart", pane, callers=("storefront",)).model_copy(update={"revision": 1})
+        run.step(pane, [*half_believed(pane, "new"), budget])
+    assert len(run.opened()) == 1
 
 
 def hole(pane: int) -> list[ServiceDeviations]:
