@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from faust.types import TP
 
@@ -37,7 +38,7 @@ class WorkerFacts:
 
 @dataclass(slots=True)
 class _Movement:
-    position: int | None
+    position: Any
     since_s: float
 
 
@@ -56,7 +57,7 @@ class Watchdog:
     _movements: dict[TP, _Movement] = field(default_factory=dict, init=False)
     _moved_s: float = field(default=0.0, init=False)
     _was_ready: bool = field(default=False, init=False)
-    _recovery: _Movement | None = field(default=None, init=False)
+    _rebalance: _Movement | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._awake_since_s = self._looked_s = self.elapsed_s()
@@ -88,7 +89,7 @@ class Watchdog:
         return (
             self._crash()
             or self._never_ready()
-            or self._stuck_recovery()
+            or self._stuck_rebalance()
             or self._stuck_partition()
             or self._no_commit(facts)
         )
@@ -98,7 +99,7 @@ class Watchdog:
         if elapsed_s - self._looked_s > STOOD_STILL_S:
             self._awake_since_s = elapsed_s
             self._movements.clear()
-            self._recovery = None
+            self._rebalance = None
         self._looked_s = elapsed_s
 
     def _assigned(self) -> list[TP]:
@@ -114,13 +115,18 @@ class Watchdog:
             return f"no partitions and tables within {NOT_READY_S:.0f} s of the start"
         return None
 
-    def _stuck_recovery(self) -> str | None:
-        """Find a recovery of tables that comes no nearer to its end: until it is there, nothing is read."""
-        left = self.app.changes_to_recover()
-        if left is None or self._recovery is None or left != self._recovery.position:
-            self._recovery = _Movement(left, self.elapsed_s())
-        elif self.elapsed_s() - self._recovery.since_s > NOT_READY_S:
-            return f"the recovery of tables has stood still for {NOT_READY_S:.0f} s, {left} changes before its end"
+    def _stuck_rebalance(self) -> str | None:
+        """Find a rebalance or a recovery of tables that comes no nearer to its end: until then nothing is read."""
+        if not self.app.rebalancing:
+            self._rebalance = None
+            return None
+        reached, elapsed_s = (self.app.generation(), self.app.changes_to_recover()), self.elapsed_s()
+        if self._rebalance is None or reached != self._rebalance.position:
+            self._rebalance = _Movement(reached, elapsed_s)
+        elif self._was_ready and elapsed_s - self._rebalance.since_s > NOT_READY_S:
+            return (
+                f"a rebalance has stood still for {NOT_READY_S:.0f} s, with {reached[1]} changes of tables to recover"
+            )
         return None
 
     def _stuck_partition(self) -> str | None:
