@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     text_similarity: bool = Field(
         True,
         description="Incidents are compared by the meaning of their error lines too: now and then a child process"
-        " of some 600 MiB at the lowest priority.",
+        " of some 600 MiB at a low priority.",
     )
 
     worker_port: int = Field(

@@ -2,7 +2,7 @@
 
 In: a list of texts. Out: for each the mean of the sentence vectors of its lines, of length 1 (384 dimensions). The
 model is all-MiniLM-L6-v2 (Reimers & Gurevych, "Sentence-BERT", EMNLP 2019), whose weights are installed with the
-product. It lives in a process of its own, at the lowest priority: it takes some 600 MiB, which are free afterwards.
+product. It lives in a process of its own, at a low priority: it takes some 600 MiB, which are free afterwards.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _BATCH = 32
+_NICENESS = 10
 
 
 def vectors_of(texts: list[str]) -> list[list[float]]:
@@ -32,11 +33,11 @@ def vectors_of(texts: list[str]) -> list[list[float]]:
 
 
 def _give_way() -> None:
-    """Take what all others leave over. Linux weighs sessions before it weighs processes, so this is one of its own."""
+    """Take a tenth of a busy core. Linux weighs sessions before it weighs processes, so this is one of its own."""
     os.setsid()
-    os.nice(19)
+    os.nice(_NICENESS)
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19")
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 if __name__ == "__main__":
