@@ -23,8 +23,8 @@ class BaselineConfig:
     """... for most of them (median); a few (95th percentile) may well take that long."""
     new_panes: int = 12
     """So many panes a service is new."""
-    reliable_panes: int = 30
-    """Panes after which the service counts as ``reliable``; before that the scale is inflated."""
+    reliable_panes: int = 24
+    """Panes after which the service counts as ``reliable``: the scale is inflated by a quarter at most then."""
     young_inflation: float = 6.0
     """The scale is multiplied by 1 + this / panes: a median of few panes may be far off."""
 

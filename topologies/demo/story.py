@@ -64,7 +64,7 @@ class Story:
         Raises `SetupError` when that does not come about.
         """
         self._screen.phase(
-            "warming up: the product learns what is normal, until every baseline is reliable (about 5 minutes)"
+            "warming up: the product learns what is normal, until every baseline is reliable (about 4 minutes)"
         )
         begun_ns = time.time_ns()
 
