@@ -59,25 +59,23 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
-GROUPS = {"integration": "services", "faults": "faults", "e2e": "e2e"}
-"""Which tests share a process when several run at once (``-n 3``), by folder; all others compute."""
-
-WORKERS = "workers"
-"""Those in the integration folder itself: whole workers and commands."""
-
 COMPUTING = "computing"
+WITH_SERVICES = ("e2e", "faults", "integration")
 
 
 def group_of(nodeid: str) -> str:
-    """Return the group of a test."""
+    """Return which tests share a process with this one when several run at once (``-n 3``).
+
+    End-to-end and fault tests are a group each, in ``integration`` each folder and each file; all others compute.
+    """
     _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
-    if folder == "integration" and name.startswith("test_"):
-        return WORKERS
-    return COMPUTING if name.startswith("test_recorded_") else GROUPS.get(folder, COMPUTING)
+    if folder not in WITH_SERVICES or name.startswith("test_recorded_"):
+        return COMPUTING
+    return f"{folder}/{name}" if folder == "integration" else folder
 
 
 class Groups(LoadScopeScheduling):
-    """Hands out the tests of a group together, the largest group first."""
+    """Hands out the tests of a group together, in the order of the folders: what takes longest comes first."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
@@ -86,6 +84,7 @@ class Groups(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     """Let several processes share the suite by groups; pytest 9.2 forgets the names xdist gives them itself."""
+    config.option.loadscopereorder = False
     return Groups(config, log)
 
 
