@@ -27,7 +27,7 @@ from topologies.recordings import RecordedMessage, Recording
 pytestmark = [pytest.mark.otelcol, pytest.mark.timeout(600)]
 
 OURS = Path(__file__).parents[2] / "data" / "shop-delay"
-OTHERS = ("ob-0822-17", "tt-0129-01")
+OTHERS = ("ob-0822-12", "tt-0129-01")
 ROWS = 256
 """Records of one insert."""
 
