@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from schemas.events import (
     IncidentEvent,
@@ -13,7 +13,6 @@ from schemas.events import (
 from streams.incidents import IncidentFold
 from tests.made_health import PANE_NS, deviations, pane_start, score
 
-Panes = Callable[[int], Sequence[ServiceDeviations]]
 SHOP = {"storefront": (), "cart": ("storefront",), "checkout": ("storefront",), "payments": ("checkout",)}
 """Each service with its callers; users come in at the storefront."""
 
