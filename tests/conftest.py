@@ -61,6 +61,8 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
 
 COMPUTING = "computing"
 WITH_SERVICES = ("e2e", "faults", "integration")
+ONLY_COMPUTING = ("test_recorded_", "differential")
+"""Files and folders among them that need a processor for a minute or more, and hardly anything else."""
 
 
 def group_of(nodeid: str) -> str:
@@ -69,7 +71,7 @@ def group_of(nodeid: str) -> str:
     End-to-end and fault tests are a group each, in ``integration`` each folder and each file; all others compute.
     """
     _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
-    if folder not in WITH_SERVICES or name.startswith("test_recorded_"):
+    if folder not in WITH_SERVICES or name.startswith(ONLY_COMPUTING):
         return COMPUTING
     return f"{folder}/{name}" if folder == "integration" else folder
 

@@ -40,6 +40,7 @@ from topologies.baselines import baselines
 from topologies.correlation import Correlation
 from topologies.dispatching import dispatch_forever
 from topologies.edges import Edges
+from topologies.garbage import collect_seldom
 from topologies.health import Health
 from topologies.incidents import Incidents
 from topologies.ingest import Ingest
@@ -177,6 +178,7 @@ async def run_worker(
         if stop.is_set():
             return
         await asyncio.to_thread(warm_up)  # here, and not at the first message, whose session would run out
+        collect_seldom()
         worker = Worker(settings, opened)
         workers.append(worker)
         if started is not None:

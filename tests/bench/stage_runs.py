@@ -31,6 +31,7 @@ from sinks.postgres.pool import Pool, open_pool
 from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
 from topologies.app import make_app
+from topologies.garbage import collect_seldom
 from topologies.ingest import Ingest
 from topologies.parcels import size_of
 from topologies.preparing import migrate_postgres
@@ -214,6 +215,7 @@ async def running_ingest(
 ) -> AsyncIterator[TimedIngest]:
     """Run ingest of traces; raw rows go to ``clickhouse``, to another ``sink``, or nowhere."""
     await asyncio.to_thread(warm_up)
+    collect_seldom()
     app, producer, pool = make_app(settings), Producer(settings), await open_pool(settings)
     await producer.start()
     stores: Any = Stores(producer, clickhouse or NoClickHouse(), pool)
