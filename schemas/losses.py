@@ -17,7 +17,8 @@ class LossReason(StrEnum):
     OPERATION_OVERFLOW = "operation_overflow"
     """The operation went to ``__overflow__``; service and status are kept."""
     UNTEMPLATED = "untemplated"
-    """The log record is below the severity from which signatures are made, or one of too many in its message."""
+    """The log record is below the severity from which signatures are made; or it, or an exception of a span, is one of
+    too many in its message."""
     SIGNATURE_OVERFLOW = "signature_overflow"
     """The signature went to ``__overflow__``: its service had too many in this pane."""
     TEMPLATE_OVERFLOW = "template_overflow"

@@ -34,7 +34,16 @@ from streams.partials import (
     SignatureTally,
 )
 from streams.progress import Clock, Progress, later, reading_of
-from streams.tally import Delta, LogTable, SpanTable, tally_late, tally_logs, tally_signatures, tally_spans
+from streams.tally import (
+    Delta,
+    LogTable,
+    SpanTable,
+    tally_exceptions,
+    tally_late,
+    tally_logs,
+    tally_signatures,
+    tally_spans,
+)
 from streams.windows import Loss, LossLedger, WindowConfig
 
 
@@ -97,6 +106,7 @@ class PaneFold:
     def take_spans(self, tenant: str, columns: SpanColumns, messages: Messages, driven: bool = False) -> None:
         """Take the spans of several records of one tenant."""
         self._note_text(tenant, columns)
+        self._losses.add(tenant, LossReason.UNTEMPLATED, len(columns.signed.unread))
         if self._config.normalises_operations:
             normalise_operations(columns)
         state = self._tenant(tenant, len(columns), driven)
@@ -219,7 +229,8 @@ class PaneFold:
         self._losses.add(name, LossReason.NEGATIVE_DURATION, int((live & table.negative).sum()))
         self._note_late(name, tenant, table.end_ns, table, late)
         pane_ns = self._config.pane_ns
-        self._take(name, tenant, tally_spans(table, live, pane_ns) + tally_late(table, late, pane_ns))
+        counted = tally_spans(table, live, pane_ns) + tally_exceptions(table, live, pane_ns)
+        self._take(name, tenant, counted + tally_late(table, late, pane_ns))
 
     def _tally_logs(self, name: str, tenant: _Tenant, table: LogTable) -> None:
         settled, closed = self._reached(name, tenant)

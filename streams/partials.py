@@ -17,6 +17,7 @@ import msgpack
 from schemas.errors import BadPayload, RejectReason
 from schemas.events import ConnectionType, NodeKind
 from streams.latency import Bins, add_into
+from streams.signatures.marks import Marks, told_twice
 
 FORMAT = 1
 
@@ -121,16 +122,26 @@ class PassageTally:
 class SignatureTally:
     """How often a signature was seen, its highest severity (place in `SEVERITIES`), and its first line as a sample.
 
-    The sample is (time_ns, text, trace id or nothing); of lines of the same time the smaller text.
+    The sample is (time_ns, text, trace id or nothing); of lines of the same time the smaller text. An exception may be
+    in a log record and in its span: ``count`` has both, `lines` has it once.
     """
 
     count: int = 0
     severity: int = 0
     sample: tuple[int, str, bytes] | None = None
+    in_logs: Marks = field(default_factory=Marks)
+    in_spans: Marks = field(default_factory=Marks)
+
+    @property
+    def lines(self) -> int:
+        """How often it was seen, without what was told twice."""
+        return self.count - told_twice(self.in_logs, self.in_spans)
 
     def add(self, other: SignatureTally) -> None:
         """Add another source's counts."""
         self.count += other.count
+        self.in_logs.add(other.in_logs)
+        self.in_spans.add(other.in_spans)
         self.severity = max(self.severity, other.severity)
         held = [sample for sample in (self.sample, other.sample) if sample is not None]
         self.sample = min(held, default=None)
@@ -292,8 +303,19 @@ def _pack(contents: PaneContents) -> list[object]:
         [contents.samples.slow, contents.samples.failing, contents.samples.normal],
         contents.late_items,
         [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
-        [[*key, s.count, s.severity, s.sample] for key, s in contents.signatures.items()],
+        [[*key, s.count, s.severity, s.sample, *_pack_marks(s)] for key, s in contents.signatures.items()],
     ]
+
+
+def _pack_marks(tally: SignatureTally) -> list[object]:
+    """Return the marks of a signature, nothing for the many that have none."""
+    both = (tally.in_logs, tally.in_spans)
+    return [[one.count, one.least] for one in both] if any(one.count for one in both) else []
+
+
+def _unpack_signature(packed: list[Any]) -> SignatureTally:
+    count, severity, sample, *marks = packed
+    return SignatureTally(count, severity, sample and tuple(sample), *(Marks(*one) for one in marks))
 
 
 def _unpack(packed: Any) -> PaneContents:
@@ -306,5 +328,5 @@ def _unpack(packed: Any) -> PaneContents:
         samples=Samples(slow, failing, normal),
         late_items=int(late_items),
         passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
-        signatures={(str(s[0]), str(s[1])): SignatureTally(s[2], s[3], s[4] and tuple(s[4])) for s in signatures},
+        signatures={(str(s[0]), str(s[1])): _unpack_signature(s[2:]) for s in signatures},
     )

@@ -25,6 +25,7 @@ from streams.partials import (
 from streams.signatures.tally import SignedTable
 from streams.vocabulary import Vocabulary
 
+_WARN, _ERROR = SEVERITIES.index("warn"), SEVERITIES.index("error")
 _NO_BIN = (1 << 13) - 1
 """Stands for a duration that is in no sketch; no finite float32 falls there."""
 
@@ -64,6 +65,7 @@ class SpanTable:
         self.flags = np.concatenate([part.flags for part in parts])
         self.trace_hi = np.concatenate([part.trace_hi for part in parts])
         self.trace_lo = np.concatenate([part.trace_lo for part in parts])
+        self.signed = SignedTable([part.signed for part in parts], counts)
         self.arrival_ns = batch.each(batch.arrivals_ns)
         self.offset = batch.each(batch.offsets)
 
@@ -197,6 +199,22 @@ def tally_signatures(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> 
     homes = _Homes(table.time_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
     contents = [delta.contents for delta in homes.deltas]
     table.signed.tally(chosen, homes.number, table.time_ns[rows], table.severity[rows], contents)
+    return homes.by_appearance()
+
+
+def tally_exceptions(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
+    """Count the exceptions that live spans tell of by shape, in the pane of their span.
+
+    As grave as their span: a warning where it did not fail. Deltas come in order of first appearance in the log.
+    """
+    chosen = np.flatnonzero(live[table.signed.row])
+    if not len(chosen):
+        return []
+    rows = table.signed.row[chosen]
+    homes = _Homes(table.end_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
+    contents = [delta.contents for delta in homes.deltas]
+    severity = np.where(table.error[rows], _ERROR, _WARN).astype(np.uint8)
+    table.signed.tally(chosen, homes.number, table.end_ns[rows], severity, contents, in_spans=True)
     return homes.by_appearance()
 
 

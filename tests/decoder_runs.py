@@ -37,12 +37,23 @@ def walk_spans(payload: bytes) -> SpanColumns:
 
 
 def told_of_spans(columns: SpanColumns, begin: int = 0, end: int | None = None) -> list[tuple[Any, ...]]:
-    """Return everything about some spans, names as text."""
-    rows = []
+    """Return everything about some spans, names as text, the exceptions of each last."""
+    rows: list[Any] = [_exceptions(columns)[begin:end]]
     for name in SPAN_DTYPES:
         values = getattr(columns, name)[begin:end].tolist()
-        rows.append([columns.names[v] if v >= 0 else None for v in values] if name in NAMED else values)
+        rows.insert(-1, [columns.names[v] if v >= 0 else None for v in values] if name in NAMED else values)
     return list(zip(*rows, strict=True))
+
+
+def _exceptions(columns: SpanColumns) -> list[list[tuple[Any, ...]]]:
+    """Return the exceptions of each span; of one that was not read nothing but that."""
+    signed, found = columns.signed, [list[tuple[Any, ...]]() for _ in range(len(columns))]
+    told = zip(signed.row.tolist(), signed.line.tolist(), signed.mark.tolist(), signed.trace_ids, strict=True)
+    for row, line, mark, trace_id in told:
+        found[row].append((signed.lines[line], mark, trace_id))
+    for row in signed.unread.tolist():
+        found[row].append(())
+    return found
 
 
 def outcomes_of_batch(decoder: SpanDecoder, payloads: Sequence[bytes]) -> list[Any]:

@@ -21,6 +21,7 @@ class MadeLog:
     severity: int = ERROR
     trace: int = 0
     attributes: dict[str, str] = field(default_factory=dict)
+    span: int = 0
 
 
 def logs_payload(records: Iterable[MadeLog]) -> bytes:
@@ -36,6 +37,7 @@ def logs_payload(records: Iterable[MadeLog]) -> bytes:
             record.time_unix_nano, record.severity_number = made.time_ns, made.severity  # type: ignore[assignment]
             record.body.string_value = made.body
             record.trace_id = made.trace.to_bytes(16, "big") if made.trace else b""
+            record.span_id = made.span.to_bytes(8, "big") if made.span else b""
             for key, text in made.attributes.items():
                 attribute = record.attributes.add()
                 attribute.key, attribute.value.string_value = key, text

@@ -18,7 +18,10 @@ INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 
 @dataclass(frozen=True)
 class MadeSpan:
-    """A span; ``trace``, ``span`` and ``parent`` are small numbers (parent 0: a root), ``peer`` its attributes."""
+    """A span; ``trace``, ``span`` and ``parent`` are small numbers (parent 0: a root), ``peer`` its attributes.
+
+    ``exceptions`` are those its events tell of: type, message and stack trace of each.
+    """
 
     service: str
     name: str
@@ -30,6 +33,7 @@ class MadeSpan:
     end_ns: int
     error: bool = False
     peer: tuple[tuple[str, str], ...] = ()
+    exceptions: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def trace_id(self) -> bytes:
@@ -73,6 +77,10 @@ def traces_payload(spans: Iterable[MadeSpan]) -> bytes:
             for key, value in made.peer:
                 attribute = span.attributes.add()
                 attribute.key, attribute.value.string_value = key, value
+            for thrown in made.exceptions:
+                event = span.events.add(time_unix_nano=made.end_ns, name="exception")
+                for key, text in zip(("type", "message", "stacktrace"), thrown, strict=True):
+                    event.attributes.add(key=f"exception.{key}").value.string_value = text
     return request.SerializeToString()
 
 

@@ -6,8 +6,8 @@
        │           └─ resource: service, instance, version, once a list
        └─ malformed, or suspicious as a whole: its rows are taken back, and somebody else is asked about it
 
-Message by message: what is wrong with one costs the others nothing. Field numbers are those of opentelemetry-proto 1.x,
-trace.proto.
+Message by message: what is wrong with one costs the others nothing. Events of spans that may be exceptions are only
+noted: they are rare, and read elsewhere. Field numbers are those of opentelemetry-proto 1.x, trace.proto.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CLAMPED, NEGATIVE, UNKNOWN_KIND = 1, 2, 4
 UNKNOWN_SERVICE = 0
 """The number of the first string in the intern table, by agreement."""
 
-ROWS, REJECTS = 0, 1
+ROWS, REJECTS, EVENTS = 0, 1, 2
 """Places in ``SpanTable.totals``."""
 
 (TRACE_HI, TRACE_LO, SPAN_ID, PARENT_ID, SERVICE, OPERATION, INSTANCE, VERSION, PEER, PEER_KIND, KIND, ERROR, START_NS,
@@ -67,12 +67,14 @@ _MESSAGE, _LIST, _SCOPE = np.arange(3)
 _LISTS, _INNER, _RESOURCE, _RESOURCE_ATTRIBUTES = np.array([0x0A, 0x12, 0x0A, 0x0A])
 
 # Fields of a span.
-_TRACE, _ID, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTES, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 15
+_TRACE, _ID, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTES, _EVENTS, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 11, 15
 _MASK = 0  # no field: where the mask of found attributes is kept
 _SPAN_FIELDS = 16
 _ATTRIBUTES_TAG = np.int64(_ATTRIBUTES << 3 | SIZED)
 _KIND_TAG, _START_TAG, _END_TAG = _KIND << 3 | VARINT, _START << 3 | FIXED64, _END << 3 | FIXED64
 _STATUS_CODE, _STATUS_ERROR = 0x18, 2
+_EVENT_NAME = 0x12
+_EXCEPTI, _ON = np.uint64(int.from_bytes(b"exceptio", "big")), ord("n")
 
 _FIRST_CALLING_KIND, _KINDS = 3, 6
 _INT64_MAX = (1 << 63) - 1
@@ -80,13 +82,15 @@ _INT32 = np.uint64(0xFFFFFFFF)
 
 
 class SpanTable(NamedTuple):
-    """Room for spans, a column a field, and for rejects: rows of (message, item, why).
+    """Room for spans, a column a field; for rejects: rows of (message, item, why); and for events that may be
+    exceptions: rows of (message, row of the span, begin, end).
 
     Names are numbers of the intern table, -1 is none.
     """
 
     columns: NDArray[np.int64]
     rejects: NDArray[np.int32]
+    events: NDArray[np.int64]
     totals: NDArray[np.int64]
 
 
@@ -130,13 +134,13 @@ def walk_spans(data, bounds, first, number, table, names, scratch, status, sizes
     there are when there is no room for the next one, whose status says where.
     """
     for message in range(first, len(bounds) - 1):
-        rows, rejects = table.totals[ROWS], table.totals[REJECTS]
+        rows, rejects, events = table.totals[ROWS], table.totals[REJECTS], table.totals[EVENTS]
         outcome = _walk_message(data, bounds[message], bounds[message + 1], number + message, table, names, scratch)
         items, taken = scratch.counts[_ITEMS], table.totals[ROWS] - rows
         is_odd = items > max_items or scratch.counts[_RESOURCES] > max_resources or (items > 0 and taken == 0)
         sizes[message], status[message] = taken, OK
         if outcome < 0 or is_odd:
-            table.totals[ROWS], table.totals[REJECTS] = rows, rejects
+            table.totals[ROWS], table.totals[REJECTS], table.totals[EVENTS] = rows, rejects, events
             sizes[message], status[message] = 0, ASK
         if outcome == FULL or outcome == NO_ROWS:
             status[message] = outcome
@@ -166,7 +170,7 @@ def _walk_message(data, at, end, message, table, names, scratch):
         if at < 0:
             return at
         if level == _SCOPE and tag == _INNER:
-            at = _read_span(data, begin, at, scratch)
+            at = _read_span(data, begin, at, message, table, scratch)
             if at >= 0:
                 at = _take_span(data, at, message, table, names, scratch)
         elif tag == (_LISTS if level == _MESSAGE else _INNER):
@@ -203,7 +207,7 @@ def _close_list(data, at, table, names, scratch):
 
 
 @compiled
-def _read_span(data, at, end, scratch):
+def _read_span(data, at, end, message, table, scratch):
     """Note where the sized fields of a span are, and its numbers; the last of equal ones counts. Return ``end``.
 
     Attributes are looked at when the kind says that somebody was called; it comes before them by its field number.
@@ -223,6 +227,8 @@ def _read_span(data, at, end, scratch):
                     at, mask = read_attribute(_KEYS, peers.FIRST, peers.LAST, data, begin, at, scratch.peer, mask)
                 elif span[_ATTRIBUTES, END] == 0:
                     span[_ATTRIBUTES, BEGIN], span[_ATTRIBUTES, END] = field_begin, at
+            elif at >= 0 and field == _EVENTS:
+                at = _note_event(data, begin, at, message, table, span)
             elif field < _SPAN_FIELDS:
                 span[field, BEGIN], span[field, END] = begin, at
         elif (tag == _START_TAG or tag == _END_TAG) and end - at >= 8:
@@ -237,6 +243,37 @@ def _read_span(data, at, end, scratch):
             return at
     span[_MASK, NUMBER] = mask
     return at
+
+
+@compiled
+def _note_event(data, at, end, message, table, span):
+    """Note an event that may be an exception, and how many its span has; return ``end``, or `NO_ROWS`."""
+    if not _may_be_exception(data, at, end):
+        return end
+    place = table.totals[EVENTS]
+    if place >= len(table.events):
+        return np.int64(NO_ROWS)
+    table.events[place, 0], table.events[place, 1] = message, table.totals[ROWS]
+    table.events[place, 2], table.events[place, 3] = at, end
+    table.totals[EVENTS] = place + 1
+    span[_EVENTS, NUMBER] += 1
+    return end
+
+
+@compiled
+def _may_be_exception(data, at, end):
+    """Tell whether an ``Event`` has the name "exception"; also when only the reference decoder can tell."""
+    while at < end:
+        tag, at = read_tag(data, at, end)
+        if at >= 0 and tag == _EVENT_NAME:
+            begin, at = read_size(data, at, end)
+            if at - begin == 9 and big_endian(data, begin) == _EXCEPTI and byte_at(data, begin + 8) == _ON:
+                return True
+        elif at >= 0:
+            at = skip_value(data, at, end, tag)
+        if at < 0:
+            return at == GROUP_MET
+    return False
 
 
 @compiled
@@ -269,6 +306,7 @@ def _take_span(data, end, message, table, names, scratch):
         reject = table.totals[REJECTS]
         table.rejects[reject, 0], table.rejects[reject, 1], table.rejects[reject, 2] = message, item, why
         table.totals[REJECTS] = reject + 1
+        table.totals[EVENTS] -= span[_EVENTS, NUMBER]
         return end
     begin = span[_NAME, BEGIN]
     operation = intern(names, data, begin, min(span[_NAME, END], begin + NAME_BYTES), TEXT)

@@ -75,8 +75,19 @@ class SignedRows:
 
     row: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     line: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    mark: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    """What an exception of a span is known by (`streams.otlp.lines.mark_of`); 0 is nothing."""
     trace_ids: list[bytes] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    unread: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    """The rows of exceptions that were too many for their message, a place each."""
+
+    def part(self, begin: int, end: int) -> SignedRows:
+        """Return what is of the rows from ``begin`` to ``end``, where ``row`` and ``unread`` ascend."""
+        first, last = np.searchsorted(self.row, (begin, end)).tolist()
+        unread = self.unread[slice(*np.searchsorted(self.unread, (begin, end)).tolist())]
+        row, line, mark = self.row[first:last] - begin, self.line[first:last], self.mark[first:last]
+        return SignedRows(row.astype(np.int32), line, mark, self.trace_ids[first:last], self.lines, unread - begin)
 
 
 SPAN_DTYPES: dict[str, type] = {
@@ -112,6 +123,8 @@ class SpanColumns:
     end_ns: NDArray[np.int64]
     flags: NDArray[np.uint8]
     names: list[str]
+    signed: SignedRows = field(default_factory=SignedRows)
+    """The exceptions that spans tell of in their events, up to `streams.otlp.lines.MAX_LINES` of a message."""
     rejects: list[Reject] = field(default_factory=list)
     repaired: int = 0
     """Spans whose operation was not UTF-8."""

@@ -44,7 +44,8 @@ def decode_logs(payload: bytes, signed_from: int = WARN) -> LogColumns:
                     severity = _severity(record.severity_number, record.severity_text)
                     severities.append(severity)
                     if severity >= signed_from and not reader.is_full():
-                        reader.add_record(len(times) - 1, record.body, record.attributes, record.trace_id)
+                        ids = (record.trace_id, record.span_id)
+                        reader.add_record(len(times) - 1, record.body, record.attributes, *ids)
                 else:
                     rejects.append(Reject(item, RejectReason.BAD_ID, "trace id is neither empty nor 16 bytes"))
                 item += 1

@@ -1,7 +1,7 @@
 """A slim reading of OTLP's protobuf: only the fields that windows need, all text as bytes.
 
 Wire compatible with opentelemetry-proto 1.x. Three things are on purpose: text is declared ``bytes``, so an
-invalid UTF-8 name does not cost the whole message; attributes, status and data points stay unparsed bytes,
+invalid UTF-8 name does not cost the whole message; attributes, events, status and data points stay unparsed bytes,
 so most are never looked at; and nothing is recursive, so no depth of nesting can hurt.
 """
 
@@ -41,8 +41,10 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "start_ns": (7, _FIXED64, False),
         "end_ns": (8, _FIXED64, False),
         "attributes": (9, _BYTES, True),
+        "events": (11, _BYTES, True),
         "status": (15, _BYTES, False),
     },
+    "Event": {"name": (2, _BYTES, False), "attributes": (3, _BYTES, True)},
     "ScopeSpans": {"spans": (2, "Span", True)},
     "ResourceSpans": {"resource": (1, "Resource", False), "scopes": (2, "ScopeSpans", True)},
     "TraceRequest": {"resources": (1, "ResourceSpans", True)},
@@ -53,6 +55,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "body": (5, _BYTES, False),
         "attributes": (6, _BYTES, True),
         "trace_id": (9, _BYTES, False),
+        "span_id": (10, _BYTES, False),
         "observed_ns": (11, _FIXED64, False),
     },
     "ScopeLogs": {"records": (2, "LogRecord", True)},
@@ -116,6 +119,7 @@ AnyValue: Any = _CLASSES["AnyValue"]
 KeyValueList: Any = _CLASSES["KeyValueList"]
 KeyValue: Any = _CLASSES["KeyValue"]
 Status: Any = _CLASSES["Status"]
+Event: Any = _CLASSES["Event"]
 HistogramPoint: Any = _CLASSES["HistogramPoint"]
 ExponentialPoint: Any = _CLASSES["ExponentialPoint"]
 TraceRequest: Any = _CLASSES["TraceRequest"]

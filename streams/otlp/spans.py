@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from schemas.errors import RejectReason
 from streams.otlp.attributes import Names, read_attributes
-from streams.otlp.columns import INT64_MAX, SPAN_DTYPES, PeerKind, Reject, Signal, SpanColumns, SpanFlag
+from streams.otlp.columns import INT64_MAX, SPAN_DTYPES, PeerKind, Reject, Signal, SignedRows, SpanColumns, SpanFlag
+from streams.otlp.lines import LineReader
 from streams.otlp.peers import PEER_KEYS, peer_of
 from streams.otlp.resources import check_caps, name_resource
 from streams.otlp.slim import Status
@@ -42,6 +43,7 @@ class _Rows:
         self.ends: list[int] = []
         self.errors: list[bool] = []
         self.peers: list[tuple[int, PeerKind, int]] = []
+        self.events: list[tuple[int, bytes]] = []
         self.resources: list[tuple[int, int, int]] = []
         self.resource_sizes: list[int] = []
 
@@ -55,6 +57,7 @@ class _Rows:
         self.starts += [span.start_ns for span in spans]
         self.ends += [span.end_ns for span in spans]
         self.errors += [status != b"" and _is_error(status) for status in [span.status for span in spans]]
+        self.events += [(first + place, raw) for place, span in enumerate(spans) for raw in span.events]
         kinds = [span.kind for span in spans]
         self.kinds += kinds
         for place, kind in enumerate(kinds):
@@ -91,7 +94,17 @@ def decode_spans(payload: bytes) -> SpanColumns:
     columns, bad = _columns(rows)
     if len(bad) and bad.all():
         refuse_other_signals(Signal.TRACES, payload)
+    columns.signed = _exceptions(rows, bad)
     return _counted(_keep(columns, ~bad) if bad.any() else columns, rows.names)
+
+
+def _exceptions(rows: _Rows, bad: NDArray[np.bool_]) -> SignedRows:
+    """Return the exceptions among the events of spans that are not bad; rows are counted without the bad ones."""
+    reader, kept = LineReader(), np.cumsum(~bad) - 1
+    for row, raw in rows.events:
+        if not bad[row]:
+            reader.add_event(int(kept[row]), raw, rows.trace_ids[row], rows.span_ids[row])
+    return reader.rows()
 
 
 def _counted(columns: SpanColumns, names: Names) -> SpanColumns:
@@ -177,5 +190,6 @@ def _keep(columns: SpanColumns, mask: NDArray[np.bool_]) -> SpanColumns:
     return SpanColumns(
         **kept,
         names=columns.names,
+        signed=columns.signed,
         rejects=columns.rejects,
     )

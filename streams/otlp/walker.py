@@ -3,7 +3,8 @@
 ::
 
     payloads ─▶ joined ─▶ walk_spans ─┬─▶ columns of the sound messages, names interned from batch to batch
-                                      └─▶ the others, one by one: decode_spans says why, or knows better
+                          │           └─▶ the others, one by one: decode_spans says why, or knows better
+                          └─ events that may be exceptions: opened one by one
 
 A message that the walker refuses, and one of which no item is good, goes to `decode_spans`: that is rare, and keeps
 the words for what is refused in one place. Where nothing can be compiled, every message goes there.
@@ -22,11 +23,23 @@ from schemas.errors import RejectReason
 from streams.grouping import groups_of
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.interning import FULL
-from streams.kernels.spans import ASK, COLUMNS, REJECTS, ROWS, SpanTable, make_scratch, walk_spans
+from streams.kernels.spans import (
+    ASK,
+    COLUMNS,
+    EVENTS,
+    REJECTS,
+    ROWS,
+    SPAN_ID,
+    TRACE_HI,
+    SpanTable,
+    make_scratch,
+    walk_spans,
+)
 from streams.mixing import hashes_of
 from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES, SPAN_DTYPES, PeerKind, Reject, SpanColumns
 from streams.otlp.decoding import Decoded, decode_one
 from streams.otlp.lexicon import Lexicon
+from streams.otlp.lines import LineReader
 from streams.otlp.spans import BAD_IDS, decode_spans
 
 JOINED_BYTES = 512 << 10
@@ -41,7 +54,8 @@ MAX_ROWS = 65_536
 MAX_LEXICON_BYTES = 8 << 20
 """A lexicon that has become larger is left to its columns, and a new one begun."""
 
-_FIRST_ROWS, _FIRST_REJECTS = 16_384, 1_024
+_FIRST_ROWS, _FIRST_REJECTS, _FIRST_EVENTS = 16_384, 1_024, 1_024
+_TRACE_BYTES = 16
 _NAMED = ("service", "operation", "instance", "version", "peer")
 
 
@@ -59,7 +73,8 @@ class SpanDecoder:
     def __init__(self, is_compiled: bool = IS_COMPILED) -> None:
         self._is_compiled = is_compiled
         self._lexicon = Lexicon()
-        self._table = _span_table(_FIRST_ROWS, _FIRST_REJECTS)
+        self._table = _span_table(_FIRST_ROWS, _FIRST_REJECTS, _FIRST_EVENTS)
+        self._reader = LineReader()
         self._scratch = make_scratch()
         self._joined = bytearray(JOINED_BYTES + ALONE_BYTES)
 
@@ -78,6 +93,7 @@ class SpanDecoder:
         if self._lexicon.size_bytes > MAX_LEXICON_BYTES:
             self._lexicon = Lexicon()
         self._table.totals[:] = 0
+        self._reader = LineReader()
         status, sizes = np.zeros(len(payloads), np.int8), np.zeros(len(payloads), np.int64)
         done = 0
         while done < len(payloads) and self._table.totals[ROWS] < MAX_ROWS:
@@ -121,18 +137,32 @@ class SpanDecoder:
                 self._lexicon.grow()
             elif done < len(status):
                 self._table = _longer(self._table)
+        self._read_events(data)
+
+    def _read_events(self, data: NDArray[np.uint8]) -> None:
+        """Open the events that were noted, while the data is there."""
+        table, last = self._table, -1
+        for message, row, begin, end in table.events[: table.totals[EVENTS]].tolist():
+            if message != last:
+                self._reader.next_message()
+                last = message
+            ids = table.columns[TRACE_HI : SPAN_ID + 1, row].astype(">i8").tobytes()
+            self._reader.add_event(row, data[begin:end].tobytes(), ids[:_TRACE_BYTES], ids[_TRACE_BYTES:])
+        table.totals[EVENTS] = 0
 
     def _pieces(
         self, payloads: Sequence[bytes], first: int, status: NDArray[np.int8], sizes: NDArray[np.int64]
     ) -> Iterator[Decoded[SpanColumns]]:
         """Give out what is in the table, and between it what `decode_spans` accepts though the walker did not."""
-        ends, begin, rejects = np.cumsum([0, *sizes]), 0, self._rejects(first)
+        ends, begin, rejects, signed = np.cumsum([0, *sizes]), 0, self._rejects(first), self._reader.rows()
         for number in (*np.flatnonzero(status == ASK).tolist(), len(status)):
             place, is_end = first + number, number == len(status)
             answer = Decoded[SpanColumns]() if is_end else decode_one(decode_spans, payloads[place], place)
             if is_end or answer.messages:
                 full = np.flatnonzero(sizes[begin:number]) + begin
                 rows = self._columns(ends[begin], ends[number]) if len(full) else None
+                if rows is not None:
+                    rows.signed = signed.part(ends[begin], ends[number])
                 yield Decoded(rows, (full + first).tolist(), sizes[full].tolist(), rejects)
                 begin, rejects = number + 1, []
             yield answer
@@ -153,15 +183,20 @@ class SpanDecoder:
         return [(first + message, Reject(item, RejectReason.BAD_ID, BAD_IDS[why])) for message, item, why in found]
 
 
-def _span_table(rows: int, rejects: int) -> SpanTable:
-    return SpanTable(np.zeros((COLUMNS, rows), np.int64), np.zeros((rejects, 3), np.int32), np.zeros(2, np.int64))
+def _span_table(rows: int, rejects: int, events: int) -> SpanTable:
+    return SpanTable(
+        np.zeros((COLUMNS, rows), np.int64),
+        np.zeros((rejects, 3), np.int32),
+        np.zeros((events, 4), np.int64),
+        np.zeros(3, np.int64),
+    )
 
 
 def _longer(table: SpanTable) -> SpanTable:
     """Return a table with room for twice as much, and the same in it."""
-    rows, rejects = table.columns.shape[1], len(table.rejects)
-    twice = _span_table(2 * rows, 2 * rejects)
-    twice.columns[:, :rows], twice.rejects[:rejects], twice.totals[:] = table
+    rows, rejects, events = table.columns.shape[1], len(table.rejects), len(table.events)
+    twice = _span_table(2 * rows, 2 * rejects, 2 * events)
+    twice.columns[:, :rows], twice.rejects[:rejects], twice.events[:events], twice.totals[:] = table
     return twice
 
 

@@ -27,8 +27,8 @@ def signature_counts(pane: Shapes, window: Shapes, tree: TemplateTree, window_st
         signature = template.signature
         templates[signature], kinds[signature] = template, key[0]
         totals.setdefault(signature, SignatureTally()).add(tally)
-        in_pane[signature] = in_pane.get(signature, 0) + (pane[key].count if key in pane else 0)
-    ordered = sorted(totals, key=lambda one: (-templates[one].first_seen_ns, -totals[one].count, one))
+        in_pane[signature] = in_pane.get(signature, 0) + (pane[key].lines if key in pane else 0)
+    ordered = sorted(totals, key=lambda one: (-templates[one].first_seen_ns, -totals[one].lines, one))
     return [
         _count(templates[one], cast(Kind, kinds[one]), in_pane[one], totals[one]) for one in ordered[:MAX_SIGNATURES]
     ]
@@ -42,7 +42,7 @@ def _count(template: Template, kind: Kind, in_pane: int, total: SignatureTally) 
         template=template.text,
         severity=SEVERITIES[total.severity],
         pane=in_pane,
-        window=total.count,
+        window=total.lines,
         first_seen_ns=template.first_seen_ns,
         sample=sample,
         sample_trace_id=trace_id.hex(),

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 MAX_FRAMES = 5
 """Innermost frames that tell exceptions of one type apart."""
 
 MAX_STACK = 16_384
 """Characters of a stack trace that are looked at, from either end."""
+
+_REMEMBERED = 256
+"""Stack traces whose shape is remembered: one fault throws the same one many times."""
 
 _MAX_FRAME = 120
 _MAX_FRAME_LINE = 400
@@ -40,21 +44,31 @@ _GENERATED = re.compile(
 
 def exception_shape(type_name: str, stack: str) -> str:
     """Return type and innermost frames as one text, innermost first: ``TypeError < cart.py:total < ...``."""
+    return _shape(type_name[:_MAX_TYPE], _ends_of(stack))
+
+
+@lru_cache(_REMEMBERED)
+def _shape(type_name: str, stack: str) -> str:
     root = _CAUSE.findall(stack[-MAX_STACK:])
-    types = [type_name[:_MAX_TYPE] or "exception"]
-    if root and root[-1] != type_name:
+    types = [type_name or "exception"]
+    if root and root[-1][:_MAX_TYPE] != type_name:
         types.append(f"caused by {root[-1][:_MAX_TYPE]}")
     return " < ".join([" ".join(types), *frames_of(stack)])
 
 
 def frames_of(stack: str) -> list[str]:
     """Return the innermost frames, innermost first; of a chain of causes those of the last one."""
-    text = stack if len(stack) <= 2 * MAX_STACK else stack[:MAX_STACK] + "\n" + stack[-MAX_STACK:]
+    text = _ends_of(stack)
     cause = text.rfind("\nCaused by: ")
     frames = list(_frames(text[cause + 1 :]))
     if "Traceback (most recent call last)" in text:
         frames.reverse()
     return list(dict.fromkeys(frames))[:MAX_FRAMES]
+
+
+def _ends_of(stack: str) -> str:
+    """Return what is looked at of a stack trace."""
+    return stack if len(stack) <= 2 * MAX_STACK else stack[:MAX_STACK] + "\n" + stack[-MAX_STACK:]
 
 
 def type_in_stack(stack: str) -> str:

@@ -79,6 +79,12 @@ def log_request(number: int, time_ns: int) -> ExportLogsServiceRequest:
     return request
 
 
+def add_exception(attributes: Any) -> None:
+    """Add what says that an exception was thrown, to the attributes of a span event or of a log record."""
+    attributes.add(key="exception.type").value.string_value = "shop.Refused"
+    attributes.add(key="exception.stacktrace").value.string_value = "  at shop.Cart.total(Cart.java:7)\n"
+
+
 def second(number: int, tenant: str, partitions: int) -> list[Message]:
     """Return all records of second ``number``, ticks last."""
     arrival_ns = START_NS + number * SECOND_NS

@@ -11,12 +11,12 @@ from faust.types import TP
 from google.protobuf.json_format import MessageToJson
 from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, add_purchase, second, ticks
+from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, add_exception, add_purchase, log_request, second, ticks
 
 from schemas.dead_letters import DeadLetter
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, TRACES
+from schemas.topics import DEAD_LETTERS, LOGS, TRACES
 from sinks.kafka.producer import Message
 from sinks.redis import picture
 from sinks.stores import Stores
@@ -25,10 +25,19 @@ from topologies.worker import Worker
 
 @pytest.mark.timeout(180)
 async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: Settings) -> None:
-    """A minute of traces, one message as JSON and one of garbage: all counted where they belong."""
+    """A minute of traces, one message as JSON and one of garbage: all counted where they belong.
+
+    An exception that a span tells of in an event and in a log record is one.
+    """
     settings = quick(own_broker)
     as_json = ExportTraceServiceRequest()
     add_purchase(as_json, 999_999, START_NS + 59 * SECOND_NS)
+    refused = as_json.resource_spans[1].scope_spans[0].spans[0]
+    add_exception(refused.events.add(name="exception", time_unix_nano=refused.end_time_unix_nano).attributes)
+    logged = log_request(5, START_NS + 59 * SECOND_NS)
+    record = logged.resource_logs[0].scope_logs[0].log_records[0]
+    record.trace_id, record.span_id = refused.trace_id, refused.span_id
+    add_exception(record.attributes)
     async with running(settings) as (stores, worker):
         for number in range(60):
             await stores.producer.send_many(second(number, "acme", PARTITIONS))
@@ -38,6 +47,7 @@ async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: S
                 Message(TRACES.name, _otlp_json(as_json), None, headers, 0),
                 Message(TRACES.name, b"\xff\xfe garbage", None, headers, 1),
                 Message(TRACES.name, None, b"key", headers, 1),
+                Message(LOGS.name, logged.SerializeToString(), None, headers, 1),
                 *ticks(START_NS + 400 * SECOND_NS, "acme", PARTITIONS),
             ]
         )
@@ -47,6 +57,8 @@ async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: S
         await eventually(lambda: _count(stores, requests), spans // 4)
         edges = "SELECT sum(paired) FROM edge_panes FINAL WHERE tenant = 'acme' AND server = 'cart'"
         await eventually(lambda: _count(stores, edges), spans // 4)
+        thrown = "SELECT sum(lines) FROM signature_panes FINAL WHERE kind = 'exception' AND service = 'cart'"
+        await eventually(lambda: _count(stores, thrown), 1)
         shown = {health.service for health in await picture(stores.redis, "acme")}
         assert shown == {"frontend", "cart", "postgresql:shop"}
         letters = await _dead_letters(settings, 2)

@@ -21,6 +21,7 @@ from streams.partials import (
     merge_contents,
     slowest,
 )
+from streams.signatures.marks import Marks
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long drawing takes says something about the machine alone."""
@@ -45,11 +46,14 @@ def samples(draw: st.DrawFn) -> Samples:
     return Samples(slowest(draw(SPANS)), first_by_id(draw(SPANS), 2), first_by_id(draw(SPANS), 1))
 
 
+MARKS = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 60), max_size=60).map(Marks.of)
 SIGNATURES = st.builds(
     SignatureTally,
     COUNTS,
     st.integers(0, 6),
     st.none() | st.tuples(st.integers(0, 9), st.sampled_from("xyz"), st.sampled_from([b"", bytes(16)])),
+    MARKS,
+    MARKS,
 )
 
 CONTENTS = st.builds(

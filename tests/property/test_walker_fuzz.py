@@ -34,6 +34,7 @@ BATCH = 64
 ROOM_LASTS = 256
 """So many payloads surely have room in the tables of `empty_tables`."""
 
+THROWN = (("KeyError", "'cart'", "Traceback (most recent call last):\n"), ("shop.Refused", "", ""))
 SPAN = MadeSpan("cart", "GET /", CLIENT, 7, 1, 0, START_NS, START_NS + 5)
 
 
@@ -43,11 +44,20 @@ def sound_payloads() -> list[bytes]:
     more = (("url.full", "https://u:p@bank.example:8443/a?b#c"), ("server.port", "5432"), ("peer.service", "ledger"))
     peers = (*PEERS, more[:1], more[2:], (*more, ("db.system", "mysql")))
     spans = [
-        replace(SPAN, service=service, kind=kind, span=next(number), parent=chance.randrange(3), peer=peer, error=error)
+        replace(
+            SPAN,
+            service=service,
+            kind=kind,
+            span=next(number),
+            parent=chance.randrange(3),
+            peer=peer,
+            error=error,
+            exceptions=THROWN[:number_of_thrown],
+        )
         for service in ("cart", "größe")
         for kind in (1, SERVER, CLIENT, CONSUMER)
         for peer in peers
-        for error in (False, True)
+        for error, number_of_thrown in ((False, 0), (True, 0), (True, 1), (False, 2))
     ]
     chance.shuffle(spans)
     return [traces_payload(spans[at : at + size]) for size in (1, 2, 5) for at in range(0, len(spans), size)]
@@ -88,7 +98,12 @@ def walk_fenced() -> int:
 
 def empty_tables() -> tuple[SpanTable, InternTable, Scratch]:
     """Return what the walker fills."""
-    table = SpanTable(np.zeros((COLUMNS, 8_192), np.int64), np.zeros((8_192, 3), np.int32), np.zeros(2, np.int64))
+    table = SpanTable(
+        np.zeros((COLUMNS, 8_192), np.int64),
+        np.zeros((8_192, 3), np.int32),
+        np.zeros((8_192, 4), np.int64),
+        np.zeros(3, np.int64),
+    )
     return table, intern_table(8_192, 1 << 20, 1), make_scratch()
 
 

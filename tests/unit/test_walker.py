@@ -38,7 +38,13 @@ def request(span: bytes, resource: bytes = b"", after: bytes = b"") -> bytes:
     return sized(0x0A, sized(0x0A, resource) + sized(0x12, sized(0x12, span)) + after)
 
 
+def event(name: bytes, after: bytes = b"") -> bytes:
+    """Return an event of a span; ``after`` comes behind its name."""
+    return sized(0x5A, b"\x09" + bytes(8) + sized(0x12, name) + after)
+
+
 IDS = sized(0x0A, b"t" * 16) + sized(0x12, b"s" * 8)
+KEY_ERROR = sized(0x1A, pair(b"exception.type", b"KeyError"))
 TIMES = b"\x39" + START_NS.to_bytes(8, "little") + b"\x41" + (START_NS + 5).to_bytes(8, "little")
 CALL = IDS + b"\x30\x03" + TIMES
 ODD = {
@@ -64,6 +70,20 @@ ODD = {
         CALL + sized(0x4A, pair(b"server.address", b"one")) + sized(0x4A, pair(b"server.address", b""))
     ),
     "unknown fields of all types": request(b"\xa0\x06\x01" + CALL + b"\xa9\x0612345678\xad\x061234\xa2\x06\x03abc"),
+    "exception": request(CALL + event(b"exception", KEY_ERROR)),
+    "exception of a span with a bad id": request(b"\x12\x08" + b"s" * 8 + TIMES + event(b"exception", KEY_ERROR)),
+    "events that are no exceptions": request(
+        CALL + event(b"exceptioN", KEY_ERROR) + event(b"exceptions", KEY_ERROR) + event(b"", KEY_ERROR)
+    ),
+    "exception named twice": request(CALL + event(b"exception", KEY_ERROR + sized(0x12, b"retry"))),
+    "exception named at last": request(CALL + event(b"retry", KEY_ERROR + sized(0x12, b"exception"))),
+    "exception without a type": request(CALL + event(b"exception", sized(0x1A, pair(b"exception.message", b"no")))),
+    "exception that breaks off": request(CALL + event(b"exception", KEY_ERROR + b"\x1a\x09a")),
+    "group before the name of an event": request(
+        CALL + sized(0x5A, b"\x23\x24" + sized(0x12, b"exception") + KEY_ERROR)
+    ),
+    "event that is a number": request(CALL + b"\x58\x07"),
+    "event before the ids": request(event(b"exception", KEY_ERROR) + CALL + event(b"exception", KEY_ERROR)),
     "group": request(CALL + b"\xa3\x06\x08\x01\xa4\x06"),
     "group in an attribute": request(CALL + sized(0x4A, pair(b"server.address", b"bank") + b"\x1b\x1c")),
     "group in a status": request(CALL + sized(0x7A, b"\x1b\x1c\x18\x02")),
@@ -102,11 +122,19 @@ def test_a_batch_larger_than_any_room_is_read_in_pieces(monkeypatch: pytest.Monk
     """Table, intern table and the bytes joined at once grow, or are begun anew; nothing is lost at the seams."""
     monkeypatch.setattr(walker, "_FIRST_ROWS", 8)
     monkeypatch.setattr(walker, "_FIRST_REJECTS", 1)
+    monkeypatch.setattr(walker, "_FIRST_EVENTS", 1)
     monkeypatch.setattr(walker, "MAX_ROWS", 100)
     monkeypatch.setattr(walker, "JOINED_BYTES", 2_000)
     monkeypatch.setattr(walker, "ALONE_BYTES", 1_500)
     payloads = [
-        traces_payload([replace(SPAN, trace=m + 1, span=n, name=f"operation {m} {n}") for n in range(m % 40)])
+        traces_payload(
+            [
+                replace(
+                    SPAN, trace=m + 1, span=n, name=f"operation {m} {n}", exceptions=(("E", f"{m} {n}", ""),) * (n % 3)
+                )
+                for n in range(m % 40)
+            ]
+        )
         for m in range(120)
     ]
     decoder = SpanDecoder()
