@@ -126,6 +126,16 @@ class SignatureCount(Event):
     sample_trace_id: str = ""
 
 
+class InstanceHealth(Event):
+    """The requests of one instance of a service in one pane."""
+
+    instance: str = Field(description="service.instance.id, else k8s.pod.name, else host.name of the resource.")
+    requests: int
+    errors: int
+    p95_ms: float | None = None
+    durations: dict[int, int] = Field({}, description="Requests by latency bin (eight to a doubling).")
+
+
 class ServiceHealth(Event):
     """The closed picture of one service or virtual node: a 10 s pane, and the 60 s window that ends with it.
 
@@ -153,6 +163,7 @@ class ServiceHealth(Event):
     exemplars: Exemplars = Exemplars()
     passages: list[Passage] = Field([], description="Traces of the pane that passed through, by where they came in.")
     signatures: list[SignatureCount] = Field([], description="Of the window: latest first seen first, then by count.")
+    instances: list[InstanceHealth] = Field([], description="Of the pane, those with most requests first.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
 
 
@@ -254,6 +265,7 @@ class ServiceDeviations(Event):
     log_errors: int = 0
     passages: list[Passage] = []
     signatures: list[SignatureChange] = Field([], description="Evidence: what is new, rising or gone in its errors.")
+    instances: list[InstanceHealth] = Field([], description="Evidence: of a service that has several.")
 
 
 # -- incidents ---------------------------------------------------------------------------------------------
@@ -373,6 +385,9 @@ class Hypothesis(Event):
     suspect_kind: Literal["service", "edge", "dependency", "deploy", "load"]
     service: str = Field(description="The service or node that is blamed (for an edge, the one that is hard to reach).")
     edge_client: str | None = None
+    instance: str | None = Field(
+        None, description="The one instance of the service that fails or is slow, if it is one."
+    )
     deploy_id: str | None = None
     title: str
     score: float

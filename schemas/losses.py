@@ -21,6 +21,8 @@ class LossReason(StrEnum):
     too many in its message."""
     SIGNATURE_OVERFLOW = "signature_overflow"
     """The signature went to ``__overflow__``: its service had too many in this pane."""
+    INSTANCE_OVERFLOW = "instance_overflow"
+    """The instance went to ``__overflow__``: its service had too many in this pane."""
     TEMPLATE_OVERFLOW = "template_overflow"
     """A log template not seen for long made room for another of its service: if it comes back it is new."""
     SERVICE_OVERFLOW = "service_overflow"

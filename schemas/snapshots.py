@@ -49,6 +49,22 @@ class PassageFinding(Event):
     before: TraceCounts
 
 
+class InstanceCounts(Event):
+    """Requests of one instance over some panes."""
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = Field(0, description="Took longer than 95 % of the service's before the onset.")
+
+
+class InstanceFinding(Event):
+    """One of several instances of a service."""
+
+    instance: str
+    since: InstanceCounts
+    before: InstanceCounts
+
+
 class NodeFinding(Event):
     """All that is known about one service or virtual node around the onset."""
 
@@ -66,6 +82,7 @@ class NodeFinding(Event):
     signatures: list[SignatureChange] = Field(
         default_factory=list, description="Changed since the onset, clearest first."
     )
+    instances: list[InstanceFinding] = Field(default_factory=list, description="By name; none where there is one.")
     exemplars: Exemplars = Exemplars()
 
 

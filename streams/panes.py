@@ -25,7 +25,9 @@ from streams.operation_names import normalise_operations
 from streams.otlp.columns import LogColumns, SpanColumns
 from streams.partials import (
     ENTRY_KINDS,
+    OVERFLOW_INSTANCE,
     OVERFLOW_SHAPE,
+    InstanceTally,
     OperationKey,
     OperationTally,
     PaneContents,
@@ -59,7 +61,7 @@ class _ServicePane:
     @property
     def tallies(self) -> int:
         """What it counts towards `WindowConfig.max_tallies`."""
-        return len(self.contents.operations) + len(self.contents.signatures)
+        return len(self.contents.operations) + len(self.contents.signatures) + len(self.contents.instances)
 
 
 @dataclass(slots=True)
@@ -273,11 +275,14 @@ class PaneFold:
         tenant.changed[delta.pane_start_ns, service] = None
         operations, delta.contents.operations = delta.contents.operations, {}
         signatures, delta.contents.signatures = delta.contents.signatures, {}
+        instances, delta.contents.instances = delta.contents.instances, {}
         pane.contents.add(delta.contents)
         for key, tally in operations.items():
             self._add_operation(name, pane, key, tally)
         for signature, seen in signatures.items():
             self._add_signature(name, pane, signature, seen)
+        for instance, served in instances.items():
+            self._add_instance(name, pane, instance, served)
 
     def _add_operation(self, name: str, pane: _ServicePane, key: OperationKey, tally: OperationTally) -> None:
         """Add an operation, or fold it into the overflow of its kind when the service has too many."""
@@ -301,6 +306,16 @@ class PaneFold:
             key = (key[0], OVERFLOW_SHAPE)
         self._tallies += key not in signatures
         signatures.setdefault(key, SignatureTally()).add(seen)
+
+    def _add_instance(self, name: str, pane: _ServicePane, instance: str, requests: InstanceTally) -> None:
+        """Add an instance, or fold it into the overflow when the service has too many."""
+        instances = pane.contents.instances
+        full = len(instances) >= self._config.max_instances or self._tallies >= self._config.max_tallies
+        if full and instance not in instances:
+            self._losses.add(name, LossReason.INSTANCE_OVERFLOW, requests.requests)
+            instance = OVERFLOW_INSTANCE
+        self._tallies += instance not in instances
+        instances.setdefault(instance, InstanceTally()).add(requests)
 
     def _has_room(self, pane: _ServicePane, key: OperationKey) -> bool:
         if self._tallies >= self._config.max_tallies:

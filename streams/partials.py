@@ -51,6 +51,9 @@ SignatureKey = tuple[str, str]
 OVERFLOW_SHAPE = "__overflow__"
 """Takes the signatures beyond the cap of a service in one pane, by kind."""
 
+OVERFLOW_INSTANCE = "__overflow__"
+"""Takes the instances beyond the cap of a service in one pane."""
+
 Sample = tuple[int, bytes]
 """(duration_ns, trace id of 16 bytes)"""
 
@@ -148,6 +151,21 @@ class SignatureTally:
 
 
 @dataclass(slots=True)
+class InstanceTally:
+    """Requests of one instance, and their latency in bins four times as wide as elsewhere."""
+
+    requests: int = 0
+    errors: int = 0
+    latency: Bins = field(default_factory=dict)
+
+    def add(self, other: InstanceTally) -> None:
+        """Add another source's counts."""
+        self.requests += other.requests
+        self.errors += other.errors
+        add_into(self.latency, other.latency)
+
+
+@dataclass(slots=True)
 class Samples:
     """Exemplars: the 2 slowest, 2 failing (smallest trace ids) and 1 normal entry span, ties by trace id."""
 
@@ -193,6 +211,8 @@ class PaneContents:
     passages: dict[str, PassageTally] = field(default_factory=dict)
     """By the service at which the traces came in."""
     signatures: dict[SignatureKey, SignatureTally] = field(default_factory=dict)
+    instances: dict[str, InstanceTally] = field(default_factory=dict)
+    """Entry spans by the instance that says it served them; of those beyond the cap by `OVERFLOW_INSTANCE`."""
 
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
@@ -208,6 +228,8 @@ class PaneContents:
             self.passages.setdefault(entry, PassageTally()).add(passage)
         for signature, seen in other.signatures.items():
             self.signatures.setdefault(signature, SignatureTally()).add(seen)
+        for instance, requests in other.instances.items():
+            self.instances.setdefault(instance, InstanceTally()).add(requests)
 
     def copy(self) -> PaneContents:
         """Return contents that share nothing with these."""
@@ -304,6 +326,7 @@ def _pack(contents: PaneContents) -> list[object]:
         contents.late_items,
         [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
         [[*key, s.count, s.severity, s.sample, *_pack_marks(s)] for key, s in contents.signatures.items()],
+        [[name, i.requests, i.errors, i.latency] for name, i in contents.instances.items()],
     ]
 
 
@@ -319,7 +342,7 @@ def _unpack_signature(packed: list[Any]) -> SignatureTally:
 
 
 def _unpack(packed: Any) -> PaneContents:
-    operations, edges, log_severities, samples, late_items, passages, signatures = packed
+    operations, edges, log_severities, samples, late_items, passages, signatures, *later = packed
     slow, failing, normal = ([(int(duration_ns), bytes(trace_id)) for duration_ns, trace_id in s] for s in samples)
     return PaneContents(
         operations={(str(o[0]), int(o[1])): OperationTally(*o[2:]) for o in operations},
@@ -329,4 +352,5 @@ def _unpack(packed: Any) -> PaneContents:
         late_items=int(late_items),
         passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
         signatures={(str(s[0]), str(s[1])): _unpack_signature(s[2:]) for s in signatures},
+        instances={str(i[0]): InstanceTally(*i[1:]) for i in (later[0] if later else [])},
     )

@@ -10,6 +10,7 @@ from schemas.events import (
     EdgeHealth,
     EdgeStats,
     Exemplars,
+    InstanceHealth,
     NodeKind,
     OperationHealth,
     Passage,
@@ -38,6 +39,9 @@ MAX_OPERATIONS = 60
 
 MAX_EDGES_IN = 200
 """Incoming edges a ServiceHealth lists."""
+
+MAX_INSTANCES = 30
+"""Instances a ServiceHealth lists: those with most requests in the pane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def picture_of(
         signatures=signature_counts(
             pane.signatures, window.signatures, templates or TemplateTree(), standing.pane_start_ns
         ),
+        instances=_instances(pane),
         late_items=pane.late_items,
     )
 
@@ -109,6 +114,17 @@ def _passages(contents: PaneContents) -> list[Passage]:
             durations=dict(sorted(tally.durations.items())),
         )
         for entry, tally in sorted(contents.passages.items())
+    ]  # fmt: skip
+
+
+def _instances(contents: PaneContents) -> list[InstanceHealth]:
+    largest = sorted(contents.instances.items(), key=lambda item: (-item[1].requests, item[0]))
+    return [
+        InstanceHealth(
+            instance=name, requests=tally.requests, errors=tally.errors, p95_ms=_ms(tally.latency, (0.95,))[0],
+            durations=dict(sorted(tally.latency.items())),
+        )
+        for name, tally in largest[:MAX_INSTANCES]
     ]  # fmt: skip
 
 

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from streams.batch import Batch
 from streams.grouping import Groups, Ints, groups_of, pack, runs_in
+from streams.instances import Requests, tally_instances
 from streams.latency import bin_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
     ENTRY_KINDS,
     SEVERITIES,
+    InstanceTally,
     OperationTally,
     PaneContents,
     Sample,
@@ -58,6 +60,7 @@ class SpanTable:
         self.names = names.texts
         self.service = names.look_up(np.concatenate([part.service for part in parts]), counts)
         self.operation = names.look_up(np.concatenate([part.operation for part in parts]), counts)
+        self.instance = names.look_up(np.concatenate([part.instance for part in parts]), counts)
         self.kind = np.concatenate([part.kind for part in parts])
         self.error = np.concatenate([part.error for part in parts])
         self.start_ns = np.concatenate([part.start_ns for part in parts])
@@ -134,6 +137,7 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
     )
     cells = groups_of(keys)
     _count(homes, table.names, keys[cells.first], cells)
+    _count_instances(homes, table, rows, duration_ns)
     _sample(table, rows, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
@@ -162,6 +166,15 @@ def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
             operations[key].add(tally)
         else:
             operations[key] = tally
+
+
+def _count_instances(homes: _Homes, table: SpanTable, rows: Ints, duration_ns: Ints) -> None:
+    """Add the requests of each instance to its home."""
+    entry = np.flatnonzero(_IS_ENTRY[table.kind[rows]])
+    chosen = rows[entry]
+    requests = Requests(homes.number[entry], table.instance[chosen], bin_of(duration_ns[entry]), table.error[chosen])
+    for home, name, tally in tally_instances(requests, table.names):
+        homes.deltas[home].contents.instances.setdefault(name, InstanceTally()).add(tally)
 
 
 def _latencies(keys: Ints, counts: Ints) -> list[dict[int, int]]:

@@ -20,7 +20,8 @@ INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 class MadeSpan:
     """A span; ``trace``, ``span`` and ``parent`` are small numbers (parent 0: a root), ``peer`` its attributes.
 
-    ``exceptions`` are those its events tell of: type, message and stack trace of each.
+    ``exceptions`` are those its events tell of: type, message and stack trace of each. ``instance`` is an attribute of
+    its resource and what it says.
     """
 
     service: str
@@ -34,6 +35,7 @@ class MadeSpan:
     error: bool = False
     peer: tuple[tuple[str, str], ...] = ()
     exceptions: tuple[tuple[str, str, str], ...] = ()
+    instance: tuple[str, str] | None = None
 
     @property
     def trace_id(self) -> bytes:
@@ -59,10 +61,12 @@ class RawRecord:
 
 
 def traces_payload(spans: Iterable[MadeSpan]) -> bytes:
-    """Return the spans as an ``ExportTraceServiceRequest``, one resource a run of equal services."""
+    """Return the spans as an ``ExportTraceServiceRequest``, one resource a run of equal services and instances."""
     request = ExportTraceServiceRequest()
-    for service, group in groupby(spans, key=lambda span: span.service):
+    for (service, instance), group in groupby(spans, key=lambda span: (span.service, span.instance)):
         resource = request.resource_spans.add()
+        if instance is not None:
+            resource.resource.attributes.add(key=instance[0]).value.string_value = instance[1]
         name = resource.resource.attributes.add()
         name.key, name.value.string_value = "service.name", service
         scope = resource.scope_spans.add()

@@ -143,6 +143,7 @@ def _details(health: ServiceHealth | ServiceSummary) -> dict[str, Any]:
         "edges_in": health.edges_in,
         "log_severities": health.log_severities_window,
         "signatures": health.signatures,
+        "instances": health.instances,
         "exemplars": health.exemplars,
     }
 

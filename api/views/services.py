@@ -14,6 +14,7 @@ from schemas.events import (
     EdgeHealth,
     Exemplars,
     IncidentState,
+    InstanceHealth,
     NodeKind,
     OperationHealth,
     RedStats,
@@ -70,6 +71,7 @@ class ServiceDetail(BaseModel):
     edges_in: list[EdgeHealth] = Field([], description="Who calls it, and how that goes from both sides.")
     log_severities: dict[str, int] = Field({}, description="Log records of the window by severity.")
     signatures: list[SignatureCount] = Field([], description="Error signatures of the window, the newest kinds first.")
+    instances: list[InstanceHealth] = Field([], description="Its instances in the last pane, when they are known.")
     exemplars: Exemplars
     incidents: list[IncidentBrief] = Field(description="Unresolved incidents that it is part of.")
     deploys: list[DeployView] = Field(description="Its latest deploys.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
+from streams.hypotheses.replicas import Replicas
 from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import is_stop, stoppable_in
@@ -119,6 +120,7 @@ class _Node:
     failing: list[str] = field(default_factory=list)
     normal: list[str] = field(default_factory=list)
     passages: Visits = field(default_factory=Visits)
+    replicas: Replicas = field(default_factory=Replicas)
     signatures: dict[str, SignatureChange] = field(default_factory=dict)
     rates: int = 0
 
@@ -126,6 +128,7 @@ class _Node:
         """Take one pane from before the onset."""
         self.requests_before += one.requests
         self.passages.see_past(one.passages)
+        self.replicas.see_past(one.instances)
         self.normal = _newest(one.exemplars.normal, self.normal)
         for edge in one.edges_in:
             if edge.client_kind is not NodeKind.CLIENT:
@@ -136,6 +139,7 @@ class _Node:
         self.requests += one.requests
         self.errors += one.errors
         self.passages.see(one.passages)
+        self.replicas.see(one.instances)
         for change in one.signatures:
             self._see_signature(change)
         for edge in one.edges_in:
@@ -182,6 +186,7 @@ class _Node:
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
             passages=self.passages.findings(slow_from), signatures=_clearest(self.signatures), stop=self.stop,
+            instances=self.replicas.findings(),
             surge=round(self.surge, 6),
             exemplars=Exemplars(slow=self.slow, failing=self.failing, normal=self.normal),
         )  # fmt: skip

@@ -59,7 +59,7 @@ class TenantPicture:
                 yield pane_ns, self._panes[pane_ns]
 
 
-_LISTS = ("edges_in", "passages", "signatures")
+_LISTS = ("edges_in", "passages", "signatures", "instances")
 """What only one of the records about a service tells."""
 
 

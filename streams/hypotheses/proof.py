@@ -5,13 +5,21 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from schemas.events import Evidence, SeriesKind, SignatureChange
-from schemas.snapshots import SeriesFinding
+from schemas.snapshots import RankingSnapshot, SeriesFinding
+from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
 from streams.incidents.words import series_in_words
 
 _MOST_SERIES = 3
 _MOST_TRACES = 5
 _EDGE_KINDS = (SeriesKind.GAP, SeriesKind.EDGE_LATENCY, SeriesKind.EDGE_ERROR_RATE)
+_BY_INSTANCE = (
+    "SELECT coalesce(nullIf(resource_attributes['service.instance.id'], ''), "
+    "nullIf(resource_attributes['k8s.pod.name'], ''), resource_attributes['host.name']) AS instance, "
+    "count() AS requests, countIf(status_code = 2) AS errors, quantile(0.95)(duration_ns) / 1e6 AS p95_ms "
+    "FROM spans WHERE tenant = {tenant} AND service = {service} AND kind_code IN (2, 5) "
+    "AND end_unix_nano >= {start} AND end_unix_nano < {end} GROUP BY instance ORDER BY instance"
+)
 _TITLES = {
     "self_time": "{service} itself is slow",
     "dependency": "{service} answers slowly",
@@ -20,6 +28,7 @@ _TITLES = {
     "new_signature": "{service} says something new",
     "origin": "requests fail first in {service}",
     "spectrum": "slow and failing requests have {service} in common",
+    "instances": "one instance of {service} is unlike the others",
     "missing_calls": "{service} no longer makes the calls it made",
     "stopped": "{service} gets no requests any more",
     "load": "more requests than usual reach {service}",
@@ -42,15 +51,18 @@ def title_of(suspect: Suspect) -> str:
     if suspect.deploy is not None and lead.name != "deploy":
         version = f" {suspect.deploy.version}" if suspect.deploy.version else ""
         title += f" since {suspect.deploy.kind}{version}"
-    return title
+    return title if suspect.instance is None else f"{title}, at instance {suspect.instance}"
 
 
-def evidence_of(suspect: Suspect, start_ns: int, end_ns: int) -> list[Evidence]:
-    """Return what speaks against the suspect, strongest first, with an API path that returns it again."""
+def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
+    """Return what speaks against the suspect, strongest first, with an API path or SQL that returns it again."""
+    start_ns, end_ns = snapshot.start_ns, snapshot.end_ns
     series = [f for f in suspect.node.series.values() if f.kind in OWN_KINDS and f.strength > 0]
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
     evidence += [_signature(suspect.service, change) for change in suspect.node.finding.signatures[:_MOST_SERIES]]
+    if suspect.concentration is not None and suspect.instance is not None:
+        evidence.append(_instances(suspect.service, suspect.concentration, snapshot))
     if suspect.node.finding.stop is not None:
         evidence.append(_stop(suspect, start_ns, end_ns))
     if suspect.deploy is not None:
@@ -75,6 +87,18 @@ def _signature(service: str, change: SignatureChange) -> Evidence:
         query=f"/api/v1/services/{quote(service, safe='')}/signatures", series=change.series,
         trace_ids=[change.sample_trace_id] if change.sample_trace_id else [],
     )  # fmt: skip
+
+
+def _instances(service: str, found: Concentration, snapshot: RankingSnapshot) -> Evidence:
+    """Tell which instance stands out, with the question that counts the requests of all of them again."""
+    query = _BY_INSTANCE.format(
+        tenant=_quoted(snapshot.tenant), service=_quoted(service), start=snapshot.start_ns, end=snapshot.end_ns
+    )
+    return Evidence(kind="series", summary=f"{service}: {found.why}", query=query)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _stop(suspect: Suspect, start_ns: int, end_ns: int) -> Evidence:

@@ -28,11 +28,12 @@ def rank(snapshot: RankingSnapshot, weights: Weights = WEIGHTS) -> HypothesisSet
     hypotheses = [
         Hypothesis(
             rank=number, suspect_kind=kind_of(suspect), service=suspect.service, edge_client=_client_of(suspect),
+            instance=suspect.instance,
             deploy_id=suspect.deploy.deploy_id if suspect.deploy else None, title=title_of(suspect),
             score=round(suspect.score, 4), confidence=round(chances[suspect.service], 4),
             place=places.get(suspect.service),
             parts=sorted(suspect.parts, key=lambda part: (-part.contribution, part.name)),
-            evidence=evidence_of(suspect, snapshot.start_ns, snapshot.end_ns),
+            evidence=evidence_of(suspect, snapshot),
         )
         for number, suspect in enumerate(listed, start=1)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.novelty import novelty_parts
 from streams.hypotheses.parts import Part
+from streams.hypotheses.replicas import Concentration, concentration
 from streams.hypotheses.spectrum import spectrum_parts
 from streams.hypotheses.times import time_parts
 from streams.hypotheses.traffic import traffic_parts
@@ -30,6 +31,8 @@ OWN_KINDS = (
     SeriesKind.EDGE_LATENCY,
 )
 _FIRST_S = 60.0
+_LEAST_CONCENTRATION = 0.3
+"""From here on an instance is named."""
 _LEAST_VALUE = 0.005
 """A part below this is not shown and not counted."""
 
@@ -42,6 +45,7 @@ class Suspect:
     blame: EdgeBlame
     parts: list[ScorePart] = field(default_factory=list)
     change: Change | None = None
+    concentration: Concentration | None = None
 
     @property
     def service(self) -> str:
@@ -62,6 +66,12 @@ class Suspect:
     def since_ns(self) -> int | None:
         """When its own series began to deviate."""
         return self.node.since_ns(OWN_KINDS)
+
+    @property
+    def instance(self) -> str | None:
+        """The one instance of the service that fails or is slow."""
+        found = self.concentration
+        return found.instance if found is not None and found.value >= _LEAST_CONCENTRATION else None
 
     def leading(self) -> ScorePart | None:
         """Return the part that says most."""
@@ -92,6 +102,9 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.add(novelty_parts(suspect.node, nodes, snapshot.onset_ns), weights)
         suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)
+        suspect.concentration = concentration(suspect.node)
+        if suspect.concentration is not None:
+            suspect.add([suspect.concentration.part()], weights)
     _add_order(suspects, weights)
     for suspect in suspects:
         suspect.change = change_of(suspect.service, snapshot, suspect.parts, suspect.since_ns)

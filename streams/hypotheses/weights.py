@@ -14,6 +14,7 @@ PARTS: Mapping[str, str] = {
     "new_signature": "Error lines or exceptions that are new (1) or rising here and at no callee.",
     "origin": "Traces that fail first here, among those that pass through: twice the square root of their share.",
     "spectrum": "How alike passing through here and being a slow or failing trace are (Ochiai, 0 to 1).",
+    "instances": "How far failed or slow requests keep to one of several instances of the service (0 to 1).",
     "missing_calls": "Calls per request that this node no longer makes: twice the square root of their share.",
     "stopped": "Requests that stopped coming (0 or 1).",
     "first": "How early it began among the suspects (0 to 1).",
@@ -36,7 +37,7 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-c",
+    "2026-11-d",
     {
         "self_time": 1.0,
         "gap": 1.0,
@@ -46,6 +47,7 @@ WEIGHTS = Weights(
         "new_signature": 0.4,
         "origin": 0.8,
         "spectrum": 0.4,
+        "instances": 0.5,
         "missing_calls": 0.05,
         "stopped": 1.0,
         "first": 0.4,

@@ -29,7 +29,7 @@ PEER_KEYS = (
     "server.address", "net.peer.name", "network.peer.address", "net.peer.ip",
     "server.port", "net.peer.port", "network.peer.port", "url.full", "http.url",
 )  # fmt: skip
-FIRST = np.int64(3)
+FIRST = np.int64(5)
 """The number of the first of them; the keys of a resource come before (`streams.kernels.spans`)."""
 
 LAST = FIRST + len(PEER_KEYS) - 1

@@ -58,9 +58,10 @@ ROWS, REJECTS, EVENTS = 0, 1, 2
 
 COLUMNS = 15
 
-_NAME_KEY, _VERSION_KEY = np.array([0, 2])
+_NAME_KEY, _INSTANCE_KEY, _POD_KEY, _HOST_KEY = np.array([0, 1, 3, 4])
 _ZERO = np.int64(0)
-_KEYS = keys_of(("service.name", "service.instance.id", "service.version", *PEER_KEYS))
+_RESOURCE_KEYS = ("service.name", "service.instance.id", "service.version", "k8s.pod.name", "host.name")
+_KEYS = keys_of((*_RESOURCE_KEYS, *PEER_KEYS))
 
 # Levels of nesting, and the tags of what begins the next one.
 _MESSAGE, _LIST, _SCOPE = np.arange(3)
@@ -186,7 +187,7 @@ def _walk_message(data, at, end, message, table, names, scratch):
 @compiled
 def _read_resource(data, at, end, scratch):
     """Note the attributes of a resource; of several resources in one list all are taken, as protobuf merges them."""
-    at, _ = read_attributes(_KEYS, _NAME_KEY, _VERSION_KEY, _RESOURCE_ATTRIBUTES, data, at, end, scratch.resource)
+    at, _ = read_attributes(_KEYS, _NAME_KEY, _HOST_KEY, _RESOURCE_ATTRIBUTES, data, at, end, scratch.resource)
     return at
 
 
@@ -279,9 +280,10 @@ def _may_be_exception(data, at, end):
 @compiled
 def _name_rows(data, at, first_row, table, names, scratch):
     """Write a resource's names to the rows of its spans; return ``at``, or `FULL`."""
-    last_row = table.totals[ROWS]
+    last_row, found = table.totals[ROWS], scratch.resource
     for key in range(3):
-        begin, end, number = scratch.resource[key, BEGIN], scratch.resource[key, END], scratch.resource[key, NUMBER]
+        place = _place_of_instance(found) if key == _INSTANCE_KEY else np.int64(key)
+        begin, end, number = found[place, BEGIN], found[place, END], found[place, NUMBER]
         interned = np.int64(UNKNOWN_SERVICE if key == 0 else -1)
         if begin != end:
             interned = intern(names, data, begin, min(end, begin + NAME_BYTES), TEXT)
@@ -292,6 +294,15 @@ def _name_rows(data, at, first_row, table, names, scratch):
         column = SERVICE if key == 0 else INSTANCE if key == 1 else VERSION
         table.columns[column, first_row:last_row] = interned
     return at
+
+
+@compiled
+def _place_of_instance(found):
+    """Return where the resource says which instance it is: its id, else its pod, else its host."""
+    for place in (_INSTANCE_KEY, _POD_KEY):
+        if found[place, BEGIN] != found[place, END] or found[place, NUMBER] != 0:
+            return place
+    return _HOST_KEY
 
 
 @compiled

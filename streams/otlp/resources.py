@@ -9,7 +9,10 @@ from schemas.keys import UNKNOWN_SERVICE
 from streams.otlp.attributes import Names, read_attributes
 from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES
 
-RESOURCE_KEYS = frozenset((b"service.name", b"service.instance.id", b"service.version"))
+INSTANCE_KEYS = ("service.instance.id", "k8s.pod.name", "host.name")
+"""What tells instances apart: the first that a resource has."""
+
+RESOURCE_KEYS = frozenset(key.encode() for key in ("service.name", "service.version", *INSTANCE_KEYS))
 
 
 class ResourceNames(NamedTuple):
@@ -21,9 +24,10 @@ class ResourceNames(NamedTuple):
 
 
 def name_resource(resource: Any, names: Names) -> ResourceNames:
-    """Intern the service name, instance id and version of a resource."""
+    """Intern the service name, instance and version of a resource."""
     attributes = read_attributes(resource.attributes, RESOURCE_KEYS)
-    instance, version = attributes.get("service.instance.id", ""), attributes.get("service.version", "")
+    instance = next((attributes[key] for key in INSTANCE_KEYS if attributes.get(key)), "")
+    version = attributes.get("service.version", "")
     return ResourceNames(
         names.of_text(attributes.get("service.name", "") or UNKNOWN_SERVICE),
         names.of_text(instance) if instance else -1,

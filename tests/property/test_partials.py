@@ -11,6 +11,7 @@ from schemas.events import ConnectionType, NodeKind
 from streams.partials import (
     SEVERITIES,
     EdgeTally,
+    InstanceTally,
     OperationTally,
     PaneContents,
     PassageTally,
@@ -64,6 +65,7 @@ CONTENTS = st.builds(
     samples=samples(),
     late_items=COUNTS,
     passages=st.dictionaries(st.sampled_from("ab"), PASSAGES, max_size=1),
+    instances=st.dictionaries(st.sampled_from("ab"), st.builds(InstanceTally, COUNTS, COUNTS, BINS), max_size=2),
     signatures=st.dictionaries(
         st.tuples(st.sampled_from(("log", "exception")), st.sampled_from("abc")), SIGNATURES, max_size=3
     ),

@@ -70,6 +70,17 @@ ODD = {
         CALL + sized(0x4A, pair(b"server.address", b"one")) + sized(0x4A, pair(b"server.address", b""))
     ),
     "unknown fields of all types": request(b"\xa0\x06\x01" + CALL + b"\xa9\x0612345678\xad\x061234\xa2\x06\x03abc"),
+    "instance told by pod and host": request(
+        CALL, sized(0x0A, pair(b"host.name", b"node-7")) + sized(0x0A, pair(b"k8s.pod.name", b"cart-x"))
+    ),
+    "instance told by host, its id empty": request(
+        CALL, sized(0x0A, pair(b"service.instance.id", b"")) + sized(0x0A, pair(b"host.name", b"node-7"))
+    ),
+    "instance that is a number": request(
+        CALL,
+        sized(0x0A, sized(0x0A, b"service.instance.id") + sized(0x12, b"\x18\x07"))
+        + sized(0x0A, pair(b"k8s.pod.name", b"cart-x")),
+    ),
     "exception": request(CALL + event(b"exception", KEY_ERROR)),
     "exception of a span with a bad id": request(b"\x12\x08" + b"s" * 8 + TIMES + event(b"exception", KEY_ERROR)),
     "events that are no exceptions": request(
