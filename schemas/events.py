@@ -213,6 +213,12 @@ class SeriesScore(Event):
     evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
+    hour_of_week: Literal["learning", "reliable"] = Field(
+        "learning", description="Whether it is known what is usual at this hour of the week."
+    )
+    judged_by: Literal["trailing", "hour_of_week"] = Field(
+        "trailing", description="Whose normal the value is held against: the last minutes', or this hour's of the week."
+    )
 
 
 class SignatureChange(Event):

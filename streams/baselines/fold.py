@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from streams.baselines import evidence
 from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig
 from streams.baselines.history import Cells, Table
+from streams.baselines.hour_cells import Usual
+from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
 from streams.baselines.levels import judge_levels
-from streams.baselines.measures import Measures, Ratio, SeriesKey, measures_of
-from streams.baselines.state import RATE_KEY, BaselineState, Snapshot
+from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, measures_of
+from streams.baselines.state import BaselineState, Snapshot
 
 Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
@@ -25,8 +27,17 @@ _RATE = SeriesKey(SeriesKind.REQUEST_RATE)
 _EVER_NS = -(2**62)
 
 
+class _Hours(NamedTuple):
+    """What the hour of the week has to do with a score: whether its cell is reliable, and whether it is the normal."""
+
+    reliable: bool = False
+    decide: bool = False
+
+
 class BaselineFold:
-    """Judge panes of a service against its trailing baseline. Pure: the state belongs to the caller.
+    """Judge panes of a service against its trailing baseline, and against what is usual at this hour of the week.
+
+    Pure: the state belongs to the caller. A value is held against the one of both that is further on the bad side.
 
     Stepping the same (pane, revision) again, or a newer revision of one of the last `kept_snapshots` panes, judges it
     against what was known before it; the pane's contribution to the baseline is replaced, never added.
@@ -81,6 +92,7 @@ class _Judgement:
         self.past = self._fresh(memory.before(self.pane_ns))
         self.now = self.past.copied(self.pane_ns, health.revision)
         self.now.fingerprint = measures.fingerprint()
+        self.hours_ready = memory.hours.are_ready(self.pane_ns)
         self._listen()
 
     def _fresh(self, past: Snapshot) -> Snapshot:
@@ -122,7 +134,8 @@ class _Judgement:
             for name, since_ns in list(table):
                 self._erase(name, _EVER_NS, since_ns)
         self._accept_new_normals()
-        self.memory.remember(self.now, self.config)
+        self.memory.notes.write(self.pane_ns, self.measures, self.memory.hours.config.max_series)
+        self.memory.remember(self.now, self.health.pane_s, self.config)
 
     def _erase(self, name: str, first_ns: int, end_ns: int) -> None:
         self.memory.erase(self.pane_ns, name, first_ns, end_ns)
@@ -167,16 +180,28 @@ class _Judgement:
             self._erase(key, _EVER_NS, self.pane_ns + 1)
             self.now.drop_evidence(key)
 
+    def _usual(self, keys: list[SeriesKey], *, lowest: bool = False) -> Usual | None:
+        """Return what is usual for these series at this hour of the week, if that is known."""
+        if not self.hours_ready:
+            return None
+        return self.memory.hours.usual([key.packed() for key in keys], self.pane_ns, lowest=lowest)
+
     def _levels(self) -> list[SeriesScore]:
         levels = self.measures.levels
         past = self._past_of(self.history.levels, list(levels))
         is_new = self.width < self.config.new_panes
+        usual = self._usual(list(levels))
+        keys = set() if usual is None else {key for key, known in zip(levels, usual.known, strict=True) if known}
+        reliable = keys | {key.pool for key in keys}
         scores = []
-        for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config):
+        for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config, usual):
             self.now.levels[one.key.packed()] = one.sums
             sums = [total for track in one.sums for total in track]
+            hours = _Hours(one.key in reliable, one.by_hour)
             scores.append(
-                self._score(one.key, one.value_ms, one.median_ms, one.scale_ms, one.score, "ms", one.requests, sums)
+                self._score(
+                    one.key, one.value_ms, one.median_ms, one.scale_ms, one.score, "ms", one.requests, sums, hours
+                )
             )
         return scores
 
@@ -192,6 +217,10 @@ class _Judgement:
         believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
         weight = past[:, 1] + np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
         mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
+        usual = self._usual(keys)
+        hourly = np.full(len(keys), np.nan) if usual is None else usual.values[:, 0] / PER_MILLE
+        hours = [_Hours(*row) for row in zip(~np.isnan(hourly), hourly > mean, strict=True)]
+        mean = np.fmax(mean, hourly)
         normal = mean + np.sqrt(mean * (1 - mean) / weight)
         measured = np.array(ratios, dtype=float)
         learned = (past[:, 1] > 0) & (self.width >= self.config.min_panes)
@@ -204,28 +233,34 @@ class _Judgement:
         for row, key in enumerate(keys):
             self.now.ratios[key.packed()] = after[row].tolist()
             if trials[row]:
-                scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist()))
+                scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist(), hours[row]))
         return scores
 
-    def _ratio_score(self, key: SeriesKey, ratio: Ratio, mean: float, sums: list[float]) -> SeriesScore:
+    def _ratio_score(
+        self, key: SeriesKey, ratio: Ratio, mean: float, sums: list[float], hours: _Hours
+    ) -> SeriesScore:  # fmt: skip
         scale = max(float(np.sqrt(mean * (1 - mean) / ratio.trials)), 0.01)
         value = ratio.hits / ratio.trials
-        return self._score(key, value, mean, scale, (value - mean) / scale, "ratio", ratio.trials, sums)
+        return self._score(key, value, mean, scale, (value - mean) / scale, "ratio", ratio.trials, sums, hours)
 
     def _traffic(self) -> SeriesScore | None:
         counts = self.history.past_requests(RATE_KEY, self.pane_ns, self.config.history_panes)
         if counts.size < self.config.min_panes or self.health.node_kind is NodeKind.CLIENT:
             return None
         normal, spread = center(counts)
+        quiet = self._usual([_RATE], lowest=True)
+        hours = _Hours() if quiet is None else _Hours(True, bool(quiet.values[0, 0] < normal))
+        if quiet is not None and hours.decide:
+            normal = float(quiet.values[0, 0])
         requests = self.measures.requests
         self.now.drop, score = evidence.gather_drop(self.past.drop, requests, normal, spread, self.config)
         scale = max(spread, float(np.sqrt(normal)), 1.0) / self.health.pane_s
         rate, usual = requests / self.health.pane_s, normal / self.health.pane_s
-        return self._score(_RATE, rate, usual, scale, score, "per_s", requests, [self.now.drop])
+        return self._score(_RATE, rate, usual, scale, score, "per_s", requests, [self.now.drop], hours)
 
     def _score(
         self, key: SeriesKey, value: float, median: float, scale: float, score: float, unit: Unit, requests: int,
-        sums: list[float],
+        sums: list[float], hours: _Hours,
     ) -> SeriesScore:  # fmt: skip
         packed = key.packed()
         self._follow(packed, sums)
@@ -233,7 +268,8 @@ class _Judgement:
             kind=key.kind, operation=key.operation, edge_client=key.client, value=round(value, 6),
             median=round(median, 6), scale=round(scale, 6), score=round(score, 3), unit=unit, requests=requests,
             evidence=round(max(sums) / self.config.alarm, 4), deviating=packed in self.now.active,
-            since_ns=self.now.since_ns(packed),
+            since_ns=self.now.since_ns(packed), hour_of_week="reliable" if hours.reliable else "learning",
+            judged_by="hour_of_week" if hours.decide else "trailing",
         )  # fmt: skip
 
     def _follow(self, packed: str, sums: list[float]) -> None:

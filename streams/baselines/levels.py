@@ -17,6 +17,7 @@ from schemas.events import SeriesKind
 from streams.baselines import evidence
 from streams.baselines.config import BaselineConfig
 from streams.baselines.history import Cells
+from streams.baselines.hour_cells import Usual
 from streams.baselines.kernels import describe
 from streams.baselines.measures import Level, SeriesKey
 
@@ -34,6 +35,8 @@ class LevelVerdict:
     median_ms: float
     scale_ms: float
     requests: int
+    by_hour: bool = False
+    """The median is what is usual at this hour of the week."""
 
     @property
     def score(self) -> float:
@@ -43,14 +46,15 @@ class LevelVerdict:
 
 def judge_levels(
     levels: Mapping[SeriesKey, Level], past: Cells, before: Mapping[str, list[list[float]]], active: Set[str],
-    is_new: bool, config: BaselineConfig,
+    is_new: bool, config: BaselineConfig, usual: Usual | None = None,
 ) -> Iterator[LevelVerdict]:  # fmt: skip
     """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the levels.
 
+    So is what is `usual` at this hour of the week: where that is more than the trailing median, it is the normal.
     Series with too little past are left out, unless the service `is_new` and something is believed of them. Pools
     follow the series they are made of.
     """
-    panel = _panel(levels, past, active, is_new, config)
+    panel = _panel(levels, past, active, is_new, config, usual)
     if not panel.keys:
         return
     singles = [[row] for row in range(len(panel.keys))]
@@ -75,6 +79,7 @@ class _Panel:
     medians: Floats
     scale: Floats
     requests: Floats
+    by_hour: NDArray[np.bool_]
 
     def pools(self) -> dict[SeriesKey, list[int]]:
         """Return the rows of each pool, also of a single edge or operation."""
@@ -95,13 +100,15 @@ class _Panel:
         score = (value - median) / scale
         side = int((sums[1].max(), score[1]) > (sums[0].max(), score[0]))
         return LevelVerdict(
-            key, sums.tolist(), float(value[side]), float(median[side]), float(scale[side]), int(requests)
-        )
+            key, sums.tolist(), float(value[side]), float(median[side]), float(scale[side]), int(requests),
+            bool(self.by_hour[rows, side].any()),
+        )  # fmt: skip
 
 
 def _panel(
-    levels: Mapping[SeriesKey, Level], past: Cells, active: Set[str], is_new: bool, config: BaselineConfig
-) -> _Panel:
+    levels: Mapping[SeriesKey, Level], past: Cells, active: Set[str], is_new: bool, config: BaselineConfig,
+    at_hour: Usual | None,
+) -> _Panel:  # fmt: skip
     keys, measured = list(levels), np.array([level[:3] for level in levels.values()]).reshape(-1, 3)
     own = [key.kind is SeriesKind.SELF_TIME for key in keys]
     floors = np.where(own, config.own_time_floor_ms, config.latency_floor_ms)
@@ -116,9 +123,14 @@ def _panel(
             known[row], medians[row] = True, config.prior_gap_ms
             scale[row] = config.prior_gap_scale_ms * np.array(config.prior_track_widths)
             usual[row] = config.level_priors
+    by_hour = np.zeros(medians.shape, bool)
+    if at_hour is not None:
+        by_hour = at_hour.values > medians
+        medians = np.where(by_hour, at_hour.values, medians)
+        scale = np.where(by_hour, np.fmax(scale, np.fmax(at_hour.spread, relative * medians)), scale)
     rows = np.flatnonzero(known)
     values, requests = measured[rows, :2], measured[rows, 2]
     medians, scale, usual = medians[rows], scale[rows], usual[rows]
     scores = (values - medians) / scale
     gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
-    return _Panel([keys[row] for row in rows], gains, values, medians, scale, requests)
+    return _Panel([keys[row] for row in rows], gains, values, medians, scale, requests, by_hour[rows])

@@ -37,6 +37,9 @@ def _packed(key: SeriesKey) -> str:
     return SEPARATOR.join((key.kind.value, key.client or "", key.operation or ""))
 
 
+RATE_KEY = SeriesKey(SeriesKind.REQUEST_RATE).packed()
+
+
 class Level(NamedTuple):
     """A latency in one pane: median and 95th percentile in milliseconds, over this many requests."""
 

@@ -1,6 +1,6 @@
 """The memory of one service's baseline: trailing panes by series, and the evidence after each of the last panes.
 
-Encoded it stays below 80 KB: `history_panes` columns x 2 numbers x the most series there may be.
+Encoded it stays below 90 KB: `history_panes` columns x 2 numbers x the most series there may be, and the notes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 import msgpack
 
-from schemas.events import SeriesKind
 from streams.baselines.config import BaselineConfig
 from streams.baselines.history import Erasure, History
-from streams.baselines.measures import SEPARATOR, SeriesKey
+from streams.baselines.hour_cells import HourCells
+from streams.baselines.hour_notes import HourNotes
+from streams.baselines.measures import RATE_KEY, SEPARATOR
 
 _VERSION = 4
-RATE_KEY = SeriesKey(SeriesKind.REQUEST_RATE).packed()
 
 
 @dataclass(slots=True)
@@ -92,23 +92,31 @@ class Snapshot:
 
 @dataclass(slots=True)
 class BaselineState:
-    """Trailing panes, and snapshots (oldest first)."""
+    """Trailing panes, snapshots (oldest first), and what is noted for the hours of the week.
+
+    The cells of those hours are large and rarely change, so they are kept apart: `encode` leaves them out.
+    """
 
     history: History = field(default_factory=History)
     snapshots: list[Snapshot] = field(default_factory=list)
+    notes: HourNotes = field(default_factory=HourNotes)
+    hours: HourCells = field(default_factory=HourCells)
 
     def encode(self) -> bytes:
         """Return the state as msgpack (32-bit floats)."""
-        body = {"v": _VERSION, "h": self.history.packed(), "s": [snapshot.packed() for snapshot in self.snapshots]}
+        snapshots = [snapshot.packed() for snapshot in self.snapshots]
+        body = {"v": _VERSION, "h": self.history.packed(), "s": snapshots, "w": self.notes.packed()}
         return bytes(msgpack.packb(body))
 
     @staticmethod
-    def decode(raw: bytes | None) -> BaselineState:
-        """Read `encode` back; nothing, or a state of another version, is a fresh start."""
+    def decode(raw: bytes | None, hours: HourCells | None = None) -> BaselineState:
+        """Read `encode` back; nothing, or a state of another version, is a fresh start, but for the `hours`."""
+        hours = hours or HourCells()
         body: dict[str, Any] = msgpack.unpackb(raw, strict_map_key=False) if raw else {}
         if body.get("v") != _VERSION:
-            return BaselineState()
-        return BaselineState(History.unpacked(body["h"]), [Snapshot.unpacked(one) for one in body["s"]])
+            return BaselineState(hours=hours)
+        notes = HourNotes.unpacked(body["w"]) if "w" in body else HourNotes()
+        return BaselineState(History.unpacked(body["h"]), [Snapshot.unpacked(one) for one in body["s"]], notes, hours)
 
     def before(self, pane_ns: int) -> Snapshot:
         """Return the evidence as it stood before this pane."""
@@ -131,8 +139,8 @@ class BaselineState:
         for name in dict.fromkeys([key, *members]):
             self.history.erase(Erasure(by_ns, name, first_ns, end_ns))
 
-    def remember(self, snapshot: Snapshot, config: BaselineConfig) -> None:
-        """Keep the snapshot in place of one of the same pane; only the last few stay."""
+    def remember(self, snapshot: Snapshot, pane_s: int, config: BaselineConfig) -> None:
+        """Keep the snapshot in place of one of the same pane; only the last few stay, what is older is settled."""
         snapshot.keep_only_evidence()
         kept = [s for s in self.snapshots if s.pane_ns != snapshot.pane_ns]
         kept.append(snapshot)
@@ -140,5 +148,6 @@ class BaselineState:
         self.snapshots = kept[-config.kept_snapshots :]
         if len(self.snapshots) == config.kept_snapshots:
             self.history.settle(self.snapshots[0].pane_ns, RATE_KEY)
+            self.notes.settle(self.snapshots[0].pane_ns, pane_s, self.hours)
         most = config.history_panes + config.kept_snapshots
         self.history.trim(most, config.max_level_series, config.max_ratio_series)

@@ -9,7 +9,7 @@ from schemas.events import SeriesKind, SeriesScore, ServiceDeviations, ServiceHe
 from streams.baselines import BaselineConfig, BaselineFold
 from tests.made_health import edge, health, pane_start
 
-MAX_STATE_BYTES = 80_000
+MAX_STATE_BYTES = 90_000
 
 
 class Run:
