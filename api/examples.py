@@ -246,6 +246,7 @@ _SUMMARY: Final = ServiceSummary(
     window=_WINDOW,
     slow_traces=[TRACE_ID],
     baseline="reliable",
+    hour_of_week="learning",
 )
 SERVICE_LIST: Final = ServiceList(as_of_ns=ONSET_NS + 12 * S, items=[_SUMMARY])
 SERVICE: Final = ServiceDetail(

@@ -174,6 +174,10 @@ Badge = Literal["learning", "reliable", "quiet"]
 """How far the baseline of a service is; ``quiet``: it has no traffic to be judged by."""
 
 
+HourBadge = Literal["learning", "reliable"]
+"""Whether it is known what is usual at an hour of the week."""
+
+
 class SeriesKind(StrEnum):
     """What a series measures."""
 
@@ -213,7 +217,7 @@ class SeriesScore(Event):
     evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
-    hour_of_week: Literal["learning", "reliable"] = Field(
+    hour_of_week: HourBadge = Field(
         "learning", description="Whether it is known what is usual at this hour of the week."
     )
     judged_by: Literal["trailing", "hour_of_week"] = Field(
@@ -262,6 +266,7 @@ class ServiceDeviations(Event):
     revision: int
     driven: bool = Field(False, description="As in ServiceHealth.")
     state: Badge
+    hour_of_week: HourBadge = "learning"
     requests: int
     errors: int
     p95_ms: float | None

@@ -180,6 +180,12 @@ PANES = MetricSpec("incidentscope_panes_published_total", "counter", "ServiceHea
 DEVIATIONS = MetricSpec(
     "incidentscope_deviations_total", "counter", "ServiceDeviations records published.", ("tenant", "stage")
 )
+WARM_STARTS = MetricSpec(
+    "incidentscope_warm_starts_total",
+    "counter",
+    "Services whose hours of the week were looked up: known, nothing, unavailable (asked again), refused.",
+    ("outcome",),
+)
 INCIDENT_EVENTS = MetricSpec(
     "incidentscope_incident_events_total", "counter", "Incident events by kind.", ("tenant", "kind")
 )

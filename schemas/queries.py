@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from schemas.events import Badge, ConnectionType, EdgeStats, NodeKind, RedStats
+from schemas.events import Badge, ConnectionType, EdgeStats, HourBadge, NodeKind, RedStats, SeriesKind
 
 
 class Answer(BaseModel):
@@ -31,6 +31,9 @@ class ServiceSummary(Answer):
     slow_traces: list[str] = []
     baseline: Badge | None = Field(
         None, description="How far its baseline is now: whether a quiet board could be loud. Not told of the past."
+    )
+    hour_of_week: HourBadge | None = Field(
+        None, description="Whether it is known what is usual at this hour of the week: two weeks of history."
     )
 
 
@@ -181,6 +184,19 @@ class BudgetStep(Answer):
     measured_s: int = Field(description="Seconds of it that were measured.")
     requests: int
     errors: int
+
+
+class HourlySeries(Answer):
+    """How far a series of a service went in the hours of some weeks; hours are counted since 1970, in UTC.
+
+    Levels: the largest median of five minutes (p50, p95). Rates: the smallest, in requests a minute, twice. Failures:
+    errors and requests of the five minutes with the largest share of them.
+    """
+
+    kind: SeriesKind
+    client: str | None = None
+    operation: str | None = None
+    hours: list[tuple[int, float, float]]
 
 
 class MetricSeries(Answer):

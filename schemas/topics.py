@@ -41,6 +41,9 @@ ALERTS = TopicSpec("alerts", "tenant", "Alert JSON", 30 * DAY_MS)
 DEAD_LETTERS = TopicSpec("dead-letters", "topic:partition:offset:item", "DeadLetter JSON", 14 * DAY_MS)
 
 BASELINES_TABLE = TopicSpec("incidentscope.baselines-changelog", "tenant|service", "baseline state", -1, compacted=True)
+HOURS_TABLE = TopicSpec(
+    "incidentscope.hours-changelog", "tenant|service", "what is usual at each hour of the week", -1, compacted=True
+)
 SLO_TABLE = TopicSpec("incidentscope.slo-changelog", "tenant|service", "burn-rate state", -1, compacted=True)
 INCIDENTS_TABLE = TopicSpec("incidentscope.incidents-changelog", "tenant", "open incidents", -1, compacted=True)
 ALERTING_TABLE = TopicSpec("incidentscope.alerting-changelog", "tenant|incident", "notified so far", -1, compacted=True)
@@ -55,7 +58,7 @@ MEMORIES_TABLE = TopicSpec(
 )
 
 TABLES = (
-    BASELINES_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TABLE, NODES_TABLE, MEMORIES_TABLE,
+    BASELINES_TABLE, HOURS_TABLE, SLO_TABLE, INCIDENTS_TABLE, ALERTING_TABLE, CLOSED_TABLE, NODES_TABLE, MEMORIES_TABLE,
 )  # fmt: skip
 """Changelogs of the Faust tables: long-memory states, the newest value of each key."""
 

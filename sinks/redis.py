@@ -5,7 +5,8 @@ API lets the request through. The keys of a tenant share a hash tag, so they wor
 
     is:{TENANT}:services           set of the services that have a picture
     is:{TENANT}:picture:SERVICE    hash: v = version, d = ServiceHealth JSON; expires
-    is:{TENANT}:badges             hash: service = learning | reliable | quiet (its baseline); expires
+    is:{TENANT}:badges             hash: service = learning | reliable | quiet (its baseline), a space, and
+                                   learning | reliable (what is usual at this hour of the week); expires
     is:{TENANT}:bucket:NAME        hash: t = tokens, w = wall-clock second of the last take; expires
 """
 
@@ -121,22 +122,28 @@ async def service_health(client: Client, tenant: str, service: str) -> ServiceHe
     return None if document is None else ServiceHealth.model_validate_json(document)
 
 
-async def set_badges(client: Client, tenant: str, badges: Mapping[str, str], *, ttl_s: float = PICTURE_TTL_S) -> None:
-    """Say how far the baseline of each of these services is; those of other services stay."""
+async def set_badges(
+    client: Client, tenant: str, badges: Mapping[str, tuple[str, str]], *, ttl_s: float = PICTURE_TTL_S
+) -> None:
+    """Say how far the baselines of each of these services are, trailing and by hour; those of other services stay."""
     if badges:
         with translated("setting badges"):
             async with client.pipeline(transaction=False) as pipe:
-                for service, badge in badges.items():
-                    pipe.hset(_badges_key(tenant), service, badge)
+                for service, (trailing, by_hour) in badges.items():
+                    pipe.hset(_badges_key(tenant), service, f"{trailing} {by_hour}")
                 pipe.pexpire(_badges_key(tenant), round(ttl_s * 1000))
                 await pipe.execute()
 
 
-async def badges(client: Client, tenant: str) -> dict[str, str]:
-    """Return ``learning``, ``reliable`` or ``quiet`` by service; also of services that have left the picture since."""
+async def badges(client: Client, tenant: str) -> dict[str, tuple[str, str]]:
+    """Return by service ``learning``, ``reliable`` or ``quiet``, and how far its hours of the week are.
+
+    Also of services that have left the picture since.
+    """
     with translated("reading badges"):
         found = await client.hgetall(_badges_key(tenant))
-    return {_text(service): _text(badge) for service, badge in found.items()}
+    told = {_text(service): _text(badge).partition(" ") for service, badge in found.items()}
+    return {service: (trailing, by_hour) for service, (trailing, _, by_hour) in told.items()}
 
 
 def _text(reply: bytes | str) -> str:

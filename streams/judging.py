@@ -14,6 +14,7 @@ import msgpack
 from schemas.events import ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
+from streams.baselines.hour_cells import HourCells
 from streams.evidence import EvidenceConfig, EvidenceFold, EvidenceMemory
 
 
@@ -29,13 +30,16 @@ class JudgeMemory:
         return bytes(msgpack.packb([self.baselines.encode(), self.evidence.encode()]))
 
     @staticmethod
-    def decode(raw: bytes | None) -> JudgeMemory:
-        """Read `encode` back; nothing is a fresh start. A state from before there was evidence is the baselines'."""
+    def decode(raw: bytes | None, hours: HourCells | None = None) -> JudgeMemory:
+        """Read `encode` back, with the `hours` of the week, which are kept apart; nothing is a fresh start.
+
+        A state from before there was evidence is the baselines'.
+        """
         if raw is None:
-            return JudgeMemory()
+            return JudgeMemory(BaselineState.decode(None, hours))
         body: Any = msgpack.unpackb(raw, strict_map_key=False)
         baselines, evidence = body if isinstance(body, list) else (raw, None)
-        return JudgeMemory(BaselineState.decode(baselines), EvidenceMemory.decode(evidence))
+        return JudgeMemory(BaselineState.decode(baselines, hours), EvidenceMemory.decode(evidence))
 
 
 class JudgeFold:

@@ -64,7 +64,7 @@ class SloConfig:
         return SloConfig(objective=settings.slo_objective)
 
 
-def wilson_lower(hits: int, trials: int, z: float) -> float:
+def wilson_lower(hits: float, trials: float, z: float) -> float:
     """Return the lower end of the Wilson score interval of hits / trials; 0 for no trials."""
     if trials <= 0:
         return 0.0

@@ -12,9 +12,9 @@ same panes come again; the steps are idempotent by pane.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 from faust.types import TP
@@ -62,26 +62,32 @@ class DeviationLane:
         self.source = deviation_source(stage, number)
         self.clock = ProgressClock([f"{ROLLUPS.name}/{number}"])
         self.broadcast = Broadcast(DEVIATIONS, range(partitions))
-        self.badges: dict[str, dict[str, str]] = {}
+        self.badges: dict[str, dict[str, tuple[str, str]]] = {}
         """How far the baselines of the services are, by tenant: what changed since it was shown."""
 
 
-class DeviationStage:
+L = TypeVar("L", bound=DeviationLane)
+
+
+class DeviationStage(Generic[L]):
     """A stage that judges panes."""
 
-    def __init__(self, wiring: Wiring, stage: str, fold: Fold, table: TopicSpec, *, shows_badges: bool = False) -> None:
+    def __init__(
+        self, wiring: Wiring, stage: str, fold: Fold, table: TopicSpec, lane: Callable[[str, int, TP], L], *,
+        shows_badges: bool = False,
+    ) -> None:  # fmt: skip
         self._wiring = wiring
         self._shows_badges = shows_badges
         self._stage = stage
         self._fold = fold
         app, partitions = wiring.app, wiring.settings.partitions
         self._table: StateTable = state_table(app, table, partitions)
-        self._lanes: Lanes[DeviationLane] = Lanes(
+        self._lanes: Lanes[L] = Lanes(
             stage,
             [HEALTH.name],
             app.floors,
             app.generation,
-            lambda partition: DeviationLane(stage, partitions, partition),
+            lambda partition: lane(stage, partitions, partition),
             app.committed,
         )
         app.forget.append(self._lanes.clear)
@@ -104,11 +110,19 @@ class DeviationStage:
                 await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(progress))
                 self._lanes.report(lane, None)
 
-    async def _keep(self, lane: Lane[DeviationLane], states: dict[bytes, bytes | None]) -> None:
-        number = lane.partition.partition
-        await insist("kafka", "state", lambda: self._table.save(number, states), self._lanes.wanted(lane))
+    def _step(
+        self, lane: L, key: bytes, state: bytes | None, health: ServiceHealth
+    ) -> tuple[bytes, ServiceDeviations | None]:
+        return self._fold.step(state, health)
 
-    async def _show(self, badges: dict[str, dict[str, str]]) -> None:
+    async def _keep(self, lane: Lane[L], states: Mapping[bytes, bytes | None]) -> None:
+        await self._save(self._table, lane, states)
+
+    async def _save(self, table: StateTable, lane: Lane[L], states: Mapping[bytes, bytes | None]) -> None:
+        number = lane.partition.partition
+        await insist("kafka", "state", lambda: table.save(number, states), self._lanes.wanted(lane))
+
+    async def _show(self, badges: dict[str, dict[str, tuple[str, str]]]) -> None:
         """Bring the badges up to date; like the current picture they hold nothing up."""
         try:
             for tenant in list(badges):
@@ -118,7 +132,7 @@ class DeviationStage:
             metrics.STORE_RETRIES.labels("redis").inc()
             log.warning("badges_not_shown", error=str(error))
 
-    def _judge(self, lane: DeviationLane, records: Sequence[Record]) -> tuple[dict[bytes, bytes | None], list[Message]]:
+    def _judge(self, lane: L, records: Sequence[Record]) -> tuple[dict[bytes, bytes | None], list[Message]]:
         states: dict[bytes, bytes | None] = {}
         messages: list[Message] = []
         for record in records:
@@ -135,11 +149,14 @@ class DeviationStage:
                 lane.clock.mark_driven(health.tenant)
             key = service_key(health.tenant, health.service)
             state = states[key] if key in states else self._table.stored(key)
-            states[key], deviations = self._fold.step(state, health)
+            states[key], deviations = self._step(lane, key, state, health)
             if deviations is not None:
                 messages.append(deviation_message(deviations))
                 if self._shows_badges:
-                    lane.badges.setdefault(health.tenant, {})[health.service] = deviations.state
+                    lane.badges.setdefault(health.tenant, {})[health.service] = (
+                        deviations.state,
+                        deviations.hour_of_week,
+                    )
                 metrics.DEVIATIONS.labels(metrics.tenant_label(health.tenant), self._stage).inc()
         return states, messages
 

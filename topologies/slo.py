@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from schemas.topics import SLO_TABLE
 from streams.slo import BurnRateFold, SloConfig
-from topologies.deviating import DeviationStage
+from topologies.deviating import DeviationLane, DeviationStage
 from topologies.wiring import Wiring
 
 STAGE = "slo"
 
 
-def slo(wiring: Wiring) -> DeviationStage:
+def slo(wiring: Wiring) -> DeviationStage[DeviationLane]:
     """Return the slo stage."""
-    return DeviationStage(wiring, STAGE, BurnRateFold(SloConfig.from_settings(wiring.settings)), SLO_TABLE)
+    fold = BurnRateFold(SloConfig.from_settings(wiring.settings))
+    return DeviationStage(wiring, STAGE, fold, SLO_TABLE, DeviationLane)

@@ -6,6 +6,7 @@
                 ├─ Faust app: ingest x3 ▸ edges ▸ health ▸ baselines · slo ▸ incidents ▸ correlation ▸ alerting
                 ├─ ticks            time for quiet partitions
                 ├─ dispatching      the outbox
+                ├─ warm starts      what is known of the hours of services that are new here
                 ├─ watchdog         gauges; ends the worker when it is of no use any more
                 ├─ self watch       reconciles; tells the operator when ingest is behind
                 └─ reading          what the error lines of incidents mean
@@ -36,7 +37,7 @@ from streams.windows import WindowConfig
 from topologies import failpoints
 from topologies.alerting import Alerting
 from topologies.app import StreamApp, make_app
-from topologies.baselines import baselines
+from topologies.baselines import Baselines
 from topologies.correlation import Correlation
 from topologies.dispatching import dispatch_forever
 from topologies.edges import Edges
@@ -53,6 +54,7 @@ from topologies.reading import Reader
 from topologies.self_watch import SelfWatch, is_leader
 from topologies.slo import slo
 from topologies.ticks import Ticker
+from topologies.warm_start import WarmStarts
 from topologies.watchdog import Watchdog, WorkerFacts
 from topologies.wiring import Wiring
 from topologies.worker_port import serve_port
@@ -77,7 +79,8 @@ class Worker:
         self.watchdog = Watchdog(self.app)
         self.ticker = Ticker(stores.producer, self.app.assigned, self.app.lag, settings.tick_interval_s)
         self.app.forget.append(self.ticker.forget)
-        self.stages = _stages(self.app, settings, stores, self.ticker)
+        self.warm_starts = WarmStarts(stores.clickhouse)
+        self.stages = _stages(self.app, settings, stores, self.ticker, self.warm_starts)
         for stage in self.stages:
             stage.attach()
 
@@ -93,6 +96,7 @@ class Worker:
             asyncio.create_task(self._guarded("faust", self.app.start())),
             asyncio.create_task(self._guarded("ticks", self.ticker.run())),
             asyncio.create_task(self._guarded("dispatching", self._dispatch())),
+            asyncio.create_task(self._guarded("warm_starts", self.warm_starts.run())),
             asyncio.create_task(self._guarded("watchdog", self._watch())),
             asyncio.create_task(self._guarded("self_watch", SelfWatch(self.app, self.settings, self.stores).run())),
         ]
@@ -134,7 +138,7 @@ class Worker:
         log.error("worker_stop_took_too_long", patience_s=STOP_PATIENCE_S)
 
 
-def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) -> list[Any]:
+def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker, warm_starts: WarmStarts) -> list[Any]:
     """Make every box of the drawing, in its order."""
     windows = WindowConfig.from_settings(settings)
     closed = ClosedTable(app, settings.partitions)
@@ -144,7 +148,7 @@ def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker) 
         *(Ingest(wiring, topic, sink, checkpoints, ticker) for topic in RAW_TOPICS),
         Edges(wiring),
         Health(wiring),
-        baselines(wiring),
+        Baselines(wiring, warm_starts),
         slo(wiring),
         Incidents(wiring),
         Correlation(wiring),

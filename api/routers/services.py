@@ -45,13 +45,13 @@ async def list_services(
         picture = await _current_picture(stores, tenant)
         if picture is not None:
             badges = await _badges(stores, tenant)
-            items = [summary_of(health, badges.get(health.service)) for health in picture]
+            items = [summary_of(health, *badges.get(health.service, ("", ""))) for health in picture]
             return ServiceList(as_of_ns=wall_ns, items=items)
     as_of_ns = wall_ns if at is None else at
     return ServiceList(as_of_ns=as_of_ns, items=await pane_reads.services(stores.clickhouse, tenant, as_of_ns))
 
 
-async def _badges(stores: Stores, tenant: str) -> dict[str, str]:
+async def _badges(stores: Stores, tenant: str) -> dict[str, tuple[str, str]]:
     """Return how far the baselines are, by service; nothing while Redis is away."""
     try:
         return await redis.badges(stores.redis, tenant)

@@ -13,6 +13,7 @@ from schemas.events import (
     Badge,
     EdgeHealth,
     Exemplars,
+    HourBadge,
     IncidentState,
     InstanceHealth,
     NodeKind,
@@ -26,6 +27,7 @@ from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSumma
 from sinks.postgres.incidents import Incident
 
 BADGES: Final[dict[str, Badge]] = {badge: badge for badge in get_args(Badge)}
+HOUR_BADGES: Final[dict[str, HourBadge]] = {badge: badge for badge in get_args(HourBadge)}
 
 
 class ServiceList(BaseModel):
@@ -122,7 +124,7 @@ class ServiceMap(BaseModel):
         return cls(at_ns=at_ns, at=rfc3339(at_ns), nodes=[nodes[name] for name in sorted(nodes)], edges=list(edges))
 
 
-def summary_of(health: ServiceHealth, badge: str | None = None) -> ServiceSummary:
+def summary_of(health: ServiceHealth, badge: str = "", by_hour: str = "") -> ServiceSummary:
     """Return what a list tells of a current picture; a badge that is none of ours is not told."""
     return ServiceSummary(
         service=health.service,
@@ -132,7 +134,8 @@ def summary_of(health: ServiceHealth, badge: str | None = None) -> ServiceSummar
         window=health.window,
         failing_traces=health.exemplars.failing,
         slow_traces=health.exemplars.slow,
-        baseline=BADGES.get(badge or ""),
+        baseline=BADGES.get(badge),
+        hour_of_week=HOUR_BADGES.get(by_hour),
     )
 
 

@@ -17,6 +17,9 @@ from schemas.errors import SetupError
 from schemas.settings import Settings
 from sinks.clickhouse.client import ClickHouse
 
+HOURS_NEED_DAYS = 35
+"""What hours of the week are learned from: four weeks that count, and some to spare."""
+
 HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
@@ -109,6 +112,8 @@ async def keep_for(clickhouse: ClickHouse, settings: Settings) -> None:
         "edge_panes": panes,
         "signature_panes": panes,
         "service_minutes": f"{settings.minute_retention_days} DAY",
+        "operation_minutes": f"{min(settings.minute_retention_days, HOURS_NEED_DAYS)} DAY",
+        "edge_minutes": f"{min(settings.minute_retention_days, HOURS_NEED_DAYS)} DAY",
     }
     tables = await clickhouse.query(
         "SELECT name, create_table_query AS ddl FROM system.tables "

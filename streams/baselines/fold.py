@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import EdgeSummary, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.events import EdgeSummary, HourBadge, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
 from streams.baselines import evidence
 from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig
@@ -68,7 +68,9 @@ class BaselineFold:
         scores = judgement.judge()
         if not is_known:  # else a replay: told again, learned already
             judgement.learn()
-        return _deviations(health, measures, scores, self._badge(judgement.width, health)), not is_known
+        hours: HourBadge = "reliable" if judgement.hours_ready else "learning"
+        badge = self._badge(judgement.width, health)
+        return _deviations(health, measures, scores, badge, hours), not is_known
 
     def _badge(self, panes: int, health: ServiceHealth) -> Badge:
         if health.window.requests == 0:
@@ -295,7 +297,7 @@ class _Judgement:
 
 
 def _deviations(
-    health: ServiceHealth, measures: Measures, scores: list[SeriesScore], badge: Badge
+    health: ServiceHealth, measures: Measures, scores: list[SeriesScore], badge: Badge, hours: HourBadge
 ) -> ServiceDeviations:
     edges = [
         EdgeSummary(
@@ -307,7 +309,7 @@ def _deviations(
     ]  # fmt: skip
     return ServiceDeviations(
         tenant=health.tenant, service=health.service, node_kind=health.node_kind, pane_start_ns=health.pane_start_ns,
-        revision=health.revision, driven=health.driven, state=badge, requests=health.pane.requests,
+        revision=health.revision, driven=health.driven, state=badge, hour_of_week=hours, requests=health.pane.requests,
         errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=scores, edges_in=edges,
         exemplars=health.exemplars, log_errors=measures.log_failures, passages=health.passages,
         instances=health.instances if len(health.instances) > 1 else [],

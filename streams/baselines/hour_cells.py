@@ -23,7 +23,6 @@ from streams.baselines.hour_codes import VALUES, Codes, encode, middle
 Floats = NDArray[np.float64]
 WEEK_H = 168
 _VERSION = 1
-_HOUR_NS = 3_600_000_000_000
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -78,7 +77,7 @@ class HourCells:
         """What history outside of the state has to say was asked for and taken in."""
         self.changed = False
         self._rows: dict[str, int] = {}
-        self._visits: NDArray[np.int64] = np.zeros((WEEK_H, self.config.weeks), np.int64)
+        self._visits: NDArray[np.int32] = np.zeros((WEEK_H, self.config.weeks), np.int32)
         """The hour number of each visit; 0 where there is none."""
         self._codes: Codes = np.zeros((0, *self._shape), np.uint8)
 
@@ -154,7 +153,7 @@ class HourCells:
         for name, visits in history.items():
             if not visits or (name not in self._rows and len(self._rows) >= self.config.max_series):
                 continue
-            row, hours = self._row(name), np.array([one[0] for one in visits], np.int64)
+            row, hours = self._row(name), np.array([one[0] for one in visits], np.int32)
             cells, slots = hours % WEEK_H, hours // WEEK_H % self.config.weeks
             fits = self._visits[cells, slots] <= hours
             newer = fits & (self._visits[cells, slots] < hours)
@@ -194,7 +193,7 @@ class HourCells:
             return cells
         _, cells.is_seeded, names, visits, codes = body
         cells._rows = {name: row for row, name in enumerate(names)}
-        cells._visits = np.frombuffer(visits, np.int64).reshape(cells._visits.shape).copy()
+        cells._visits = np.frombuffer(visits, np.int32).reshape(cells._visits.shape).copy()
         cells._codes = np.frombuffer(bytearray(codes), np.uint8).reshape(len(names), *cells._shape)
         return cells
 

@@ -29,7 +29,7 @@ def encode(values: Sequence[Sequence[float]] | Floats) -> Codes:
     """Return the code of each value: from 1/64 to 6e7, what is beyond is cut. NaN is nothing."""
     known = np.asarray(values, dtype=np.float32)
     steps = (known.view(np.int32) + (1 << (_SHIFT - 1)) >> _SHIFT) - _OFFSET
-    codes = np.minimum(np.maximum(steps, ZERO), 255).astype(np.uint8)
+    codes: Codes = np.minimum(np.maximum(steps, ZERO), 255).astype(np.uint8)
     codes[np.isnan(known)] = NOTHING
     return codes
 

@@ -7,14 +7,16 @@ are usual is for the weeks to say (see `hour_cells`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from schemas.events import SeriesKind
-from streams.baselines.hour_cells import HourCells, HourConfig
+from schemas.queries import HourlySeries
+from streams.baselines.hour_cells import HourCells, HourConfig, Visit
 from streams.baselines.hour_codes import VALUES, Codes, encode, middle
-from streams.baselines.measures import RATE_KEY, SEPARATOR, Measures
+from streams.baselines.measures import RATE_KEY, SEPARATOR, Measures, SeriesKey
 from streams.slo import wilson_lower
 
 _NS = 1_000_000_000
@@ -101,10 +103,25 @@ class HourNotes:
         return notes
 
 
+def visits_of(history: Iterable[HourlySeries], pane_s: int, config: HourConfig) -> dict[str, list[Visit]]:
+    """Return what is stored of a service's hours as visits of its cells, by series."""
+    visits = {}
+    for one in history:
+        name = SeriesKey(one.kind, one.client, one.operation).packed()
+        if one.kind is SeriesKind.REQUEST_RATE:
+            visits[name] = [(hour, rate * pane_s / 60, rate * pane_s / 60) for hour, rate, _ in one.hours]
+        elif one.kind.value in _RATIOS:
+            visits[name] = [(hour, _sure_share(hits, of, config), 0.0) for hour, hits, of in one.hours if of > 0]
+        else:
+            visits[name] = list(one.hours)
+    return visits
+
+
 def surely(codes: Codes, config: HourConfig) -> int:
     """Return the code of the ratio that panes of (hits, trials) surely had: the lower end of its Wilson interval."""
     hits, trials = np.nansum(VALUES[codes], axis=0)
-    if trials <= 0:
-        return 0
-    lower = wilson_lower(min(hits, trials), trials, config.wilson_z)
-    return int(encode([[PER_MILLE * lower]])[0, 0])
+    return int(encode([[_sure_share(hits, trials, config)]])[0, 0]) if trials > 0 else 0
+
+
+def _sure_share(hits: float, trials: float, config: HourConfig) -> float:
+    return PER_MILLE * wilson_lower(min(hits, trials), trials, config.wilson_z)

@@ -11,7 +11,7 @@ from schemas.events import NodeKind, RedStats, ServiceDeviations, ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key, tenant_key
 from schemas.topics import BASELINES_TABLE, DEVIATIONS, HEALTH
 from streams.progress import Progress
-from topologies.deviating import DeviationStage
+from topologies.deviating import DeviationLane, DeviationStage
 
 SECOND = 1_000_000_000
 ACME = tenant_key("acme")
@@ -64,9 +64,9 @@ class MemoryTable:
         self.states.update(states)
 
 
-def stage_on(bench: Bench) -> tuple[DeviationStage, MemoryTable]:
+def stage_on(bench: Bench) -> tuple[DeviationStage[DeviationLane], MemoryTable]:
     """Return a stage with a counting fold and a table in memory."""
-    stage = DeviationStage(bench.wiring, "counting", CountingFold(), BASELINES_TABLE)
+    stage = DeviationStage(bench.wiring, "counting", CountingFold(), BASELINES_TABLE, DeviationLane)
     table = MemoryTable(bench)
     stage._table = table  # type: ignore[assignment]  # a changelog needs a broker
     return stage, table

@@ -108,9 +108,11 @@ async def test_the_current_picture_has_operations_and_callers(acme: Caller, othe
     names = ["checkout", "queue/orders éß", "a/health"]
     for name in names:
         await redis.set_health(acme.stores.redis, pane(acme, name))
-    await redis.set_badges(acme.stores.redis, acme.tenant, {"checkout": "learning", "a/health": "of a later version"})
-    listed = {item["service"]: item["baseline"] for item in (await acme.get("/services")).json()["items"]}
-    assert listed == {"checkout": "learning", "queue/orders éß": None, "a/health": None}
+    badges = {"checkout": ("learning", "reliable"), "a/health": ("of a", "later version")}
+    await redis.set_badges(acme.stores.redis, acme.tenant, badges)
+    items = (await acme.get("/services")).json()["items"]
+    listed = {item["service"]: (item["baseline"], item["hour_of_week"]) for item in items}
+    assert listed == {"checkout": ("learning", "reliable"), "queue/orders éß": (None, None), "a/health": (None, None)}
     for name in names[:2]:
         detail = (await acme.get(f"/services/{name}")).json()
         assert (detail["service"], detail["edges_in"][0]["client"]) == (name, "web")

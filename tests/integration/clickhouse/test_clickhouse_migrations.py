@@ -74,9 +74,10 @@ async def test_retention_follows_the_settings(empty: ClickHouse, stack: Settings
     kept = {row["name"]: row["kept"] for row in rows if row["name"] != "schema_migrations"}
     raw = ("spans", "trace_times", "logs", "metric_points", "rejected_items", "landed_records", "offset_accounts")
     panes = ("service_panes", "operation_panes", "edge_panes", "signature_panes", "pane_revisions")
-    assert kept == dict.fromkeys(raw, "toIntervalDay(3)") | dict.fromkeys(panes, "toIntervalHour(5)") | {
-        "service_minutes": "toIntervalDay(7)"
-    }
+    minutes = ("service_minutes", "operation_minutes", "edge_minutes")
+    assert kept == dict.fromkeys(raw, "toIntervalDay(3)") | dict.fromkeys(panes, "toIntervalHour(5)") | dict.fromkeys(
+        minutes, "toIntervalDay(7)"
+    )
 
 
 async def test_a_database_without_tables_says_what_to_do(empty: ClickHouse) -> None:

@@ -160,8 +160,8 @@ def test_a_senseless_redis_url_is_refused_without_its_password(url: str) -> None
 
 async def test_badges_tell_how_far_each_baseline_is(client: Client) -> None:
     """A later badge replaces the one of its service, the others stay; tenants do not mix."""
-    await current.set_badges(client, "t", {"cart": "learning", "größe": "quiet"})
-    await current.set_badges(client, "t", {"cart": "reliable"})
+    await current.set_badges(client, "t", {"cart": ("learning", "learning"), "größe": ("quiet", "reliable")})
+    await current.set_badges(client, "t", {"cart": ("reliable", "learning")})
     await current.set_badges(client, "t", {})
-    assert await current.badges(client, "t") == {"cart": "reliable", "größe": "quiet"}
+    assert await current.badges(client, "t") == {"cart": ("reliable", "learning"), "größe": ("quiet", "reliable")}
     assert await current.badges(client, "tt") == {}
