@@ -30,7 +30,7 @@ STAGE = "baselines"
 
 
 class HourlyLane(DeviationLane):
-    """As the others, and the hours of the services in the present batch."""
+    """As the others, and the hours of its services, unpacked: what is usual is looked up with every pane."""
 
     def __init__(self, stage: str, partitions: int, partition: TP) -> None:
         super().__init__(stage, partitions, partition)
@@ -69,7 +69,8 @@ class Baselines(DeviationStage[HourlyLane]):
         changed = {key: hours.encode() for key, hours in lane.state.hours.items() if hours.changed}
         if changed:
             await self._save(self._hours, lane, changed)
+            for key in changed:
+                lane.state.hours[key].changed = False
         await super()._keep(lane, states)
-        lane.state.hours.clear()
         self._warm_starts.ask(list(lane.state.newcomers.values()))
         lane.state.newcomers.clear()

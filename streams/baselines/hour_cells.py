@@ -80,6 +80,8 @@ class HourCells:
         self._visits: NDArray[np.int32] = np.zeros((WEEK_H, self.config.weeks), np.int32)
         """The hour number of each visit; 0 where there is none."""
         self._codes: Codes = np.zeros((0, *self._shape), np.uint8)
+        self._known: dict[tuple[tuple[int, ...], bool], Usual | None] = {}
+        """What is usual in the present hours, of all series: asked for with every pane, and the same for an hour."""
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -99,28 +101,36 @@ class HourCells:
     def usual(self, names: Sequence[str], pane_ns: int, *, lowest: bool = False) -> Usual | None:
         """Return what is usual in this pane; None while no cell of its hour is reliable. `lowest`: of traffic."""
         slack_ns = self.config.slack_s * 1_000_000_000
-        own, *near = dict.fromkeys(self.config.hour_of(at) for at in (pane_ns, pane_ns - slack_ns, pane_ns + slack_ns))
-        found = self._at(names, own, lowest)
-        if found is None:
+        hours = tuple(
+            dict.fromkeys(self.config.hour_of(at) for at in (pane_ns, pane_ns - slack_ns, pane_ns + slack_ns))
+        )
+        if (hours, lowest) not in self._known:
+            self._known = {key: known for key, known in self._known.items() if key[0] == hours}
+            self._known[hours, lowest] = self._near(hours, lowest)
+        known = self._known[hours, lowest]
+        if known is None:
             return None
-        for hour in near:
-            other = self._at(names, hour, lowest)
-            if other is not None:
+        rows = [self._rows.get(name, -1) for name in names]
+        return Usual(known.values[rows], known.spread[rows])
+
+    def _near(self, hours: Sequence[int], lowest: bool) -> Usual | None:
+        """Return what is usual for all series in the first of these hours, widened by what is in the others."""
+        found = self._at(hours[0], lowest)
+        for hour in hours[1:]:
+            other = self._at(hour, lowest) if found is not None else None
+            if found is not None and other is not None:
                 found = _joined(found, other, lowest)
         return found
 
-    def _at(self, names: Sequence[str], hour: int, lowest: bool) -> Usual | None:
-        cell, least = hour % WEEK_H, self.config.least_visits
-        counts = self._counting(hour)
+    def _at(self, hour: int, lowest: bool) -> Usual | None:
+        """Return what is usual for all series in an hour; a row more at the end is for those that are unknown."""
+        least, counts = self.config.least_visits, self._counting(hour)
         if len(counts) < least or not self._rows:
             return None
-        rows = np.array([self._rows.get(name, -1) for name in names], dtype=np.int64)
-        codes = self._codes[rows, cell][:, counts]
-        codes[rows < 0] = 0
+        codes = np.zeros((len(self._rows) + 1, len(counts), 2), np.uint8)
+        codes[:-1] = self._codes[:, hour % WEEK_H][:, counts]
         code, known = middle(codes, 1, upper=lowest)
         values = np.where(known >= least, VALUES[code], np.nan)
-        if np.isnan(values).all():
-            return None
         far = np.sort(np.abs(VALUES[codes] - values[:, None, :]), axis=1)  # NaN comes last
         place = np.maximum(known - 1, 0)[:, None, :] // 2
         return Usual(values, _MAD_TO_SIGMA * np.take_along_axis(far, place, 1)[:, 0])
@@ -144,12 +154,14 @@ class HourCells:
                 held = self._codes[rows, cell, slot]
                 self._codes[rows, cell, slot] = choose(held, np.array(list(codes.values()), np.uint8))
         self.changed = True
+        self._known.clear()
         if len(self._rows) > self.config.max_series:
             self._forget()
 
     def seed(self, history: Mapping[str, Sequence[Visit]]) -> None:
         """Take in what is known from elsewhere of hours that have no visit; what was measured here stays."""
         self.is_seeded = self.changed = True
+        self._known.clear()
         for name, visits in history.items():
             if not visits or (name not in self._rows and len(self._rows) >= self.config.max_series):
                 continue

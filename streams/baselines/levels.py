@@ -79,7 +79,8 @@ class _Panel:
     medians: Floats
     scale: Floats
     requests: Floats
-    by_hour: NDArray[np.bool_]
+    by_hour: NDArray[np.bool_] | None
+    """Where the median is what is usual at this hour; None where that is nowhere known."""
 
     def pools(self) -> dict[SeriesKey, list[int]]:
         """Return the rows of each pool, also of a single edge or operation."""
@@ -101,7 +102,7 @@ class _Panel:
         side = int((sums[1].max(), score[1]) > (sums[0].max(), score[0]))
         return LevelVerdict(
             key, sums.tolist(), float(value[side]), float(median[side]), float(scale[side]), int(requests),
-            bool(self.by_hour[rows, side].any()),
+            self.by_hour is not None and bool(self.by_hour[rows, side].any()),
         )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ def _panel(
             known[row], medians[row] = True, config.prior_gap_ms
             scale[row] = config.prior_gap_scale_ms * np.array(config.prior_track_widths)
             usual[row] = config.level_priors
-    by_hour = np.zeros(medians.shape, bool)
+    by_hour = None
     if at_hour is not None:
         by_hour = at_hour.values > medians
         medians = np.where(by_hour, at_hour.values, medians)
@@ -133,4 +134,6 @@ def _panel(
     medians, scale, usual = medians[rows], scale[rows], usual[rows]
     scores = (values - medians) / scale
     gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
-    return _Panel([keys[row] for row in rows], gains, values, medians, scale, requests, by_hour[rows])
+    return _Panel(
+        [keys[row] for row in rows], gains, values, medians, scale, requests, None if by_hour is None else by_hour[rows]
+    )
