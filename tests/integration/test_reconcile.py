@@ -135,16 +135,10 @@ async def _floor_above(settings: Settings, stores: Stores, least: int) -> int:
 
 
 async def _forget(stores: Stores, partition: int, offsets: list[int]) -> None:
-    """Rewrite the account without some offsets, as if they had been lost."""
+    """Take some offsets out of the account as if they had been lost, while the worker goes on writing to it."""
     lost = ",".join(map(str, offsets))
-    await stores.clickhouse.command("CREATE TABLE kept AS offset_accounts ENGINE = MergeTree ORDER BY tuple()")
     await stores.clickhouse.command(
-        "INSERT INTO kept SELECT topic, kafka_partition, bucket, tenant, outcome,"
-        f" bitmapBuild(arrayFilter(o -> topic != 'otel.traces' OR kafka_partition != {partition} OR o NOT IN ({lost}),"
-        " bitmapToArray(merged))), newest_arrival, newest_event, stored_at FROM ("
-        "  SELECT topic, kafka_partition, bucket, tenant, outcome, groupBitmapMergeState(offsets) AS merged,"
-        "  max(newest_arrival) AS newest_arrival, max(newest_event) AS newest_event, max(stored_at) AS stored_at"
-        "  FROM offset_accounts GROUP BY topic, kafka_partition, bucket, tenant, outcome)"
+        f"ALTER TABLE offset_accounts UPDATE"
+        f" offsets = bitmapBuild(arrayFilter(o -> o NOT IN ({lost}), bitmapToArray(offsets)))"
+        f" WHERE topic = '{TRACES.name}' AND kafka_partition = {partition} SETTINGS mutations_sync = 2"
     )
-    await stores.clickhouse.command("TRUNCATE TABLE offset_accounts")
-    await stores.clickhouse.command("INSERT INTO offset_accounts SELECT * FROM kept")

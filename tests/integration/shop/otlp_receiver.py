@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-ENOUGH = 25
+ENOUGH = 16
 """Requests a median rests on."""
 
 

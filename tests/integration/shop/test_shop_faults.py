@@ -44,7 +44,7 @@ async def test_errors_are_returned_by_the_version_that_was_there(shop: Shop, rec
         await received.until(lambda: len(received.server_spans("shipping", since_ns)) >= 4 * ENOUGH)
     requests = received.server_spans("shipping", since_ns)
     assert {item.version for item in received.server_spans("shipping")} == {"1.1.0"}
-    assert 0.2 < sum(item.failed for item in requests[: 4 * ENOUGH]) / (4 * ENOUGH) < 0.6
+    assert 0.15 < sum(item.failed for item in requests[: 4 * ENOUGH]) / (4 * ENOUGH) < 0.65
     assert any("no carrier" in record.body.string_value for service, record in received.logs if service == "shipping")
 
 
@@ -82,7 +82,7 @@ async def test_half_of_the_calls_to_a_dead_instance_are_refused_and_the_rest_ser
         await received.until(lambda: len(to_catalog(since_ns)) >= 2 * ENOUGH)
         refused = statistics.mean(to_catalog(since_ns))
         served_by = {item.instance for item in received.server_spans("catalog", since_ns)}
-    assert 0.35 < refused < 0.65
+    assert 0.25 < refused < 0.75
     assert served_by == {shop.instances["catalog"]}
     back_ns = time.time_ns()
     back = shop.instances["catalog-2"]

@@ -1,6 +1,5 @@
 """The layers before the routes as a client meets them: keys, readable text, body limits, error documents, headers, log.
 
-
 The stores of this application do not answer, so a request that gets through ends with 503.
 """
 
