@@ -165,6 +165,7 @@ class ServiceHealth(Event):
     signatures: list[SignatureCount] = Field([], description="Of the window: latest first seen first, then by count.")
     instances: list[InstanceHealth] = Field([], description="Of the pane, those with most requests first.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
+    slow_requests: int = Field(0, description="Of the pane: that took longer than the latency objective allows.")
 
 
 # -- deviations --------------------------------------------------------------------------------------------
@@ -206,7 +207,9 @@ class SeriesScore(Event):
     kind: SeriesKind
     operation: str | None = None
     edge_client: str | None = Field(None, description="The client of the incoming edge this series belongs to.")
-    name: str | None = Field(None, description="Of a signature its id, of a metric its name.")
+    name: str | None = Field(
+        None, description="Of a signature its id, of a metric its name, of a burn rate `latency` where it is of that."
+    )
     instance: str | None = Field(None, description="Of a metric, the instance that reports it.")
     value: float
     median: float

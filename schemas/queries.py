@@ -177,13 +177,17 @@ class StoredCount(Answer):
     doubled: int = Field(description="Records that are stored more than once; anything but 0 is a fault of ours.")
 
 
+Indicator = Literal["availability", "latency"]
+"""What an objective is about: requests that succeed, or requests that are fast enough."""
+
+
 class BudgetStep(Answer):
     """The requests of a service in one step of time."""
 
     start_ns: int
     measured_s: int = Field(description="Seconds of it that were measured.")
     requests: int
-    errors: int
+    errors: int = Field(description="Requests that failed; by latency, those that took too long.")
 
 
 class HourlySeries(Answer):

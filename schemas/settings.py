@@ -139,6 +139,16 @@ class Settings(BaseSettings):
     slo_objective: float = Field(
         0.995, gt=0, lt=1, description="Share of a service's requests that must succeed (its error budget)."
     )
+    slo_latency_ms: float = Field(
+        0.0,
+        ge=0,
+        le=3_600_000,
+        description="Requests that take longer do not meet the latency objective; 0 = there is none. Counts as the next"
+        " edge of a latency bin, at most 3.1 % later.",
+    )
+    slo_latency_objective: float = Field(
+        0.95, gt=0, lt=1, description="Share of a service's requests that must not take longer (its latency budget)."
+    )
 
     alert_webhook_url: str = Field(
         "", description="Where the default route posts alerts; empty = stored, sent nowhere, and said so."

@@ -17,7 +17,7 @@ from schemas.events import (
     RedStats,
     ServiceHealth,
 )
-from streams.latency import Bins, quantiles_ns
+from streams.latency import Bins, count_over, quantiles_ns
 from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, SpanKind
 from streams.signatures.counts import signature_counts
 from streams.signatures.templates import TemplateTree
@@ -76,6 +76,7 @@ def picture_of(
     """
     pane_s, window_s = config.pane_ns // SECOND_NS, config.window_ns // SECOND_NS
     by_edges = standing.node_kind is not NodeKind.SERVICE or not _entries(window)
+    whole = _whole(pane, by_edges)
     return ServiceHealth(
         tenant=standing.tenant,
         service=standing.service,
@@ -87,8 +88,8 @@ def picture_of(
         version=standing.version,
         driven=standing.driven,
         final=standing.final,
-        pane=_red_of_node(pane, by_edges, pane_s),
-        window=_red_of_node(window, by_edges, window_s),
+        pane=_red(whole, pane_s),
+        window=_red(_whole(window, by_edges), window_s),
         operations=_operations(pane, window, pane_s, window_s),
         edges_in=_edges(pane, window),
         log_severities=dict(pane.log_severities),
@@ -104,6 +105,7 @@ def picture_of(
         ),
         instances=_instances(pane),
         late_items=pane.late_items,
+        slow_requests=_slow(whole, config.slow_ns),
     )
 
 
@@ -132,7 +134,12 @@ def _entries(contents: PaneContents) -> list[OperationTally]:
     return [tally for (_, kind), tally in contents.operations.items() if kind in ENTRY_KINDS]
 
 
-def _red_of_node(contents: PaneContents, by_edges: bool, length_s: int) -> RedStats:
+def _slow(tally: OperationTally, slow_ns: int) -> int:
+    """Return how many requests surely took longer; never more than there are, as `_red` counts them."""
+    return min(max(count_over(tally.latency, slow_ns), 0), max(tally.requests, 0)) if slow_ns else 0
+
+
+def _whole(contents: PaneContents, by_edges: bool) -> OperationTally:
     """Sum up a node: its entry operations, or its incoming edges as their clients saw them."""
     total = OperationTally()
     if by_edges:
@@ -141,7 +148,7 @@ def _red_of_node(contents: PaneContents, by_edges: bool, length_s: int) -> RedSt
     else:
         for tally in _entries(contents):
             total.add(tally)
-    return _red(total, length_s)
+    return total
 
 
 def _red(tally: OperationTally, length_s: int) -> RedStats:

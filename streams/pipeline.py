@@ -35,7 +35,7 @@ from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
 from streams.progress import SourceClock
-from streams.slo import Budget, BurnRateFold, SloConfig
+from streams.slo import Budgets, BurnRateFold, SloConfig
 from streams.stub_blocks import decode_stubs
 from streams.stubs import StubFold
 from streams.windows import WindowConfig
@@ -200,7 +200,7 @@ class _Judges:
         self._judge_fold = JudgeFold.from_settings(settings)
         self._budgets = BurnRateFold(SloConfig.from_settings(settings))
         self._memories: dict[str, JudgeMemory] = {}
-        self._budget_memories: dict[str, Budget] = {}
+        self._budget_memories: dict[str, Budgets] = {}
         self._incidents = IncidentFold(tenant, IncidentConfig(pane_s=settings.pane_s))
         self._picture = TenantPicture(tenant)
         self._waiting: dict[int, list[ServiceDeviations]] = {}
@@ -224,7 +224,7 @@ class _Judges:
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
         memory = self._memories.setdefault(health.service, JudgeMemory())
         unusual = self._judge_fold.advance(memory, health)
-        budget = self._budget_memories.setdefault(health.service, Budget())
+        budget = self._budget_memories.setdefault(health.service, Budgets())
         burning, _ = self._budgets.advance(budget, health)
         return [one for one in (unusual, burning) if one is not None]
 

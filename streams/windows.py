@@ -35,6 +35,8 @@ class WindowConfig:
     future_ns: int = 600 * SECOND_NS
     zero_panes_ns: int = HOUR_NS
     """How long after its last traffic a service still gets explicit empty panes."""
+    slow_ns: int = 0
+    """Requests that take longer do not meet the latency objective; 0 = there is none."""
     normalises_operations: bool = True
     """Span names that name one request are made to name an operation (`streams.operation_names`)."""
     max_tenants: int = 1_000
@@ -68,6 +70,7 @@ class WindowConfig:
             lateness_ns=round(settings.lateness_s * SECOND_NS),
             settle_ns=round(settings.settle_s * SECOND_NS),
             pair_wait_ns=round(settings.pair_wait_s * SECOND_NS),
+            slow_ns=round(settings.slo_latency_ms * 1_000_000),
             normalises_operations=settings.normalise_operations,
         )
 

@@ -1,4 +1,4 @@
-"""How fast a service burns its error budget.
+"""How fast a service burns its budgets: of errors, and of slow requests where there is such an objective.
 
 ::
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import BaseModel, Field
 
-from schemas.queries import BudgetStep
+from schemas.queries import BudgetStep, Indicator
 
 
 class BudgetPoint(BudgetStep):
@@ -25,25 +25,28 @@ class BudgetSeries(BaseModel):
     start_ns: int
     end_ns: int
     step_s: int
-    objective: float = Field(description="Share of requests that must succeed.")
+    indicator: Indicator = "availability"
+    threshold_ms: float | None = Field(None, description="By latency: requests that take longer are too slow.")
+    objective: float = Field(description="Share of requests that must succeed, or be fast enough.")
     requests: int
-    errors: int
-    allowed: float = Field(description="Requests of the span that may fail.")
+    errors: int = Field(description="Requests that failed; by latency, those that took too long.")
+    allowed: float = Field(description="Requests of the span that may fail, or be slow.")
     remaining: float = Field(description="Share of the allowed failures that are left.")
     items: list[BudgetPoint]
 
     @classmethod
     def of(
-        cls, service: str, span: tuple[int, int], step_s: int, objective: float, steps: Iterable[BudgetStep]
-    ) -> BudgetSeries:
-        """Return the series of these steps."""
+        cls, service: str, span: tuple[int, int], step_s: int, objective: float, steps: Iterable[BudgetStep],
+        slow_ms: float | None = None,
+    ) -> BudgetSeries:  # fmt: skip
+        """Return the series of these steps: of latency when there is a threshold."""
         known = list(steps)
         requests, errors = sum(one.requests for one in known), sum(one.errors for one in known)
         allowed = requests * (1.0 - objective)
         return cls(
-            service=service, start_ns=span[0], end_ns=span[1], step_s=step_s, objective=objective, requests=requests,
-            errors=errors, allowed=round(allowed, 3), remaining=_left(errors, allowed),
-            items=list(_points(known, objective, allowed)),
+            service=service, indicator="availability" if slow_ms is None else "latency", threshold_ms=slow_ms,
+            start_ns=span[0], end_ns=span[1], step_s=step_s, objective=objective, requests=requests, errors=errors,
+            allowed=round(allowed, 3), remaining=_left(errors, allowed), items=list(_points(known, objective, allowed)),
         )  # fmt: skip
 
 

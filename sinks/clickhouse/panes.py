@@ -19,7 +19,7 @@ SERVICE_COLUMNS = (
     "tenant", "service", "pane_start", "version", "node_kind", "pane_s", "window_s", "revision", "final",
     "cause",
     *RED, *(f"window_{name}" for name in RED),
-    "log_severities", "slow_traces", "failing_traces", "normal_traces", "late_items",
+    "log_severities", "slow_traces", "failing_traces", "normal_traces", "late_items", "slow_requests",
 )  # fmt: skip
 OPERATION_COLUMNS = (
     "tenant", "service", "operation", "kind", "pane_start", "version", *RED, *(f"window_{name}" for name in RED),
@@ -63,7 +63,7 @@ def service_row(pane: ServiceHealth) -> Row:
     return [
         pane.tenant, pane.service, _instant(pane), pane.version, pane.node_kind.value, pane.pane_s, pane.window_s,
         pane.revision, pane.final, pane.cause, *_red(pane.pane), *_red(pane.window), pane.log_severities,
-        pane.exemplars.slow, pane.exemplars.failing, pane.exemplars.normal, pane.late_items,
+        pane.exemplars.slow, pane.exemplars.failing, pane.exemplars.normal, pane.late_items, pane.slow_requests,
     ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def series_in_words(service: str, series: SeriesScore) -> str:
     if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
         return f"{service}: requests stopped (normally {amount(series.median, series.unit)})"
     where = f" from {series.edge_client}" if series.edge_client else ""
-    what = _WHAT[series.kind]
+    what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     usual = f"normally {amount(series.median, series.unit)}"
     return f"{service}: {what}{where} {amount(series.value, series.unit)} ({usual})"
 

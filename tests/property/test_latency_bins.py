@@ -9,7 +9,7 @@ from batch_oracle import bin_of_one
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.latency import BIN_COUNT, VALUES_NS, Bins, bin_of, merge, quantile_ns, quantiles_ns, value_of
+from streams.latency import BIN_COUNT, VALUES_NS, Bins, bin_of, count_over, merge, quantile_ns, quantiles_ns, value_of
 
 BOUND = 1 / 64 + 1e-6
 """Half a bin (1.6 %), and the rounding of float32."""
@@ -57,3 +57,18 @@ def test_negative_durations_count_as_zero_and_zero_is_zero() -> None:
     """Bin 0 is exactly 0."""
     assert bin_of(np.array([-5, 0], dtype=np.int64)).tolist() == [0, 0]
     assert value_of(0) == 0.0
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=50), st.integers(1, 10**11))
+def test_what_counts_as_over_a_threshold_surely_is(durations: list[int], threshold_ns: int) -> None:
+    """And all that is over by a bin, 3.1 % and the rounding of float32, counts."""
+    surely = sum(duration >= threshold_ns * (1 - 1e-7) for duration in durations)
+    clearly = sum(duration > threshold_ns * (1 + 1 / 32 + 1e-6) for duration in durations)
+    assert clearly <= count_over(sketch(durations), threshold_ns) <= surely
+
+
+def test_a_threshold_on_the_edge_of_a_bin_is_itself() -> None:
+    """2**28 ns is 268 ms: the bin that begins there is over, the one before is not."""
+    edge_ns = 2**28
+    assert count_over(sketch([edge_ns - 20, edge_ns, edge_ns + 1]), edge_ns) == 2
+    assert count_over(sketch([edge_ns, edge_ns + 5 * edge_ns // 100]), edge_ns + 1_000) == 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from schemas.events import EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from schemas.losses import LossReason
 from streams.health import HealthFold
+from streams.latency import bin_of
 from streams.partials import EdgeTally, OperationTally, PaneContents, ServicePartial, SignatureTally, SpanKind
 from streams.progress import Progress
 from streams.windows import SECOND_NS, WindowConfig
@@ -29,8 +34,10 @@ def partial(
 class Run:
     """A fold with a counter for the offsets of its records."""
 
-    def __init__(self, closed: Progress | None = None, is_for_judging: bool = False) -> None:
-        self.fold = HealthFold("telemetry.rollups/0", SOURCES, CONFIG, closed, is_for_judging=is_for_judging)
+    def __init__(
+        self, closed: Progress | None = None, is_for_judging: bool = False, config: WindowConfig = CONFIG
+    ) -> None:
+        self.fold = HealthFold("telemetry.rollups/0", SOURCES, config, closed, is_for_judging=is_for_judging)
         self.offset = -1
 
     def take(self, item: ServicePartial) -> None:
@@ -210,3 +217,20 @@ def test_pictures_for_judging_are_the_same_but_for_the_quantiles_of_windows() ->
         told[run] += run.told(120)
     assert [counted_only(health) for health in told[full]] == told[judged]
     assert {health.final for health in told[judged]} == {True, False}
+
+
+def test_requests_over_the_threshold_of_the_latency_objective_are_counted() -> None:
+    """Of the pane, from its bins, in judging too; without an objective none is slow."""
+    for slow_ns, slow in ((0, 0), (250_000_000, 3), (1_000_000_000, 0)):
+        for is_for_judging in (False, True):
+            run = Run(is_for_judging=is_for_judging, config=WindowConfig(slow_ns=slow_ns))
+            run.take(replace(partial(5), contents=_lasting_ms({40: 2, 300: 3})))
+            [picture] = run.told(25)[:1]
+            assert (picture.pane.requests, picture.slow_requests) == (5, slow)
+
+
+def _lasting_ms(counts: dict[int, int]) -> PaneContents:
+    """Return requests by how long they took."""
+    bins = {int(bin_of(np.array([ms * 1_000_000]))[0]): count for ms, count in counts.items()}
+    tally = OperationTally(sum(counts.values()), 0, bins, {})
+    return PaneContents(operations={("GET /", int(SpanKind.SERVER)): tally})

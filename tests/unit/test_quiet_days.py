@@ -8,7 +8,7 @@ from schemas.events import ServiceDeviations, ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
 from streams.incidents import IncidentFold
-from streams.slo import Budget, BurnRateFold
+from streams.slo import Budgets, BurnRateFold
 from tests.made_health import edge, health, pane_start
 from tests.quiet_day import PANES_A_DAY, QuietDay
 
@@ -23,7 +23,7 @@ class Watch:
     def __init__(self, config: BaselineConfig | None = None) -> None:
         self._baselines, self._budgets = BaselineFold(config), BurnRateFold()
         self._memories: dict[str, BaselineState] = {}
-        self._spent: dict[str, Budget] = {}
+        self._spent: dict[str, Budgets] = {}
         self._incidents = IncidentFold("quiet")
         self.opened: list[str] = []
         self.alarms = 0
@@ -37,7 +37,7 @@ class Watch:
 
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
         unusual, _ = self._baselines.advance(self._memories.setdefault(health.service, BaselineState()), health)
-        burning, _ = self._budgets.advance(self._spent.setdefault(health.service, Budget()), health)
+        burning, _ = self._budgets.advance(self._spent.setdefault(health.service, Budgets()), health)
         if unusual is not None:
             self._count(unusual)
         return [one for one in (unusual, burning) if one is not None]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgpack
 import pytest
 
-from schemas.events import ServiceDeviations
-from streams.slo import RULES, Budget, BurnRateFold, BurnRule, SloConfig, wilson_lower
-from tests.made_health import health
+from schemas.events import SeriesScore, ServiceDeviations, ServiceHealth
+from streams.slo import LATENCY, RULES, Budgets, BurnRateFold, BurnRule, SloConfig, wilson_lower
+from tests.made_health import health, pane_start
 
 THREE_NINES = SloConfig(objective=0.999)
 
@@ -45,7 +48,7 @@ def test_each_rule_takes_what_the_workbook_says(rule: BurnRule, share: float, se
 
     Later by the lower bound and by the buckets of the windows: a minute, of the long ones half an hour.
     """
-    fold, budget = BurnRateFold(SloConfig(objective=0.999, rules=(rule,))), Budget()
+    fold, budget = BurnRateFold(SloConfig(objective=0.999, rules=(rule,))), Budgets()
     step, bucket_s = (1, 60) if rule.long_s <= 6 * 3600 else (12, 1_800)
     requests = 5_000
     for pane in range(0, rule.long_s // 10, step):
@@ -62,7 +65,7 @@ def test_each_rule_takes_what_the_workbook_says(rule: BurnRule, share: float, se
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_is_met_just_below_its_factor(rule: BurnRule) -> None:
     """For half as long again as its window."""
-    fold, budget = BurnRateFold(SloConfig(objective=0.99, rules=(rule,))), Budget()
+    fold, budget = BurnRateFold(SloConfig(objective=0.99, rules=(rule,))), Budgets()
     failing = int(10_000 * rule.factor * 0.01 * 0.95)
     step = 6 if rule.long_s <= 6 * 3600 else 60
     for pane in range(0, rule.long_s * 3 // 2 // 10, step):
@@ -73,7 +76,7 @@ def test_no_rule_is_met_just_below_its_factor(rule: BurnRule) -> None:
 @pytest.mark.parametrize(("fails_every", "found"), [(5, True), (40, False)])
 def test_a_trickle_is_seen_within_hours_where_there_are_five_requests_an_hour(fails_every: int, found: bool) -> None:
     """One of five fails: no single pane proves anything, six hours do. One failure in eight hours is chance."""
-    fold, budget = BurnRateFold(SloConfig(objective=0.99)), Budget()
+    fold, budget = BurnRateFold(SloConfig(objective=0.99)), Budgets()
     alarms = []
     for number, pane in enumerate(range(0, 8 * 360, 72)):
         failed = int(number % fails_every == fails_every - 1)
@@ -116,7 +119,7 @@ def test_the_short_window_ends_the_alarm_soon_after_the_errors() -> None:
 
 def test_of_several_rules_that_are_met_the_fastest_is_told() -> None:
     """Two days with one failure in a hundred, then one in ten: a page, not only a ticket."""
-    fold, budget = BurnRateFold(SloConfig(objective=0.995)), Budget()
+    fold, budget = BurnRateFold(SloConfig(objective=0.995)), Budgets()
     for pane in range(0, 2 * 8640, 60):
         told, _ = fold.advance(budget, health("cart", pane, 6_000, errors=60))
     assert told is not None
@@ -156,3 +159,78 @@ def test_the_wilson_bound_is_that_of_the_textbook() -> None:
     """1 of 10 at 95 % (two-sided): 0.0179."""
     assert wilson_lower(1, 10, 1.96) == pytest.approx(0.0179, abs=1e-4)
     assert wilson_lower(0, 0, 1.96) == 0.0
+
+
+# -- latency -----------------------------------------------------------------------------------------------
+
+FAST_ENOUGH = SloConfig(objective=0.999, latency_objective=0.999, slow_ns=300_000_000)
+
+
+def slow_pane(pane: int, requests: int, slow: int, revision: int = 0) -> ServiceHealth:
+    """Return a pane in which some requests took too long; none fails."""
+    return health("cart", pane, requests, revision=revision).model_copy(update={"slow_requests": slow})
+
+
+def latency_of(told: ServiceDeviations | None) -> SeriesScore | None:
+    """Return the burn rate of the latency objective."""
+    return next((one for one in told.series if one.name == LATENCY), None) if told else None
+
+
+@pytest.mark.parametrize(
+    ("rule", "share", "seconds"),
+    [(RULES[0], 1.0, 52), (RULES[0], 0.1, 518), (RULES[1], 0.1, 1_296), (RULES[2], 0.1, 2_592), (RULES[3], 0.1, 2_592)],
+)
+def test_slow_requests_are_found_when_the_workbook_says(rule: BurnRule, share: float, seconds: int) -> None:
+    """As failures are: the objective is a share of requests, too. Availability says nothing."""
+    fold, budgets = BurnRateFold(replace(FAST_ENOUGH, rules=(rule,))), Budgets()
+    step, bucket_s = (1, 60) if rule.long_s <= 6 * 3600 else (12, 1_800)
+    first = rule.long_s // 10
+    for pane in range(0, first, step):
+        fold.advance(budgets, slow_pane(pane, 5_000, 0))
+    for pane in range(first, first + seconds // 5, step):
+        told, _ = fold.advance(budgets, slow_pane(pane, 5_000, round(5_000 * share)))
+        burn = latency_of(told)
+        if burn is not None and burn.deviating:
+            break
+    took_s = (pane - first + step) * 10
+    assert seconds - bucket_s <= took_s <= seconds * 1.05 + bucket_s + 10 * step
+    assert told is not None
+    assert [one.name for one in told.series] == [LATENCY]
+
+
+def test_both_objectives_are_told_side_by_side() -> None:
+    """Half of the requests fail, a tenth is slow: two burn rates, availability first."""
+    fold, budgets = BurnRateFold(FAST_ENOUGH), Budgets()
+    for pane in range(360):
+        picture = health("cart", pane, 100, errors=50).model_copy(update={"slow_requests": 10})
+        told, _ = fold.advance(budgets, picture)
+    assert told is not None
+    assert [(one.name, one.value) for one in told.series] == [(None, 500.0), (LATENCY, 100.0)]
+
+
+def test_a_revision_replaces_the_slow_requests_of_its_pane() -> None:
+    """By whatever way the state was kept in between."""
+    fold, state = BurnRateFold(FAST_ENOUGH), None
+    for pane in range(360):
+        state, _ = fold.step(state, slow_pane(pane, 100, 100))
+        state, told = fold.step(state, slow_pane(pane, 100, 0, revision=1))
+    assert latency_of(told) is None
+
+
+def test_another_threshold_begins_a_new_budget() -> None:
+    """What was slow by the old one says nothing; availability goes on."""
+    fold, state = BurnRateFold(FAST_ENOUGH), None
+    for pane in range(360):
+        state, _ = fold.step(state, slow_pane(pane, 100, 100))
+    state, told = BurnRateFold(replace(FAST_ENOUGH, slow_ns=1)).step(state, slow_pane(360, 100, 100))
+    assert latency_of(told) is None, "a pane cannot speak for an hour"
+    budgets = Budgets.decode(state)
+    assert budgets.availability.known_s(pane_start(360) // 10**9) > 3_000
+
+
+def test_a_state_of_before_there_was_latency_goes_on() -> None:
+    """Its availability is kept."""
+    budgets = Budgets()
+    BurnRateFold().advance(budgets, health("cart", 0, 100, errors=1))
+    old = msgpack.packb([1, *budgets.availability.packed()])
+    assert Budgets.decode(old) == Budgets(budgets.availability)

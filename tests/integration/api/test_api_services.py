@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from api_caller import Caller
+from api_caller import Caller, Served
 
+from api.app import create_app
 from api.examples import ONSET_NS, SERVICE
 from schemas.events import ConnectionType, NodeKind, OperationHealth, RedStats, ServiceHealth, SignatureCount
 from sinks import redis
@@ -91,6 +92,22 @@ async def test_a_budget_is_spent_by_failures_and_not_by_time_without_requests(ac
     unknown = (await acme.get("/services/nobody/budget", **span)).json()
     assert (unknown["items"], unknown["remaining"]) == ([], 1.0)
     assert (await acme.get("/services/checkout/budget", start=0, end=1, step=1)).status_code == 422
+
+
+async def test_the_latency_budget_is_spent_by_slow_requests_once_there_is_a_threshold(acme: Caller) -> None:
+    """Failures do not spend it; without a threshold there is none."""
+    start_ns = ONSET_NS // (60 * 10**9) * 60 * 10**9
+    red = RedStats(requests=1_000, errors=500, rate_per_s=100.0, error_rate=0.5)
+    slow = pane(acme, pane_start_ns=start_ns, pane=red).model_copy(update={"slow_requests": 20})
+    await PaneSink(acme.stores.clickhouse).write_panes([slow])
+    span = {"start": start_ns, "end": start_ns + 60 * PANE_NS, "indicator": "latency"}
+    assert (await acme.get("/services/checkout/budget", **span)).status_code == 404
+    settings = acme.settings.model_copy(update={"slo_latency_ms": 300.0, "slo_latency_objective": 0.9})
+    door = Served(create_app(settings, acme.stores), settings, acme.stores)
+    async with door.app.router.lifespan_context(door.app), door.client(acme.tenant) as http:
+        budget = (await http.get("/api/v1/services/checkout/budget", params=span)).json()
+    assert (budget["indicator"], budget["threshold_ms"], budget["objective"]) == ("latency", 300.0, 0.9)
+    assert (budget["errors"], budget["allowed"], budget["remaining"]) == (20, 100.0, 0.8)
 
 
 async def test_a_series_has_a_bound_and_sensible_defaults(acme: Caller) -> None:
