@@ -83,6 +83,11 @@ ODD = {
     ),
     "exception": request(CALL + event(b"exception", KEY_ERROR)),
     "exception of a span with a bad id": request(b"\x12\x08" + b"s" * 8 + TIMES + event(b"exception", KEY_ERROR)),
+    "exception of a span with a bad id before a good span": request(
+        sized(0x12, b"s" * 8) + TIMES + event(b"exception", KEY_ERROR),
+        after=sized(0x12, sized(0x12, CALL)),
+    ),
+    "exception in a message that is taken back": request(CALL + event(b"exception", KEY_ERROR)) + b"\x0a" + b"\x80" * 6,
     "events that are no exceptions": request(
         CALL + event(b"exceptioN", KEY_ERROR) + event(b"exceptions", KEY_ERROR) + event(b"", KEY_ERROR)
     ),
