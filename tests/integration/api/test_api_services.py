@@ -9,12 +9,21 @@ from api_caller import Caller, Served
 
 from api.app import create_app
 from api.examples import ONSET_NS, SERVICE
-from schemas.events import ConnectionType, NodeKind, OperationHealth, RedStats, ServiceHealth, SignatureCount
+from schemas.events import (
+    ConnectionType,
+    InstanceHealth,
+    NodeKind,
+    OperationHealth,
+    RedStats,
+    ServiceHealth,
+    SignatureCount,
+)
 from sinks import redis
 from sinks.clickhouse.panes import PaneSink
 
 PANE_NS = 10_000_000_000
 (EDGE,) = SERVICE.edges_in
+INSTANCE = InstanceHealth(instance="checkout-1", requests=10, errors=1, p95_ms=40.0)
 
 
 def pane(caller: Caller, service: str = "checkout", pane_start_ns: int = ONSET_NS, **other: Any) -> ServiceHealth:
@@ -120,11 +129,11 @@ async def test_a_series_has_a_bound_and_sensible_defaults(acme: Caller) -> None:
     assert (await acme.get("/services/checkout/health", start=0, end=1)).status_code == 200
 
 
-async def test_the_current_picture_has_operations_and_callers(acme: Caller, other: Caller) -> None:
+async def test_the_current_picture_has_operations_callers_and_instances(acme: Caller, other: Caller) -> None:
     """As the newest pane tells, also of names with slashes; 404 for what is not there or another's."""
     names = ["checkout", "queue/orders éß", "a/health"]
     for name in names:
-        await redis.set_health(acme.stores.redis, pane(acme, name))
+        await redis.set_health(acme.stores.redis, pane(acme, name, instances=[INSTANCE]))
     badges = {"checkout": ("learning", "reliable"), "a/health": ("of a", "later version")}
     await redis.set_badges(acme.stores.redis, acme.tenant, badges)
     items = (await acme.get("/services")).json()["items"]
@@ -133,6 +142,7 @@ async def test_the_current_picture_has_operations_and_callers(acme: Caller, othe
     for name in names[:2]:
         detail = (await acme.get(f"/services/{name}")).json()
         assert (detail["service"], detail["edges_in"][0]["client"]) == (name, "web")
+        assert [(one["instance"], one["p95_ms"]) for one in detail["instances"]] == [("checkout-1", 40.0)]
         assert (await acme.http.get(detail["links"]["health"])).json()["service"] == name
     edges = (await acme.get("/edges")).json()["edges"]
     assert sorted(edge["server"] for edge in edges) == sorted(names)
