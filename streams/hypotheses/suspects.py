@@ -31,7 +31,7 @@ OWN_KINDS = (
     SeriesKind.EDGE_LATENCY,
 )
 _FIRST_S = 60.0
-_LEAST_CONCENTRATION = 0.3
+_LEAST_CONCENTRATION = 0.5
 """From here on an instance is named."""
 _LEAST_VALUE = 0.005
 """A part below this is not shown and not counted."""
