@@ -1,4 +1,4 @@
-"""The card network behind payments, a host that sends no telemetry: ``python -m deploy.shop.card_network``."""
+"""The card network behind payments, a host that sends no telemetry."""
 
 from __future__ import annotations
 
@@ -61,7 +61,3 @@ def main() -> None:
     # uvicorn raises the signal that ended it once more: this turns it into a normal end
     signal.signal(signal.SIGTERM, lambda *_: None)
     asyncio.run(run(given.fd))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The users of the shop: open-loop seeded Poisson arrivals of short journeys: ``python -m deploy.shop.load``.
+"""The users of the shop: open-loop seeded Poisson arrivals of short journeys.
 
 Open loop: a slow shop does not slow the arrivals down, so a fault is seen by as many users as it would be.
 The users send no telemetry, as browsers rarely do.
@@ -122,5 +122,6 @@ def _door(instances: Sequence[str]) -> str:
     return f"http://{address}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run until told to stop."""
     asyncio.run(run())

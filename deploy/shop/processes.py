@@ -156,7 +156,7 @@ class Shop:
         addresses = {service: [address(place) for place in self._places(service)] for service in SERVICES}
         addresses[CARD_NETWORK] = [address(CARDS)]
         addresses |= {server: [address(lane(one, server))] for one, server in LANES if one == client}
-        return Wiring(addresses, shop_dsn(self._dsn), str(self.faults.path), os.getpid(), self._rate_per_s, self._seed)
+        return Wiring(addresses, shop_dsn(self._dsn), str(self.faults.path), self._rate_per_s, self._seed)
 
     def _places(self, service: str) -> list[str]:
         return [place for place in places(service) if place not in self._ports_of_killed]

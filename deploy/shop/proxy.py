@@ -1,4 +1,4 @@
-"""The slow lanes: a TCP proxy on some connections that can hold bytes back: ``python -m deploy.shop.proxy``.
+"""The slow lanes: a TCP proxy on some connections that can hold bytes back.
 
 It is always in the path, and passes bytes on at once until a ``delay`` is switched on. As it knows nothing of HTTP,
 what it adds shows only as client duration minus server duration, like a slow network.
@@ -105,7 +105,3 @@ def main() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(run(given.fd))
     os._exit(0)  # connections may still be open: there is nothing to save
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Run one service of the shop: ``python -m deploy.shop.service NAME --fd N``.
+"""One service of the shop; its arguments are its name and the number of its listening socket.
 
 The listening socket is inherited from the parent, so that a new release takes over without a refused connection.
 """
@@ -137,7 +137,3 @@ def main() -> None:
         server.run(sockets=[socket.socket(fileno=given.fd)])
     finally:
         telemetry.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from multiprocessing import parent_process
 from pathlib import Path
 
 from deploy.shop.wiring import Wiring
@@ -93,7 +94,8 @@ async def follow(wiring: Wiring, on_state: Callable[[FaultState], None], on_orph
     """
     file = FaultFile(Path(wiring.faults_file))
     known: FaultState | None = None
-    while os.getppid() == wiring.owner_pid:
+    owner = parent_process()
+    while owner is not None and owner.is_alive():
         state = file.read()
         if state != known:
             known = state

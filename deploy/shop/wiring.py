@@ -37,8 +37,6 @@ class Wiring:
     postgres_dsn: str
     faults_file: str
     """Where the fault switch is."""
-    owner_pid: int
-    """The process that started the shop; when it is gone the shop ends."""
     rate_per_s: float = 6.0
     """Journeys a second that begin; 12 give about 150 spans a second and take a third of a slow core."""
     seed: int = 1

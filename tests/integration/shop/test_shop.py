@@ -122,7 +122,8 @@ async def test_killing_the_owner_ends_every_process_of_the_shop(
     assert owner.stdout is not None
     assert b"the shop is open" in await owner.stdout.readline()
     children = psutil.Process(owner.pid).children(recursive=True)
-    assert len(children) == len(SERVICES) + 4, "catalog has two instances; proxy, card network and load are there"
+    beside = len(["catalog-2", "proxy", "card network", "load", "fork server", "its resource tracker"])
+    assert len(children) == len(SERVICES) + beside
     os.kill(owner.pid, signal.SIGKILL)
     await owner.wait()
     gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 15.0)
