@@ -185,3 +185,13 @@ def test_codes_are_near_their_values_and_in_their_order() -> None:
     assert np.abs(VALUES[codes] / values - 1).max() < 0.0626
     assert (np.diff(codes.astype(int)) >= 0).all()
     assert encode([[0.0, float("nan")]]).tolist() == [[1, 0]]
+
+
+def test_what_is_usual_some_minutes_later_is_usual_now() -> None:
+    """A job may begin early: ten minutes before the hour it is known from, not half an hour."""
+    cells, hour, hour_ns = HourCells(), 500_000, 3_600_000_000_000
+    for week in (1, 2):
+        cells.visit(hour - 1 - week * WEEK_H, {NAME: encode([[10.0, 20.0]])[0].tolist()}, {})
+        cells.visit(hour - week * WEEK_H, {NAME: encode([[100.0, 200.0]])[0].tolist()}, {})
+    told = [cells.usual([NAME], hour * hour_ns - minutes * 60_000_000_000) for minutes in (30, 5)]
+    assert [round(one.values[0, 0]) for one in told if one is not None] == [10, 104]
