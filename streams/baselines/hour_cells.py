@@ -10,7 +10,7 @@ A visit and track takes a byte, a series 168 x `weeks` x 2 of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,32 +91,30 @@ class HourCells:
 
     def are_ready(self, pane_ns: int) -> bool:
         """Tell whether the hour of this pane has been visited often enough to know anything."""
-        return len(self._counting(self.config.hour_of(pane_ns))) >= self.config.least_visits and bool(self._rows)
-
-    def _counting(self, hour: int) -> NDArray[np.int64]:
-        """Return the places of the visits that count for an hour."""
-        age = hour - self._visits[hour % WEEK_H]
-        return np.flatnonzero((age >= WEEK_H) & (age <= WEEK_H * self.config.weeks))
+        return self._all(pane_ns, lowest=False) is not None
 
     def usual(self, names: Sequence[str], pane_ns: int, *, lowest: bool = False) -> Usual | None:
         """Return what is usual in this pane; None while no cell of its hour is reliable. `lowest`: of traffic."""
-        slack_ns = self.config.slack_s * 1_000_000_000
-        hours = tuple(
-            dict.fromkeys(self.config.hour_of(at) for at in (pane_ns, pane_ns - slack_ns, pane_ns + slack_ns))
-        )
-        if (hours, lowest) not in self._known:
-            self._known = {key: known for key, known in self._known.items() if key[0] == hours}
-            self._known[hours, lowest] = self._near(hours, lowest)
-        known = self._known[hours, lowest]
+        known = self._all(pane_ns, lowest)
         if known is None:
             return None
         rows = [self._rows.get(name, -1) for name in names]
         return Usual(known.values[rows], known.spread[rows])
 
-    def _near(self, hours: Sequence[int], lowest: bool) -> Usual | None:
+    def _all(self, pane_ns: int, lowest: bool) -> Usual | None:
+        """Return what is usual for all series in this pane."""
+        slack_ns, hour_of = self.config.slack_s * 1_000_000_000, self.config.hour_of
+        hours = hour_of(pane_ns), hour_of(pane_ns - slack_ns), hour_of(pane_ns + slack_ns)
+        if (hours, lowest) not in self._known:
+            self._known = {key: known for key, known in self._known.items() if key[0] == hours}
+            self._known[hours, lowest] = self._near(dict.fromkeys(hours), lowest)
+        return self._known[hours, lowest]
+
+    def _near(self, hours: Iterable[int], lowest: bool) -> Usual | None:
         """Return what is usual for all series in the first of these hours, widened by what is in the others."""
-        found = self._at(hours[0], lowest)
-        for hour in hours[1:]:
+        own, *others = hours
+        found = self._at(own, lowest)
+        for hour in others:
             other = self._at(hour, lowest) if found is not None else None
             if found is not None and other is not None:
                 found = _joined(found, other, lowest)
@@ -124,7 +122,8 @@ class HourCells:
 
     def _at(self, hour: int, lowest: bool) -> Usual | None:
         """Return what is usual for all series in an hour; a row more at the end is for those that are unknown."""
-        least, counts = self.config.least_visits, self._counting(hour)
+        least, age = self.config.least_visits, hour - self._visits[hour % WEEK_H]
+        counts = np.flatnonzero((age >= WEEK_H) & (age <= WEEK_H * self.config.weeks))
         if len(counts) < least or not self._rows:
             return None
         codes = np.zeros((len(self._rows) + 1, len(counts), 2), np.uint8)
