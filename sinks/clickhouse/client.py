@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
@@ -113,6 +113,12 @@ class ClickHouse:
     async def insert_bytes(self, table: str, block: bytes, fmt: str, settings: Settings | None = None) -> None:
         """Insert a block that is already in a ClickHouse input format."""
         await self._call(lambda client: client.raw_insert(table, None, block, _plain(settings), fmt), len(block))
+
+    async def insert_pieces(
+        self, table: str, pieces: Callable[[], Iterator[bytes]], fmt: str, settings: Settings | None = None
+    ) -> None:
+        """Insert a block whose pieces are made, in the thread that sends them, when they are wanted."""
+        await self._call(lambda client: client.raw_insert(table, None, pieces(), _plain(settings), fmt))
 
     async def _call(self, work: Callable[[Client], Answer], sent_bytes: int = 0) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, work, sent_bytes)

@@ -1,27 +1,35 @@
-"""Lands Kafka records in ClickHouse as the bytes they are; views flatten them in SQL (migrations, schemas/proto).
+"""Lands Kafka records in ClickHouse: as rows that were flattened before, or as the bytes they are, flattened in SQL.
 
 ::
 
-    RawRow ──▶ frame ──▶ INSERT INTO landing_traces FORMAT Protobuf ──▶ spans, trace_times
-                                    (stores nothing itself)         ──▶ rejected_items
-                                                                    ──▶ landed_records
+    RawRow ─┬─ read here ──▶ flat rows ──▶ INSERT INTO flat_spans FORMAT Native ────────┬▶ spans, trace_times
+            │  (streams.flat_columns)                                                   ├▶ rejected_items
+            └─ left alone ─▶ frame ──▶ INSERT INTO landing_traces FORMAT Protobuf ──────┴▶ landed_records
+                                             (neither stores anything itself)
+
+What is stored is the same either way; flat rows cost a half (docs/adr/0021). Records that are left alone go first: only
+those can be refused, and then nothing is stored.
 
 A refused insert leaves nothing: rows are parsed into one block before anything is written, so one value that cannot be
 parsed refuses them all; what a failing view has let through to other targets is taken back. With a token, a repeated
 insert of the same rows changes nothing, and one that broke off in the middle is completed: each target knows by itself
-the tokens of its last 10,000 inserted blocks. What a token cannot do, `sinks.clickhouse.repeats` checks.
+the tokens of its last 10,000 inserted blocks. What a token cannot do, `sinks.clickhouse.repeats` checks: also that a
+repetition has divided the records in another way, as another version may.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from schemas.errors import SetupError
 from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse.client import ClickHouse, ClickHouseRejected
+from sinks.clickhouse.flat import FLAT_TABLES, Flat, Flatten, native_block
 from sinks.clickhouse.framing import RawRow, frame, landing_schema
-from sinks.clickhouse.repeats import is_whole, take_back
+from sinks.clickhouse.repeats import FLAT, is_whole, take_back
 
 __all__ = ["RawRow", "RawSink"]
 
@@ -36,8 +44,6 @@ PARSER: Final = "ProtobufRowInputFormat"
 """Where ClickHouse says an error happened that the data alone can have caused, whatever its code."""
 
 _SETTINGS: Final[dict[str, Any]] = {
-    "format_schema_source": "string",
-    "format_schema_message_name": "Record",
     "async_insert": 0,  # an asynchronous insert answers before it is stored, and forgets the token
     "insert_deduplicate": 1,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -46,10 +52,11 @@ _SETTINGS: Final[dict[str, Any]] = {
 
 
 class RawSink:
-    """Inserts Kafka records of the raw topics."""
+    """Inserts Kafka records of the raw topics. ``flatten`` has, by topic, what makes flat rows of messages."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: ClickHouse, flatten: Mapping[str, Flatten] | None = None) -> None:
         self._clickhouse = clickhouse
+        self._flatten = flatten or {}
 
     async def insert(
         self, topic: str, rows: Sequence[RawRow], token: str | None = None, ours: Container[int] | None = None
@@ -64,17 +71,38 @@ class RawSink:
         """
         if not rows:
             return
-        signal = SIGNALS[topic]
-        settings = _SETTINGS | {"format_schema": landing_schema(signal)}
-        if token is not None:
-            settings["insert_deduplication_token"] = token
+        flat = await self._flattened(topic, rows)
+        own = [row for row in rows if ours is None or row.partition in ours]
+        left = rows if flat is None else [row for row, count in zip(rows, flat.rows, strict=True) if not count]
+        if left:
+            await self._guarded(topic, own, partial(self._insert_protobuf, SIGNALS[topic], left, token))
+        if flat is not None and len(left) < len(rows):
+            await self._guarded(topic, own, partial(self._insert_flat, topic, rows, flat, token))
+
+    async def _flattened(self, topic: str, rows: Sequence[RawRow]) -> Flat | None:
+        flatten = self._flatten.get(topic)
+        return await asyncio.to_thread(flatten, [row.value for row in rows]) if flatten else None
+
+    async def _insert_protobuf(self, signal: str, rows: Sequence[RawRow], token: str | None) -> None:
+        settings = _settings(token) | {
+            "format_schema_source": "string",
+            "format_schema_message_name": "Record",
+            "format_schema": landing_schema(signal),
+        }
+        await self._clickhouse.insert_bytes(f"landing_{signal}", frame(rows), "Protobuf", settings)
+
+    async def _insert_flat(self, topic: str, rows: Sequence[RawRow], flat: Flat, token: str | None) -> None:
+        settings = _settings(None if token is None else token + FLAT)
+        await self._clickhouse.insert_pieces(FLAT_TABLES[topic], lambda: native_block(rows, flat), "Native", settings)
+
+    async def _guarded(self, topic: str, own: Sequence[RawRow], insert: Callable[[], Awaitable[None]]) -> None:
+        """Insert, and take back what a refused insert has let through to some targets."""
         try:
-            await self._clickhouse.insert_bytes(f"landing_{signal}", frame(rows), "Protobuf", settings)
+            await insert()
         except ClickHouseRejected as error:
             if PARSER in str(error):
                 raise
             if error.code in DATA_CODES:
-                own = [row for row in rows if ours is None or row.partition in ours]
                 await take_back(self._clickhouse, topic, own)
                 raise
             remedy = "Run `incidentscope migrate`, and `incidentscope doctor` if that does not help."
@@ -86,3 +114,7 @@ class RawSink:
         They need another token then. Raises `StoreUnavailable`, also while an insert of them still runs.
         """
         return await is_whole(self._clickhouse, topic, rows)
+
+
+def _settings(token: str | None) -> dict[str, Any]:
+    return _SETTINGS if token is None else _SETTINGS | {"insert_deduplication_token": token}

@@ -26,6 +26,9 @@ TARGETS: Final = {TRACES.name: "spans", METRICS.name: "metric_points", LOGS.name
 SHARED_TARGETS: Final = ("rejected_items", "landed_records")
 """What a record is flattened into. (``trace_times`` keeps the smallest and largest: a second row changes nothing.)"""
 
+FLAT: Final = "#flat"
+"""What the token of an insert ends with for those of its records that come as flat rows."""
+
 _RUNNING = """
 SELECT Settings['insert_deduplication_token'] AS token FROM system.processes
 WHERE Settings['insert_deduplication_token'] != ''
@@ -92,7 +95,7 @@ async def _runs(clickhouse: ClickHouse, topic: str, rows: Sequence[RawRow]) -> b
 
 def _ranges(token: str, topic: str) -> tuple[OffsetRange, ...]:
     try:
-        insert = PendingInsert.parse(token)
+        insert = PendingInsert.parse(token.removesuffix(FLAT))
     except ValueError:
         return ()  # somebody else's insert
     return insert.ranges if insert.topic == topic else ()

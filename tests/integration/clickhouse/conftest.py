@@ -11,7 +11,9 @@ from schemas.settings import Settings
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.migrate import migrate
+from streams.flat_columns import FLAT_TOPICS, Flattener
 
+FLATTENERS = {topic: Flattener(topic) for topic in FLAT_TOPICS}
 numbers = itertools.count(1)
 
 
@@ -31,7 +33,13 @@ async def clickhouse(stack: Settings) -> AsyncIterator[ClickHouse]:
 
 @pytest.fixture
 def sink(clickhouse: ClickHouse) -> RawSink:
-    """Land into the session's database."""
+    """Land into the session's database, as a worker does."""
+    return RawSink(clickhouse, {topic: flattener.flatten for topic, flattener in FLATTENERS.items()})
+
+
+@pytest.fixture
+def protobuf_sink(clickhouse: ClickHouse) -> RawSink:
+    """Land into the session's database, everything by SQL."""
     return RawSink(clickhouse)
 
 

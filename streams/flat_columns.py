@@ -1,0 +1,168 @@
+"""OTLP messages as columns of flat rows, an item each, without touching an item in Python (docs/adr/0021).
+
+::
+
+    messages ─▶ joined, about 1 MiB at a time ─▶ flatten ─┬─▶ regions of one buffer ─▶ columns by name
+                                      ▲ more room         └─▶ messages that are left alone: 0 rows
+                                      └───────────┘
+
+A column is what ClickHouse's Native format has of it, in pieces: an array or a map is the ends of its rows, then its
+elements. Which messages are left alone is decided by their bytes alone, as long as there is room.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.topics import TRACES
+from streams.kernels import flat_scopes, flat_spans
+from streams.kernels.compiled import IS_COMPILED
+from streams.kernels.flat_attributes import MAP_COLUMNS
+from streams.kernels.flattening import SPANS, flatten, make_scratch
+from streams.kernels.sheets import Sheet, make_sheet
+
+Bytes = NDArray[np.uint8]
+
+JOINED_BYTES = 1 << 20
+FIRST_BYTES = 64 << 10
+"""Room of each column at first."""
+
+MOST_BYTES = 512 << 20
+"""A message for which all columns together would need more room than this is left alone."""
+
+
+def _two_maps(name: str, first: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}s": tuple(range(first, first + 3)), f"{name}_types": tuple(range(first + 3, first + MAP_COLUMNS))}
+
+
+_SURROUNDINGS = {
+    "service": (flat_scopes.SERVICE,),
+    **_two_maps("resource_attribute", flat_scopes.RESOURCE_MAPS),
+    "resource_schema_url": (flat_scopes.RESOURCE_URL,),
+    "scope_name": (flat_scopes.SCOPE_NAME,),
+    "scope_version": (flat_scopes.SCOPE_VERSION,),
+    **_two_maps("scope_attribute", flat_scopes.SCOPE_MAPS),
+    "scope_schema_url": (flat_scopes.SCOPE_URL,),
+}
+
+SPAN_COLUMNS: Mapping[str, tuple[int, ...]] = {
+    **_SURROUNDINGS,
+    "trace_id": (flat_spans.TRACE_ID,),
+    "span_id": (flat_spans.SPAN_ID,),
+    "parent_span_id": (flat_spans.PARENT_ID,),
+    "trace_state": (flat_spans.STATE,),
+    "name": (flat_spans.NAME,),
+    "kind_code": (flat_spans.KIND,),
+    "start_unix_nano": (flat_spans.START,),
+    "end_unix_nano": (flat_spans.FINISH,),
+    "dropped_attributes": (flat_spans.DROPPED,),
+    "dropped_events": (flat_spans.DROPPED_EVENTS,),
+    "dropped_links": (flat_spans.DROPPED_LINKS,),
+    "status_code": (flat_spans.STATUS_CODE,),
+    "status_message": (flat_spans.STATUS_MESSAGE,),
+    "flags": (flat_spans.FLAGS,),
+    "is_cut": (flat_spans.CUT,),
+    **_two_maps("attribute", flat_spans.MAPS),
+    "events": (
+        flat_spans.EVENT_ENDS, flat_spans.EVENT_TIME, flat_spans.EVENT_NAME,
+        *range(flat_spans.EVENT_MAPS, flat_spans.EVENT_MAPS + MAP_COLUMNS), flat_spans.EVENT_DROPPED,
+    ),
+    "links": (
+        flat_spans.LINK_ENDS, flat_spans.LINK_TRACE, flat_spans.LINK_SPAN, flat_spans.LINK_STATE, flat_spans.LINK_FLAGS,
+        *range(flat_spans.LINK_MAPS, flat_spans.LINK_MAPS + MAP_COLUMNS), flat_spans.LINK_DROPPED,
+    ),
+}  # fmt: skip
+"""The columns of a flat span, and the regions each is made of, in order."""
+
+SIGNALS: Mapping[str, tuple[int, int, Mapping[str, tuple[int, ...]]]] = {
+    TRACES.name: (SPANS, flat_spans.COLUMNS, SPAN_COLUMNS),
+}
+"""By topic: what it is to `flatten`, how many regions it fills, and the columns they make."""
+
+FLAT_TOPICS = tuple(SIGNALS)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The rows of some messages: ``rows`` of each (0: it is left alone), and the pieces of each column."""
+
+    rows: NDArray[np.int64]
+    columns: Mapping[str, Sequence[Bytes]]
+
+
+def warm_up() -> None:
+    """Compile what flattening needs, or load it where an earlier process kept it."""
+    for topic in FLAT_TOPICS:
+        Flattener(topic).flatten([b""])
+
+
+class Flattener:
+    """Flattens messages of one of the `FLAT_TOPICS`; one call at a time, the others wait."""
+
+    def __init__(self, topic: str) -> None:
+        self._signal, regions, self._names = SIGNALS[topic]
+        self._lock = threading.Lock()
+        self._scratch = make_scratch()
+        self._sizes = np.full(regions, FIRST_BYTES)
+
+    def flatten(self, messages: Sequence[bytes]) -> Flat:
+        """Return the rows of those messages that can be read here."""
+        rows = np.zeros(len(messages), np.int64)
+        if not IS_COMPILED:
+            return Flat(rows, {})
+        with self._lock:
+            return Flat(rows, self._columns(messages, rows))
+
+    def _columns(self, messages: Sequence[bytes], rows: NDArray[np.int64]) -> Mapping[str, Sequence[Bytes]]:
+        """Return the pieces of each column, and fill ``rows``."""
+        sheet, done = make_sheet(self._sizes), 0
+        while done < len(messages):
+            end = _end_of_piece(messages, done)
+            sheet = self._append(messages[done:end], rows[done:end], sheet)
+            done = end
+        begins = sheet.limits - self._sizes
+        regions = [sheet.room[begin:end] for begin, end in zip(begins, sheet.used, strict=True)]
+        self._sizes = FIRST_BYTES + (sheet.used - begins) * 5 // 4
+        return {name: [regions[each] for each in places] for name, places in self._names.items()}
+
+    def _append(self, messages: Sequence[bytes], rows: NDArray[np.int64], sheet: Sheet) -> Sheet:
+        """Append messages, making room where there is none; return the sheet that has them."""
+        data = np.frombuffer(b"".join(messages), np.uint8)
+        bounds, done = np.cumsum([0, *map(len, messages)]), 0
+        while (done := int(flatten(data, bounds, done, self._signal, sheet, self._scratch, rows))) < len(messages):
+            larger = self._larger(sheet)
+            if larger.sum() > MOST_BYTES:
+                done += 1
+            else:
+                sheet, self._sizes = _moved(sheet, self._sizes, larger), larger
+        return sheet
+
+    def _larger(self, sheet: Sheet) -> NDArray[np.int64]:
+        """Return sizes with room for twice what is there and wanted, in those columns that lack room."""
+        wanted = self._scratch.wanted[: len(sheet.used)]
+        used = sheet.used - sheet.limits + self._sizes
+        return np.where(self._sizes - used < wanted, 2 * (used + wanted) + self._sizes, self._sizes)
+
+
+def _moved(sheet: Sheet, sizes: NDArray[np.int64], larger: NDArray[np.int64]) -> Sheet:
+    """Return a sheet with regions of other sizes, and the same in it."""
+    made = make_sheet(larger)
+    for column, (begin, end) in enumerate(zip(sheet.limits - sizes, sheet.used, strict=True)):
+        made.room[made.used[column] : made.used[column] + end - begin] = sheet.room[begin:end]
+        made.used[column] += end - begin
+    made.items[:] = sheet.items
+    return made
+
+
+def _end_of_piece(messages: Sequence[bytes], first: int) -> int:
+    """Return the end of some messages that together are about as large as is joined at once."""
+    end, size_bytes = first, 0
+    while end < len(messages) and size_bytes < JOINED_BYTES:
+        size_bytes += len(messages[end])
+        end += 1
+    return end

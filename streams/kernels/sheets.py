@@ -1,0 +1,143 @@
+"""Columns under construction: each is a region of one buffer, so a loop that fills fifty of them is handed five arrays.
+
+::
+
+    room    |text of column 0 ....|      |column 1 ..|            |column 2 ....
+    used                          ^                  ^                          ^      where a column's next byte goes
+    limits                              ^                        ^                     where its region ends
+    items   how many things are in a column, where that is counted: an array column is written as the ends of its rows
+
+What is written is what a column of ClickHouse's Native format is: numbers little-endian, one after the other; texts with
+their length before them as a varint; of an array or a map the end of each row (64 bits), then the elements.
+
+Nothing here asks for room: whoever calls has asked `has_room` for all that an item can need. ``SLACK_BYTES`` cover what
+a text has around it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.kernels.compiled import compiled
+from streams.kernels.wire import byte_at, little_endian
+
+SLACK_BYTES = 64
+EXPANSION = 8
+"""No column takes more than so many bytes for each of an item: a packed varint of one byte becomes eight."""
+
+
+class Sheet(NamedTuple):
+    """The regions, and how far each is filled."""
+
+    room: NDArray[np.uint8]
+    used: NDArray[np.int64]
+    limits: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+
+def make_sheet(sizes_bytes: NDArray[np.int64]) -> Sheet:
+    """Return an empty sheet whose columns have room for so many bytes each."""
+    limits = np.cumsum(sizes_bytes)
+    return Sheet(np.empty(limits[-1], np.uint8), limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
+
+
+@compiled
+def has_room(sheet, wanted_bytes):
+    """Tell whether every column has room for so many bytes more."""
+    for column in range(len(sheet.used)):
+        if sheet.limits[column] - sheet.used[column] < wanted_bytes:
+            return False
+    return True
+
+
+@compiled
+def put_bytes(sheet, column, data, begin, end):
+    """Append ``data[begin:end]``."""
+    to = sheet.used[column]
+    _copy(sheet.room, to, data, begin, end - begin)
+    sheet.used[column] = to + end - begin
+
+
+@compiled
+def put_byte(sheet, column, byte):
+    """Append one byte."""
+    sheet.room[np.uint64(sheet.used[column])] = np.uint8(byte)
+    sheet.used[column] += 1
+
+
+@compiled
+def put_64(sheet, column, number):
+    """Append eight bytes: an integer of 64 bits, or what a double is made of."""
+    _store_64(sheet.room, sheet.used[column], np.uint64(number))
+    sheet.used[column] += 8
+
+
+@compiled
+def put_32(sheet, column, number):
+    """Append four bytes."""
+    to, bits = np.uint64(sheet.used[column]), np.uint64(number)
+    for index in range(4):
+        sheet.room[to + np.uint64(index)] = np.uint8(bits >> np.uint64(8 * index) & np.uint64(0xFF))
+    sheet.used[column] += 4
+
+
+@compiled
+def put_size(sheet, column, size):
+    """Append the length that stands before a text."""
+    while size > 0x7F:
+        put_byte(sheet, column, size & 0x7F | 0x80)
+        size >>= 7
+    put_byte(sheet, column, size)
+
+
+@compiled
+def put_text(sheet, column, data, begin, end):
+    """Append ``data[begin:end]`` as a text."""
+    put_size(sheet, column, end - begin)
+    put_bytes(sheet, column, data, begin, end)
+
+
+@compiled
+def put_end(sheet, column):
+    """End a row of an array: append how many elements there are by now."""
+    put_64(sheet, column, sheet.items[column])
+
+
+@compiled
+def repeat_bytes(source, sheet, column, first, times):
+    """Append a column of another sheet, which begins at ``first`` there, several times."""
+    size = source.used[column] - first
+    for _ in range(times):
+        _copy(sheet.room, sheet.used[column], source.room, first, size)
+        sheet.used[column] += size
+
+
+@compiled
+def repeat_ends(source, sheet, column, times):
+    """End several rows of an array, each with as many elements as another sheet counts."""
+    for _ in range(times):
+        sheet.items[column] += source.items[column]
+        put_end(sheet, column)
+
+
+@compiled
+def _copy(room, to, data, begin, size):
+    """Copy bytes, eight at a time; the last eight may overlap those before."""
+    if size >= 8:
+        at = 0
+        while at < size - 8:
+            _store_64(room, to + at, little_endian(data, begin + at))
+            at += 8
+        _store_64(room, to + size - 8, little_endian(data, begin + size - 8))
+        return
+    for at in range(size):
+        room[np.uint64(to + at)] = byte_at(data, begin + at)
+
+
+@compiled
+def _store_64(room, to, bits):
+    for index in range(8):
+        room[np.uint64(to + index)] = np.uint8(bits >> np.uint64(8 * index) & np.uint64(0xFF))

@@ -1,0 +1,126 @@
+"""Seeded OTLP requests with all that senders write, and much that they do not: long, odd, empty and repeated."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+ARRIVAL_NS = 1_780_000_000_000_000_000
+KEYS = ("http.request.method", "service.name", "retries", "ünïcode", "", "k" * 130, "same", "same")
+TIMES_NS = (0, 1, ARRIVAL_NS, ARRIVAL_NS - 10**9, ARRIVAL_NS - 10**15, ARRIVAL_NS + 10**15, 2**63, 2**64 - 1)
+LENGTHS = (0, 1, 7, 8, 9, 127, 128, 2042, 2043, 2045, 2046, 2047, 2048, 2049, 4000)
+
+
+def text(chance: random.Random) -> str:
+    """Return a text, often short, sometimes not ASCII or about as long as a limit."""
+    kind = chance.randrange(12)
+    if kind == 0:
+        return "größe 😀 …"[chance.randrange(9) :]
+    if kind == 1:
+        return "x" * chance.choice(LENGTHS) + chance.choice(("", "…", "é"))
+    if kind == 2:
+        return "é" * chance.choice(LENGTHS)
+    return f"value-{chance.randrange(10**6)}"
+
+
+def number(chance: random.Random) -> int:
+    """Return an integer of 64 bits."""
+    size = chance.randrange(64)
+    return chance.choice((0, 1, -1, 2**63 - 1, -(2**63), chance.getrandbits(size + 1) >> 1, -chance.getrandbits(size)))
+
+
+def double(chance: random.Random) -> float:
+    """Return a double of any kind."""
+    anything: float = struct.unpack("<d", chance.randbytes(8))[0]
+    return chance.choice(
+        (0.0, -0.0, 0.25, 1e21, 1e20, 1e-7, 1e-6, float("inf"), float("-inf"), float("nan"), 5e-324, anything,
+         chance.random(), round(chance.random() * 1000, 2), float(chance.randrange(10**9)))
+    )  # fmt: skip
+
+
+def value(chance: random.Random, depth: int = 0) -> AnyValue:
+    """Return a value of any type."""
+    makers: Sequence[Callable[[], AnyValue]] = (
+        lambda: AnyValue(string_value=text(chance)),
+        lambda: AnyValue(string_value=text(chance)),
+        lambda: AnyValue(int_value=number(chance)),
+        lambda: AnyValue(double_value=double(chance)),
+        lambda: AnyValue(bool_value=chance.random() < 0.5),
+        lambda: AnyValue(bytes_value=chance.randbytes(chance.choice((0, 1, 2, 3, 20)))),
+        AnyValue,
+        lambda: AnyValue(array_value=ArrayValue(values=[value(chance, depth + 1) for _ in range(chance.randrange(3))])),
+        lambda: AnyValue(kvlist_value=KeyValueList(values=pairs(chance, 2, depth + 1))),
+    )
+    return chance.choice(makers if depth < 3 else makers[:6])()
+
+
+def pairs(chance: random.Random, most: int = 9, depth: int = 0) -> list[KeyValue]:
+    """Return some attributes; very rarely more than there is room for."""
+    count = chance.choice((127, 128, 129)) if not depth and chance.random() < 0.004 else chance.randrange(most + 1)
+    keys = (*KEYS, *(f"app.key-{n}" for n in range(12)))
+    return [KeyValue(key=chance.choice(keys), value=value(chance, depth)) for _ in range(count)]
+
+
+def maybe(chance: random.Random, fill: Callable[[], Any]) -> None:
+    """Do it half of the time."""
+    if chance.random() < 0.5:
+        fill()
+
+
+def surroundings(chance: random.Random, of_list: Any, of_scope: Any) -> None:
+    """Fill in resource, scope and URLs, or not."""
+    maybe(chance, lambda: of_list.resource.attributes.extend(pairs(chance)))
+    maybe(chance, lambda: of_list.resource.attributes.add(key="service.name", value=AnyValue(string_value="cart")))
+    maybe(chance, lambda: setattr(of_list, "schema_url", text(chance)))
+    maybe(chance, lambda: setattr(of_scope, "schema_url", text(chance)))
+    maybe(chance, lambda: setattr(of_scope.scope, "name", text(chance)))
+    maybe(chance, lambda: setattr(of_scope.scope, "version", "1.0"))
+    maybe(chance, lambda: of_scope.scope.attributes.extend(pairs(chance, 2)))
+
+
+def traces(chance: random.Random) -> bytes:
+    """Return a traces request of some lists, scopes and spans."""
+    request = ExportTraceServiceRequest()
+    for _ in range(chance.randrange(1, 3)):
+        of_list = request.resource_spans.add()
+        for _ in range(chance.randrange(1, 3)):
+            of_scope = of_list.scope_spans.add()
+            surroundings(chance, of_list, of_scope)
+            for _ in range(chance.randrange(4)):
+                _fill_span(chance, of_scope.spans.add())
+    return request.SerializeToString()
+
+
+def _fill_span(chance: random.Random, span: Any) -> None:
+    span.trace_id, span.span_id = chance.randbytes(16), chance.randbytes(8)
+    maybe(chance, lambda: setattr(span, "parent_span_id", chance.choice((chance.randbytes(8), bytes(8)))))
+    if chance.random() < 0.01:
+        setattr(span, chance.choice(("trace_id", "span_id", "parent_span_id")), chance.choice((b"", b"short", bytes(8))))
+    span.name = text(chance)
+    maybe(chance, lambda: setattr(span, "trace_state", text(chance)))
+    span.kind = chance.choice((0, 1, 2, 3, 4, 5, 5, 99))
+    span.start_time_unix_nano, span.end_time_unix_nano = chance.choice(TIMES_NS), chance.choice(TIMES_NS)
+    span.attributes.extend(pairs(chance))
+    maybe(chance, lambda: setattr(span, "flags", chance.getrandbits(32)))
+    for name in ("dropped_attributes_count", "dropped_events_count", "dropped_links_count"):
+        maybe(chance, lambda name=name: setattr(span, name, chance.getrandbits(chance.randrange(1, 33))))
+    maybe(chance, lambda: setattr(span.status, "message", text(chance)))
+    maybe(chance, lambda: setattr(span.status, "code", chance.randrange(3)))
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        event = span.events.add(name=text(chance), time_unix_nano=chance.choice(TIMES_NS), attributes=pairs(chance, 3))
+        maybe(chance, lambda event=event: setattr(event, "dropped_attributes_count", 3))
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        ids = chance.choice((b"", b"abc", chance.randbytes(16))), chance.randbytes(chance.choice((8, 0, 3)))
+        span.links.add(
+            trace_id=ids[0], span_id=ids[1], trace_state=text(chance), attributes=pairs(chance, 3), flags=chance.getrandbits(32),
+            dropped_attributes_count=chance.choice((0, 5)),
+        )  # fmt: skip
+
+
+MAKERS: dict[str, Callable[[random.Random], bytes]] = {"otel.traces": traces}
+"""What makes requests of a topic."""

@@ -1,0 +1,70 @@
+"""Mutated payloads through the compiled flattening: no byte read outside of them, none written outside of its room.
+
+That what is flattened is stored as SQL would have stored it is shown with ClickHouse, in
+``tests/integration/clickhouse/test_flat_rows.py``. ``FUZZ_PAYLOADS`` and ``FUZZ_SEED`` as in ``test_walker_fuzz.py``; run
+with ``NUMBA_BOUNDSCHECK=1`` too.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from children import with_tests
+from fenced import Fence
+from made_requests import MAKERS
+from mutating import mutations
+
+from streams.flat_columns import SIGNALS, Flattener
+from streams.kernels.compiled import IS_COMPILED
+from streams.kernels.flattening import flatten, make_scratch
+from streams.kernels.sheets import make_sheet
+
+PAYLOADS = int(os.environ.get("FUZZ_PAYLOADS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+MOST_BYTES = 4_000
+TIGHT_BYTES, WIDE_BYTES = 600, 200_000
+
+pytestmark = pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reason="nothing is compiled here")
+
+
+def payloads(topic: str) -> Iterator[bytes]:
+    """Yield mutations of requests that are flattened."""
+    chance, flattener = random.Random(5), Flattener(topic)
+    made = [one for one in (MAKERS[topic](chance) for _ in range(600)) if len(one) < MOST_BYTES]
+    sound = [one for one, rows in zip(made, flattener.flatten(made).rows, strict=True) if rows]
+    return mutations(sound, SEED, PAYLOADS // len(MAKERS))
+
+
+def test_no_byte_outside_of_a_payload_is_read_and_none_outside_of_its_room_written() -> None:
+    """In a process of its own, which a read outside would end."""
+    child = subprocess.run([sys.executable, __file__], env=with_tests(dict(os.environ)), capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert int(child.stdout.split()[0]) >= PAYLOADS // len(MAKERS)
+
+
+def flatten_fenced(topic: str) -> int:
+    """Flatten payloads between fences into little room and much; return how many."""
+    fence, scratch, rows, done = Fence(), make_scratch(), np.zeros(1, np.int64), 0
+    signal, regions, _ = SIGNALS[topic]
+    for payload in payloads(topic):
+        bounds = np.array([0, len(payload)])
+        for place, room in ((fence.at_the_end, TIGHT_BYTES), (fence.at_the_beginning, WIDE_BYTES)):
+            sheet = make_sheet(np.full(regions, room))
+            sheet.room[:] = 0xA5
+            flatten(place(payload), bounds, 0, signal, sheet, scratch, rows)
+            assert (sheet.used <= sheet.limits).all()
+            assert rows[0] or (sheet.items == 0).all()
+        done += 1
+    return done
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    print(sum(flatten_fenced(topic) for topic in MAKERS), "payloads")  # noqa: T201  # how it reports to the test
