@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,9 @@ MOST_BYTES = 512 << 20
 """A message for which all columns together would need more room than this is left alone."""
 
 
-def _two_maps(name: str, first: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}s": tuple(range(first, first + 3)), f"{name}_types": tuple(range(first + 3, first + MAP_COLUMNS))}
+def _two_maps(name: str, first: SupportsIndex) -> dict[str, tuple[SupportsIndex, ...]]:
+    places = range(first, int(first) + MAP_COLUMNS)
+    return {f"{name}s": tuple(places[:3]), f"{name}_types": tuple(places[3:])}
 
 
 _SURROUNDINGS = {
@@ -50,7 +52,7 @@ _SURROUNDINGS = {
     "scope_schema_url": (flat_scopes.SCOPE_URL,),
 }
 
-SPAN_COLUMNS: Mapping[str, tuple[int, ...]] = {
+SPAN_COLUMNS: Mapping[str, tuple[SupportsIndex, ...]] = {
     **_SURROUNDINGS,
     "trace_id": (flat_spans.TRACE_ID,),
     "span_id": (flat_spans.SPAN_ID,),
@@ -79,7 +81,7 @@ SPAN_COLUMNS: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 """The columns of a flat span, and the regions each is made of, in order."""
 
-SIGNALS: Mapping[str, tuple[int, int, Mapping[str, tuple[int, ...]]]] = {
+SIGNALS: Mapping[str, tuple[int, SupportsIndex, Mapping[str, tuple[SupportsIndex, ...]]]] = {
     TRACES.name: (SPANS, flat_spans.COLUMNS, SPAN_COLUMNS),
 }
 """By topic: what it is to `flatten`, how many regions it fills, and the columns they make."""

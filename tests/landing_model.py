@@ -20,10 +20,15 @@ from typing import Any
 from checkpoint_table import CheckpointTable
 
 from schemas.checkpoints import Checkpoint, OffsetRange, PendingInsert
+from sinks.clickhouse.repeats import FLAT
 from streams.landing import Answer, Begin, Check, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
 
 TOPIC = "otel.traces"
 TARGETS = ("spans", "rejected_items", "landed_records")
+INSERTS = 2
+"""Of what is refused or parsed, then of what is flat: ClickHouse can die in each, between two targets."""
+
+MOMENTS = INSERTS * len(TARGETS)
 WINDOW = 10_000
 
 
@@ -31,6 +36,7 @@ class Kind(Enum):
     """What a record of the log is."""
 
     GOOD = "a row that ClickHouse takes"
+    FLAT = "a row that comes in a second insert, behind those that can be refused"
     POISON = "a row that makes ClickHouse refuse every insert it is in"
     BARREN = "no row: a tick, or a dead letter of the decoder's"
 
@@ -98,14 +104,17 @@ class World:
         kinds = self.log[partition][first : last + 1]
         return [Row(partition, first + n, kind) for n, kind in enumerate(kinds) if kind is not Kind.BARREN]
 
-    def store(self, insert: PendingInsert, rows: tuple[Row, ...], targets: int = len(TARGETS)) -> bool:
-        """Insert into the first ``targets`` tables only, if it ends in the next one; return False when refused."""
+    def store(self, insert: PendingInsert, rows: tuple[Row, ...], moments: int = MOMENTS) -> bool:
+        """Store both inserts up to a moment, if it ends in the next one; return False when refused."""
         if any(row.kind is Kind.POISON for row in rows):
             return False
-        token = None if self.flaws.no_token else insert.token
-        for target in self.targets[:targets]:
-            target.insert(token, rows)
-        for target in self.targets[targets : targets + 1]:
+        parted = [tuple(row for row in rows if (row.kind is Kind.FLAT) == is_flat) for is_flat in (False, True)]
+        tokens = [None, None] if self.flaws.no_token else [insert.token, insert.token + FLAT]
+        todo = [each for each in zip(tokens, parted, strict=True) if each[1]]
+        steps = [(target, *each) for each in todo for target in self.targets]
+        for target, token, some in steps[:moments]:
+            target.insert(token, some)
+        for target, token, _ in steps[moments : moments + 1]:
             target.die_in_insert(token)
         return True
 
@@ -178,14 +187,14 @@ class Session:
         yield from owner.land(rows, self.world.clock_ns)
         yield from owner.pass_over(taken)
 
-    def perform(self, *, targets: int = len(TARGETS), again: bool = False) -> Any:
+    def perform(self, *, moments: int = MOMENTS, again: bool = False) -> Any:
         """Perform the step, ``again`` when it may be half done, and return its answer; nobody is told yet."""
         world, step = self.world, self.step
         if isinstance(step, Begin):
             return self._begin(step)
         if isinstance(step, Store):
             done = Answer.REPEATED if again else Answer.STORED
-            return done if world.store(step.insert, step.rows, targets) else Answer.REFUSED
+            return done if world.store(step.insert, step.rows, moments) else Answer.REFUSED
         if isinstance(step, Check):
             return world.is_whole(step.rows)
         if isinstance(step, Divert):

@@ -100,7 +100,9 @@ def _fill_span(chance: random.Random, span: Any) -> None:
     span.trace_id, span.span_id = chance.randbytes(16), chance.randbytes(8)
     maybe(chance, lambda: setattr(span, "parent_span_id", chance.choice((chance.randbytes(8), bytes(8)))))
     if chance.random() < 0.01:
-        setattr(span, chance.choice(("trace_id", "span_id", "parent_span_id")), chance.choice((b"", b"short", bytes(8))))
+        setattr(
+            span, chance.choice(("trace_id", "span_id", "parent_span_id")), chance.choice((b"", b"short", bytes(8)))
+        )
     span.name = text(chance)
     maybe(chance, lambda: setattr(span, "trace_state", text(chance)))
     span.kind = chance.choice((0, 1, 2, 3, 4, 5, 5, 99))
@@ -117,8 +119,8 @@ def _fill_span(chance: random.Random, span: Any) -> None:
     for _ in range(chance.choice((0, 0, 1, 2))):
         ids = chance.choice((b"", b"abc", chance.randbytes(16))), chance.randbytes(chance.choice((8, 0, 3)))
         span.links.add(
-            trace_id=ids[0], span_id=ids[1], trace_state=text(chance), attributes=pairs(chance, 3), flags=chance.getrandbits(32),
-            dropped_attributes_count=chance.choice((0, 5)),
+            trace_id=ids[0], span_id=ids[1], trace_state=text(chance), attributes=pairs(chance, 3),
+            flags=chance.getrandbits(32), dropped_attributes_count=chance.choice((0, 5)),
         )  # fmt: skip
 
 

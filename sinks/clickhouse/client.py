@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
@@ -115,7 +115,7 @@ class ClickHouse:
         await self._call(lambda client: client.raw_insert(table, None, block, _plain(settings), fmt), len(block))
 
     async def insert_pieces(
-        self, table: str, pieces: Callable[[], Iterator[bytes]], fmt: str, settings: Settings | None = None
+        self, table: str, pieces: Callable[[], Generator[bytes]], fmt: str, settings: Settings | None = None
     ) -> None:
         """Insert a block whose pieces are made, in the thread that sends them, when they are wanted."""
         await self._call(lambda client: client.raw_insert(table, None, pieces(), _plain(settings), fmt))

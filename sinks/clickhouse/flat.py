@@ -10,7 +10,7 @@ Types are those of the bytes; ClickHouse makes of them what the table has (``Low
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -79,7 +79,7 @@ class Flatten(Protocol):
         """Return the rows of the messages."""
 
 
-def native_block(rows: Sequence[RawRow], flat: Flat) -> Iterator[bytes]:
+def native_block(rows: Sequence[RawRow], flat: Flat) -> Generator[bytes]:
     """Yield a block of all rows that ``flat`` has of these records, in pieces."""
     counts = np.asarray(flat.rows)
     columns = {**_of_records(rows, counts), **{name: (COLUMN_TYPES[name], each) for name, each in flat.columns.items()}}

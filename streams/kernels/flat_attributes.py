@@ -5,8 +5,8 @@
     KeyValue ─▶ key ───▶ keys, and type_keys if it is no string           a text as the landing's SQL makes it:
            └──▶ value ─▶ values, and types                                migrations/0001_otlp_functions.sql
 
-Only what senders write is taken, in the one way they write it: a key, then a value, which is one field or none. All else
-is `ODD`, and whoever asked leaves the whole message to the SQL.
+Only what senders write is taken, in the one way they write it: a key, then a value, which is one field or none. All
+else is `ODD`, and whoever asked leaves the whole message to the SQL.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def put_value(data, at, end, sheet, column, most_bytes):
         return _put_string(data, begin, until, sheet, column, most_bytes) if until == end else np.int64(ODD)
     if tag == _INT:
         bits, until = read_varint(data, at, end)
-        if until != end or end - at > 9 and byte_at(data, end - 1) > 1:
+        if until != end or (end - at > 9 and byte_at(data, end - 1) > 1):
             return np.int64(ODD)
         put_integer(sheet, column, bits)
         return np.int64(INT_TYPE)
@@ -113,8 +113,8 @@ def put_value(data, at, end, sheet, column, most_bytes):
 def _put_string(data, begin, end, sheet, column, most_bytes):
     """Append a string, cut as `incidentscope_cut` does where it is long; return its type, or `ODD`.
 
-    Half a character at the cut would become another one, so a long text that is not ASCII is left to SQL; so is one that
-    looks as if it had been cut.
+    Half a character at the cut would become another one, so a long text that is not ASCII is left to SQL; so is one
+    that looks as if it had been cut.
     """
     size = end - begin
     if size <= most_bytes:

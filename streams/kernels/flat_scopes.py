@@ -3,7 +3,7 @@
 ::
 
     list ─▶ resource ─▶ service, attributes, schema URL ─┐
-       └──▶ scope ─▶ name, version, attributes, URL ─────┴─▶ a sheet of one row ─▶ repeated, when the scope's items are done
+       └──▶ scope ─▶ name, version, attributes, URL ─────┴─▶ a sheet of one row ─▶ repeated for the scope's rows
                 └──▶ items ─▶ rows
 
 The three signals have the same lists (opentelemetry-proto 1.x: fields 1, 2 and 3 of a list are its resource, its scopes

@@ -1,6 +1,6 @@
 """Append one span to its columns, as the landing's SQL makes a row of it (migrations/0003_traces.sql).
 
-A span that SQL would reject, one with a field twice or with a value no sender writes is `ODD`: its message is left to the
+A span that SQL would reject, one with a field twice or with a value no sender writes is `ODD`: its message is left to
 SQL. Field numbers are those of opentelemetry-proto 1.x, trace.proto.
 """
 
@@ -38,8 +38,8 @@ LINK_MAPS = LINK_DROPPED + 1
 COLUMNS = LINK_MAPS + MAP_COLUMNS
 
 _WIRES = np.array(
-    (-1, SIZED, SIZED, SIZED, SIZED, SIZED, VARINT, FIXED64, FIXED64, SIZED, VARINT, SIZED, VARINT, SIZED, VARINT, SIZED,
-     FIXED32)
+    (-1, SIZED, SIZED, SIZED, SIZED, SIZED, VARINT, FIXED64, FIXED64, SIZED, VARINT, SIZED, VARINT, SIZED, VARINT,
+     SIZED, FIXED32)
 )  # fmt: skip
 """The wire type of each field of a span."""
 

@@ -34,7 +34,7 @@ def _powers_of_ten() -> list[tuple[int, int]]:
 _POWERS = np.array(_powers_of_ten(), np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _MINUS, _POINT, _NOUGHT, _E, _PADDING = np.array([45, 46, 48, 101, 61])
-_ONE_DIGIT = np.int64(1)
+_NONE, _ONE_DIGIT = np.arange(2)
 _32, _52, _ONE, _TEN, _FORTY = np.uint64(32), np.uint64(52), np.uint64(1), np.uint64(10), np.uint64(40)
 _FRACTION = np.uint64((1 << 52) - 1)
 _EXPONENT = np.uint64(0x7FF)
@@ -82,9 +82,9 @@ def put_base64(sheet, column, data, begin, end):
     put_size(sheet, column, (end - begin + 2) // 3 * 4)
     for at in range(begin, end, 3):
         left = min(end - at, 3)
-        bits = 0
+        bits = np.int64(0)
         for index in range(3):
-            bits = bits << 8 | (np.int64(byte_at(data, at + index)) if index < left else 0)
+            bits = bits << 8 | (np.int64(byte_at(data, at + index)) if index < left else _NONE)
         for index in range(4):
             place = np.uint64(bits >> (18 - 6 * index) & 63)
             put_byte(sheet, column, np.int64(_BASE64[place]) if index <= left else _PADDING)
@@ -108,9 +108,9 @@ def put_double(sheet, column, bits):
     if biased == 0x7FF:
         is_nan = bits & _FRACTION != np.uint64(0)
         word = _NAN if is_nan else _INFINITY
-        sign = 0 if is_nan else sign
-        put_size(sheet, column, 3 + sign)
-        _put_sign(sheet, column, sign)
+        shown = _NONE if is_nan else sign
+        put_size(sheet, column, 3 + shown)
+        _put_sign(sheet, column, shown)
         for index in range(3):
             put_byte(sheet, column, np.int64(word[index]))
         return

@@ -7,8 +7,8 @@
     limits                              ^                        ^                     where its region ends
     items   how many things are in a column, where that is counted: an array column is written as the ends of its rows
 
-What is written is what a column of ClickHouse's Native format is: numbers little-endian, one after the other; texts with
-their length before them as a varint; of an array or a map the end of each row (64 bits), then the elements.
+What is written is what a column of ClickHouse's Native format is: numbers little-endian, one after the other; texts
+with their length before them as a varint; of an array or a map the end of each row (64 bits), then the elements.
 
 Nothing here asks for room: whoever calls has asked `has_room` for all that an item can need. ``SLACK_BYTES`` cover what
 a text has around it.

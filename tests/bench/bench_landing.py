@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from load import BEGIN_NS, TraceLoad
 from other_load import logs, metrics
 from rows import Row, at_least, figure, main, quick
-from stage_runs import broker, consume, cpu_s, produce
+from stage_runs import broker, consume, cpu_s, flattening, produce
 
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
@@ -70,7 +70,7 @@ async def measure(folder: Path) -> dict[str, Speed]:
     async with broker(folder, 4) as settings:
         clickhouse = await ClickHouse.open(f"chdb://{folder}/clickhouse")
         await migrate(clickhouse, settings)
-        sink, found = RawSink(clickhouse), {}
+        sink, found = RawSink(clickhouse, flattening()), {}
         for topic, values in loads.items():
             an_insert = settings.insert_bytes // len(values[0])
             await produce(settings, (values[number % DISTINCT] for number in range(INSERTS * an_insert)), topic)

@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from sinks.kafka.producer import Producer
 from sinks.kafka.topics import ensure_topics
 from sinks.postgres.checkpoints import Checkpoints
 from sinks.postgres.pool import Pool, open_pool
+from streams.flat_columns import FLAT_TOPICS, Flat, Flattener
 from streams.otlp.walker import warm_up
 from streams.windows import WindowConfig
 from topologies.app import make_app
@@ -91,11 +92,16 @@ class Pace:
     """Of the process, above what it was when the first batch came."""
 
 
+def flattening() -> dict[str, Callable[[Sequence[bytes]], Flat]]:
+    """Return what a worker's sink flattens messages with."""
+    return {topic: Flattener(topic).flatten for topic in FLAT_TOPICS}
+
+
 class MarkingSink(RawSink):
     """Stores in ClickHouse, and tells the stage what is stored: much may be taken and wait."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
-        super().__init__(clickhouse)
+        super().__init__(clickhouse, flattening())
         self.stage: TimedIngest | None = None
 
     async def insert(self, topic: str, rows: Sequence[RawRow], *rest: Any) -> None:

@@ -1,8 +1,8 @@
 """Mutated payloads through the compiled flattening: no byte read outside of them, none written outside of its room.
 
 That what is flattened is stored as SQL would have stored it is shown with ClickHouse, in
-``tests/integration/clickhouse/test_flat_rows.py``. ``FUZZ_PAYLOADS`` and ``FUZZ_SEED`` as in ``test_walker_fuzz.py``; run
-with ``NUMBA_BOUNDSCHECK=1`` too.
+``tests/integration/clickhouse/test_flat_rows.py``. ``FUZZ_PAYLOADS`` and ``FUZZ_SEED`` as in ``test_walker_fuzz.py``;
+run with ``NUMBA_BOUNDSCHECK=1`` too.
 """
 
 from __future__ import annotations

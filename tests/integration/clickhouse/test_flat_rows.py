@@ -35,8 +35,8 @@ async def stored(clickhouse: ClickHouse, table: str, tenant: str) -> list[Any]:
     """Return what identifies each row of a tenant in a target, and a hash of all of it."""
     places = {"trace_times": "hex(trace_id)", "landed_records": "kafka_offset"}
     rows = await clickhouse.query(
-        f"SELECT {places.get(table, 'kafka_offset, item')}, cityHash64(* EXCEPT (tenant, stored_at)) AS contents FROM {table}"
-        f" {'FINAL' if table == 'trace_times' else ''} WHERE tenant = {{t:String}} ORDER BY ALL",
+        f"SELECT {places.get(table, 'kafka_offset, item')}, cityHash64(* EXCEPT (tenant, stored_at)) AS contents"
+        f" FROM {table} {'FINAL' if table == 'trace_times' else ''} WHERE tenant = {{t:String}} ORDER BY ALL",
         {"t": tenant},
     )
     return [tuple(row.values()) for row in rows]
