@@ -129,7 +129,7 @@ class Flattener:
             done = end
         begins = sheet.limits - self._sizes
         regions = [sheet.room[begin:end] for begin, end in zip(begins, sheet.used, strict=True)]
-        self._sizes = FIRST_BYTES + (sheet.used - begins) * 5 // 4
+        self._sizes = np.maximum(FIRST_BYTES + (sheet.used - begins) * 5 // 4, self._sizes * 7 // 8)
         return {name: [regions[each] for each in places] for name, places in self._names.items()}
 
     def _append(self, messages: Sequence[bytes], rows: NDArray[np.int64], sheet: Sheet) -> Sheet:
