@@ -1,4 +1,4 @@
-"""OTLP messages as columns of flat rows, an item each, without touching an item in Python (docs/adr/0021).
+"""OTLP messages as columns of flat rows, an item each, without touching an item in Python (docs/adr/0027).
 
 ::
 

@@ -10,6 +10,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
+from streams.flat_columns import FLAT_TOPICS, Flattener
+
 ARRIVAL_NS = 1_780_000_000_000_000_000
 KEYS = ("http.request.method", "service.name", "retries", "ünïcode", "", "k" * 130, "same", "same")
 TIMES_NS = (0, 1, ARRIVAL_NS, ARRIVAL_NS - 10**9, ARRIVAL_NS - 10**15, ARRIVAL_NS + 10**15, 2**63, 2**64 - 1)
@@ -123,6 +125,8 @@ def _fill_span(chance: random.Random, span: Any) -> None:
             flags=chance.getrandbits(32), dropped_attributes_count=chance.choice((0, 5)),
         )  # fmt: skip
 
+
+FLATTENERS = {topic: Flattener(topic) for topic in FLAT_TOPICS}
 
 MAKERS: dict[str, Callable[[random.Random], bytes]] = {"otel.traces": traces}
 """What makes requests of a topic."""

@@ -1,4 +1,4 @@
-"""Rows that were flattened outside ClickHouse, as one block of its Native format (docs/adr/0021).
+"""Rows that were flattened outside ClickHouse, as one block of its Native format (docs/adr/0027).
 
 ::
 

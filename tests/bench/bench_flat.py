@@ -1,4 +1,4 @@
-"""Line 3, what flat rows save: landing as a worker does it against everything by SQL, both into chDB (ADR 21).
+"""Line 3, what flat rows save: landing as a worker does it against everything by SQL, both into chDB (ADR 27).
 
 Inserts alone, in turn, with merges stopped: CPU seconds of the process. What both store is compared.
 """

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from children import with_tests
 from fenced import Fence
-from made_requests import MAKERS
+from made_requests import FLATTENERS, MAKERS
 from mutating import mutations
 
-from streams.flat_columns import SIGNALS, Flattener
+from streams.flat_columns import SIGNALS
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.flattening import flatten, make_scratch
 from streams.kernels.sheets import make_sheet
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reas
 
 def payloads(topic: str) -> Iterator[bytes]:
     """Yield mutations of requests that are flattened."""
-    chance, flattener = random.Random(5), Flattener(topic)
+    chance, flattener = random.Random(5), FLATTENERS[topic]
     made = [one for one in (MAKERS[topic](chance) for _ in range(600)) if len(one) < MOST_BYTES]
     sound = [one for one, rows in zip(made, flattener.flatten(made).rows, strict=True) if rows]
     return mutations(sound, SEED, PAYLOADS // len(MAKERS))

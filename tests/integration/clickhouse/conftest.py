@@ -6,14 +6,13 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
+from made_requests import FLATTENERS
 
 from schemas.settings import Settings
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.migrate import migrate
-from streams.flat_columns import FLAT_TOPICS, Flattener
 
-FLATTENERS = {topic: Flattener(topic) for topic in FLAT_TOPICS}
 numbers = itertools.count(1)
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FLATTENERS
-from made_requests import ARRIVAL_NS, MAKERS
+from made_requests import ARRIVAL_NS, FLATTENERS, MAKERS
 from mutating import mutations
 
 from sinks.clickhouse.client import ClickHouse
