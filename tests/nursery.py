@@ -27,7 +27,7 @@ import saboteurs
 from worker_facts import counted, handled, raw_lag
 
 from schemas.settings import Settings
-from streams.otlp.walker import warm_up
+from streams.warming import warm_up
 from topologies import metrics
 from topologies.worker import Worker, run_worker
 

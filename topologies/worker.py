@@ -32,9 +32,8 @@ from sinks.clickhouse.landing import RawSink
 from sinks.clickhouse.panes import PaneSink
 from sinks.postgres.checkpoints import Checkpoints
 from sinks.stores import Stores, open_stores
-from streams import flat_columns
 from streams.flat_columns import FLAT_TOPICS, Flattener
-from streams.otlp import walker
+from streams.warming import warm_up
 from streams.windows import WindowConfig
 from topologies import failpoints
 from topologies.alerting import Alerting
@@ -140,12 +139,6 @@ class Worker:
         log.error("worker_stop_took_too_long", patience_s=STOP_PATIENCE_S)
 
 
-def _warm_up() -> None:
-    """Have everything compiled."""
-    walker.warm_up()
-    flat_columns.warm_up()
-
-
 def _stages(app: StreamApp, settings: Settings, stores: Stores, ticker: Ticker, warm_starts: WarmStarts) -> list[Any]:
     """Make every box of the drawing, in its order."""
     windows = WindowConfig.from_settings(settings)
@@ -190,7 +183,7 @@ async def run_worker(
             await insist("stores", "prepare", lambda: prepare(settings), lambda: not stop.is_set())
         if stop.is_set():
             return
-        await asyncio.to_thread(_warm_up)  # here, and not at the first message, whose session would run out
+        await asyncio.to_thread(warm_up)  # here, and not at the first message, whose session would run out
         collect_seldom()
         worker = Worker(settings, opened)
         workers.append(worker)
