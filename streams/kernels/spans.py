@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from streams.kernels import peers
 from streams.kernels.attributes import BEGIN, END, NUMBER, keys_of, read_attribute, read_attributes
 from streams.kernels.compiled import compiled
+from streams.kernels.events import may_be_exception
 from streams.kernels.interning import FULL, intern
 from streams.kernels.peers import BUFFER_BYTES, NAME_BYTES, NONE, PEER_KEYS, TEXT, append_number, compose_peer
 from streams.kernels.wire import (
@@ -74,8 +75,6 @@ _SPAN_FIELDS = 16
 _ATTRIBUTES_TAG = np.int64(_ATTRIBUTES << 3 | SIZED)
 _KIND_TAG, _START_TAG, _END_TAG = _KIND << 3 | VARINT, _START << 3 | FIXED64, _END << 3 | FIXED64
 _STATUS_CODE, _STATUS_ERROR = 0x18, 2
-_EVENT_NAME = 0x12
-_EXCEPTI, _ON = np.uint64(int.from_bytes(b"exceptio", "big")), ord("n")
 
 _FIRST_CALLING_KIND, _KINDS = 3, 6
 _INT64_MAX = (1 << 63) - 1
@@ -249,7 +248,7 @@ def _read_span(data, at, end, message, table, scratch):
 @compiled
 def _note_event(data, at, end, message, table, span):
     """Note an event that may be an exception, and how many its span has; return ``end``, or `NO_ROWS`."""
-    if not _may_be_exception(data, at, end):
+    if not may_be_exception(data, at, end):
         return end
     place = table.totals[EVENTS]
     if place >= len(table.events):
@@ -259,22 +258,6 @@ def _note_event(data, at, end, message, table, span):
     table.totals[EVENTS] = place + 1
     span[_EVENTS, NUMBER] += 1
     return end
-
-
-@compiled
-def _may_be_exception(data, at, end):
-    """Tell whether an ``Event`` has the name "exception"; also when only the reference decoder can tell."""
-    while at < end:
-        tag, at = read_tag(data, at, end)
-        if at >= 0 and tag == _EVENT_NAME:
-            begin, at = read_size(data, at, end)
-            if at - begin == 9 and big_endian(data, begin) == _EXCEPTI and byte_at(data, begin + 8) == _ON:
-                return True
-        elif at >= 0:
-            at = skip_value(data, at, end, tag)
-        if at < 0:
-            return at == GROUP_MET
-    return False
 
 
 @compiled

@@ -46,6 +46,10 @@ async def test_a_replayed_outage_is_found_and_its_cause_named_first(tmp_path: Pa
         assert opened[0]["opened_ns"] / 1e9 - fault.start_unix < 270
         early = [one for one in await all_incidents(product) if one["opened_ns"] / 1e9 < fault.start_unix]
         assert early == [], "nothing was wrong before the fault"
+        span = {"start": int(fault.start_unix * 1e9), "end": end_ns}
+        said = (await product.get("/services/cart/signatures", **span))["items"]
+        thrown = {one["template"].split(" <")[0] for one in said if one["kind"] == "exception"}
+        assert "deploy.shop.misbehaving.DiscountTableMissing" in thrown, "spans tell of it in events"
 
 
 async def all_incidents(product: Running) -> list[dict[str, object]]:
