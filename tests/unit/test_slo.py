@@ -8,6 +8,7 @@ import msgpack
 import pytest
 
 from schemas.events import SeriesScore, ServiceDeviations, ServiceHealth
+from streams.incidents.words import series_in_words
 from streams.slo import LATENCY, RULES, Budgets, BurnRateFold, BurnRule, SloConfig, wilson_lower
 from tests.made_health import health, pane_start
 
@@ -206,6 +207,11 @@ def test_both_objectives_are_told_side_by_side() -> None:
         told, _ = fold.advance(budgets, picture)
     assert told is not None
     assert [(one.name, one.value) for one in told.series] == [(None, 500.0), (LATENCY, 100.0)]
+    words = [series_in_words("cart", one) for one in told.series]
+    assert words == [
+        "cart: error budget burn 500x (normally 1x)",
+        "cart: latency budget burn 100x (normally 1x)",
+    ]
 
 
 def test_a_revision_replaces_the_slow_requests_of_its_pane() -> None:
