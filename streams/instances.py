@@ -36,19 +36,24 @@ def tally_instances(requests: Requests, names: Sequence[str]) -> Iterator[tuple[
         (requests.error[known], 2),
     )
     cells = groups_of(keys)
+    if not len(known):
+        return
     found = keys[cells.first]
-    instances = runs_in(found // (2 * _BINS), found)
-    starts = instances.starts.tolist()
-    order = np.argsort(np.minimum.reduceat(cells.first, starts)).tolist() if starts else []
-    for place in order:
-        cell = slice(int(instances.starts[place]), int(instances.ends[place]))
-        home, instance = divmod(int(found[cell.start]) // (2 * _BINS), len(names))
-        yield home, names[instance], _tally(found[cell], cells.counts[cell])
+    runs = runs_in(found // (2 * _BINS), found)
+    counts = (np.add.reduceat(column, runs.starts) for column in (cells.counts, cells.counts * (found % 2)))
+    homes, instances = np.divmod(found[runs.starts] // (2 * _BINS), len(names))
+    told = (column.tolist() for column in (homes, instances, *counts))
+    each = list(zip(*told, _latencies(found, cells.counts), strict=True))
+    for place in np.argsort(np.minimum.reduceat(cells.first, runs.starts)).tolist():
+        home, instance, requests_of, errors, latency = each[place]
+        yield home, names[instance], InstanceTally(requests_of, errors, latency)
 
 
-def _tally(keys: Ints, counts: Ints) -> InstanceTally:
-    tally = InstanceTally(int(counts.sum()), int(counts[keys % 2 == 1].sum()))
-    for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-        latency_bin = (key // 2 % _BINS << _DROPPED_BITS) + (1 << _DROPPED_BITS - 1)
-        tally.latency[latency_bin] = tally.latency.get(latency_bin, 0) + count
-    return tally
+def _latencies(keys: Ints, counts: Ints) -> list[dict[int, int]]:
+    """Return the latencies of each instance, in the middle of their wide bins, spans with errors and without."""
+    bins = runs_in(keys // 2, keys)
+    instance, wide = np.divmod(keys[bins.starts] // 2, _BINS)
+    middle = (wide << _DROPPED_BITS) + (1 << _DROPPED_BITS - 1)
+    pairs = list(zip(middle.tolist(), np.add.reduceat(counts, bins.starts).tolist(), strict=True))
+    runs = runs_in(instance, instance)
+    return [dict(pairs[start:end]) for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)]
