@@ -20,11 +20,11 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.topics import TRACES
-from streams.kernels import flat_scopes, flat_spans
+from schemas.topics import LOGS, TRACES
+from streams.kernels import flat_logs, flat_scopes, flat_spans, flattening
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.flat_attributes import MAP_COLUMNS
-from streams.kernels.flattening import SPANS, flatten, make_scratch
+from streams.kernels.flattening import flatten, make_scratch
 from streams.kernels.sheets import Sheet, make_sheet
 
 Bytes = NDArray[np.uint8]
@@ -81,8 +81,26 @@ SPAN_COLUMNS: Mapping[str, tuple[SupportsIndex, ...]] = {
 }  # fmt: skip
 """The columns of a flat span, and the regions each is made of, in order."""
 
+LOG_COLUMNS: Mapping[str, tuple[SupportsIndex, ...]] = {
+    **_SURROUNDINGS,
+    "trace_id": (flat_logs.TRACE_ID,),
+    "span_id": (flat_logs.SPAN_ID,),
+    "severity_number": (flat_logs.SEVERITY,),
+    "severity_text": (flat_logs.SEVERITY_TEXT,),
+    "body": (flat_logs.BODY,),
+    "body_type": (flat_logs.BODY_TYPE,),
+    "event_name": (flat_logs.EVENT_NAME,),
+    "unix_nano": (flat_logs.TIME,),
+    "observed_unix_nano": (flat_logs.OBSERVED,),
+    "flags": (flat_logs.FLAGS,),
+    **_two_maps("attribute", flat_logs.MAPS),
+    "is_cut": (flat_logs.CUT,),
+    "dropped_attributes": (flat_logs.DROPPED,),
+}
+
 SIGNALS: Mapping[str, tuple[int, SupportsIndex, Mapping[str, tuple[SupportsIndex, ...]]]] = {
-    TRACES.name: (SPANS, flat_spans.COLUMNS, SPAN_COLUMNS),
+    TRACES.name: (flattening.SPANS, flat_spans.COLUMNS, SPAN_COLUMNS),
+    LOGS.name: (flattening.LOGS, flat_logs.COLUMNS, LOG_COLUMNS),
 }
 """By topic: what it is to `flatten`, how many regions it fills, and the columns they make."""
 

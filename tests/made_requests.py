@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
@@ -126,7 +127,41 @@ def _fill_span(chance: random.Random, span: Any) -> None:
         )  # fmt: skip
 
 
+def logs(chance: random.Random) -> bytes:
+    """Return a logs request of some lists, scopes and records."""
+    request = ExportLogsServiceRequest()
+    for _ in range(chance.randrange(1, 3)):
+        of_list = request.resource_logs.add()
+        for _ in range(chance.randrange(1, 3)):
+            of_scope = of_list.scope_logs.add()
+            surroundings(chance, of_list, of_scope)
+            for _ in range(chance.randrange(4)):
+                _fill_record(chance, of_scope.log_records.add())
+    return request.SerializeToString()
+
+
+def _fill_record(chance: random.Random, record: Any) -> None:
+    record.time_unix_nano, record.observed_time_unix_nano = chance.choice(TIMES_NS), chance.choice(TIMES_NS)
+    record.severity_number = chance.choice((0, 9, 17, 24, 99))
+    maybe(chance, lambda: setattr(record, "severity_text", text(chance)))
+    maybe(chance, lambda: setattr(record, "event_name", text(chance)))
+    record.attributes.extend(pairs(chance))
+    kind = chance.random()
+    if kind < 0.05:
+        record.body.CopyFrom(value(chance))
+    elif kind < 0.1:
+        record.body.string_value = "y" * chance.choice((65530, 65535, 65536, 65537, 70000)) + chance.choice(("", "é"))
+    elif kind < 0.9:
+        record.body.CopyFrom(value(chance, 3))
+    record.trace_id = chance.choice((b"", bytes(16), chance.randbytes(16), chance.randbytes(16)))
+    record.span_id = chance.choice((b"", b"odd", chance.randbytes(8)))
+    if chance.random() < 0.01:
+        record.trace_id = b"short"
+    maybe(chance, lambda: setattr(record, "flags", chance.getrandbits(32)))
+    maybe(chance, lambda: setattr(record, "dropped_attributes_count", chance.getrandbits(chance.randrange(1, 33))))
+
+
 FLATTENERS = {topic: Flattener(topic) for topic in FLAT_TOPICS}
 
-MAKERS: dict[str, Callable[[random.Random], bytes]] = {"otel.traces": traces}
+MAKERS: dict[str, Callable[[random.Random], bytes]] = {"otel.traces": traces, "otel.logs": logs}
 """What makes requests of a topic."""

@@ -15,14 +15,14 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from schemas.topics import TRACES
+from schemas.topics import LOGS, TRACES
 from sinks.clickhouse.framing import LATEST_ARRIVAL_NS, RawRow, varint
 
 _TEXTS: Final = "Map(String, String)"
-_TYPES: Final = (
-    "Map(String, Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6,"
-    " 'bytes' = 7))"
+_TYPE: Final = (
+    "Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7)"
 )
+_TYPES: Final = f"Map(String, {_TYPE})"
 
 COLUMN_TYPES: Final = {
     "service": "String",
@@ -55,9 +55,16 @@ COLUMN_TYPES: Final = {
     "status_code": "Int32",
     "status_message": "String",
     "flags": "UInt32",
+    "severity_number": "Int32",
+    "severity_text": "String",
+    "body": "String",
+    "body_type": _TYPE,
+    "event_name": "String",
+    "unix_nano": "UInt64",
+    "observed_unix_nano": "UInt64",
 }
 
-FLAT_TABLES: Final = {TRACES.name: "flat_spans"}
+FLAT_TABLES: Final = {TRACES.name: "flat_spans", LOGS.name: "flat_logs"}
 
 
 class Flat(Protocol):

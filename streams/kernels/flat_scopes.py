@@ -25,7 +25,7 @@ from streams.kernels.flat_attributes import (
     service_in,
 )
 from streams.kernels.sheets import EXPANSION, SLACK_BYTES, has_room, put_text, repeat_bytes
-from streams.kernels.wire import read_size, read_tag, read_varint, skip_value
+from streams.kernels.wire import read_size, read_tag, skip_value
 
 SERVICE, RESOURCE_URL, SCOPE_NAME, SCOPE_VERSION, SCOPE_URL = np.arange(5)
 RESOURCE_MAPS = np.int64(5)
@@ -41,21 +41,6 @@ _LAST_FIELD = 4
 _DROPPED = 0x20
 _ZERO = np.int64(0)
 _UNKNOWN_SERVICE = np.frombuffer(b"unknown_service", np.uint8)
-_MOST_INT32, _MOST_UINT32 = np.uint64(0x7FFFFFFF), np.uint64(0xFFFFFFFF)
-
-
-@compiled
-def read_int32(data, at, end):
-    """Return a number of 31 bits and where it ends; `ODD` if it has more, as negative ones do."""
-    number, at = read_varint(data, at, end)
-    return np.int64(number), np.int64(at if number <= _MOST_INT32 else ODD)
-
-
-@compiled
-def read_uint32(data, at, end):
-    """Return a number of 32 bits and where it ends; `ODD` if it has more."""
-    number, at = read_varint(data, at, end)
-    return np.int64(number), np.int64(at if number <= _MOST_UINT32 else ODD)
 
 
 @compiled

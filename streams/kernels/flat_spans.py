@@ -11,7 +11,8 @@ import numpy as np
 from streams.kernels.attributes import BEGIN, END, NUMBER
 from streams.kernels.compiled import compiled
 from streams.kernels.flat_attributes import ENDS, MAP_COLUMNS, MOST_PAIRS, ODD, VALUES, end_maps, put_pair
-from streams.kernels.flat_scopes import OWN, ROWS, read_int32, read_uint32
+from streams.kernels.flat_fields import note_field, read_int32, read_uint32
+from streams.kernels.flat_scopes import OWN, ROWS
 from streams.kernels.printing import put_hex
 from streams.kernels.sheets import put_32, put_64, put_byte, put_bytes, put_end, put_text
 from streams.kernels.wire import (
@@ -44,7 +45,7 @@ _WIRES = np.array(
 """The wire type of each field of a span."""
 
 _ZERO = np.int64(0)
-_ATTRIBUTE, _EVENT, _LINK, _STATUS, _KIND = 0x4A, 0x5A, 0x6A, 15, 6
+_ATTRIBUTE, _EVENT, _LINK, _STATUS, _KIND_FIELD = 0x4A, 0x5A, 0x6A, 15, 6
 
 
 @compiled
@@ -66,7 +67,7 @@ def put_span(data, at, end, sheet, fields):
             begin, at = read_size(data, at, end)
             at = _put_link(data, begin, at, sheet) if at >= 0 else at
         elif tag >> 3 < len(_WIRES):
-            at = _note_field(data, at, end, tag, fields)
+            at = note_field(data, at, end, tag, _WIRES, _KIND_FIELD, fields)
         else:
             at = skip_value(data, at, end, tag)
     if at < 0 or sheet.items[MAPS + ENDS] - pairs > MOST_PAIRS or not _are_sound(data, fields):
@@ -77,31 +78,6 @@ def put_span(data, at, end, sheet, fields):
     put_end(sheet, LINK_ENDS)
     sheet.items[ROWS] += 1
     return _put_fields(data, end, sheet, fields)
-
-
-@compiled
-def _note_field(data, at, end, tag, fields):
-    """Note a field that a span has once: where it lies, or its number."""
-    field, wire = tag >> 3, tag & 7
-    if _WIRES[field] != wire or fields[field, 3]:
-        return np.int64(ODD)
-    fields[field, 3] = 1
-    if wire == SIZED:
-        fields[field, BEGIN], fields[field, END] = read_size(data, at, end)
-        return fields[field, END]
-    if wire == FIXED64:
-        if end - at < 8:
-            return np.int64(ODD)
-        fields[field, NUMBER] = np.int64(little_endian(data, at))
-        return at + 8
-    if wire == FIXED32:
-        if end - at < 4:
-            return np.int64(ODD)
-        for index in range(4):
-            fields[field, NUMBER] |= np.int64(byte_at(data, at + index)) << (8 * index)
-        return at + 4
-    fields[field, NUMBER], at = read_int32(data, at, end) if field == _KIND else read_uint32(data, at, end)
-    return at
 
 
 @compiled

@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels import flat_spans
+from streams.kernels import flat_logs, flat_spans
 from streams.kernels.compiled import compiled
 from streams.kernels.flat_attributes import ODD
+from streams.kernels.flat_fields import MOST_FIELDS
+from streams.kernels.flat_logs import put_log
 from streams.kernels.flat_scopes import (
     INNER,
     OWN,
@@ -42,10 +44,10 @@ NO_ROOM = -6
 SHARED_BYTES = 256 << 10
 """Room of each column of a resource and its scope: what may need more is left alone."""
 
-SPANS = 0
+SPANS, LOGS = range(2)
 """Which signal the messages are of."""
 
-MOST_COLUMNS = flat_spans.COLUMNS
+MOST_COLUMNS = max(flat_spans.COLUMNS, flat_logs.COLUMNS)
 
 _LISTS = 0x0A
 
@@ -71,8 +73,8 @@ def make_scratch() -> Scratch:
     shared = make_sheet(np.full(OWN, SHARED_BYTES))
     before = np.zeros((2, MOST_COLUMNS), np.int64)
     return Scratch(
-        shared, shared.used.copy(), before[0], before[1], np.zeros((2, 3), np.int64), np.zeros((17, 4), np.int64),
-        np.zeros(MOST_COLUMNS, np.int64),
+        shared, shared.used.copy(), before[0], before[1], np.zeros((2, 3), np.int64),
+        np.zeros((MOST_FIELDS, 4), np.int64), np.zeros(MOST_COLUMNS, np.int64),
     )  # fmt: skip
 
 
@@ -100,7 +102,7 @@ def flatten(data, bounds, first, signal, sheet, scratch, rows):
 
 @compiled
 def _copy_counts(used, items, to_used, to_items):
-    for column in range(len(used)):
+    for column in range(min(len(used), len(to_used))):  # scratch has room for the signal with the most
         to_used[column], to_items[column] = used[column], items[column]
 
 
@@ -161,4 +163,6 @@ def _put_scope(data, at, end, signal, sheet, scratch):
 @compiled
 def _put_item(data, at, end, signal, sheet, scratch):
     """Append one item of a scope; return ``end``, or `ODD`."""
+    if signal == LOGS:
+        return put_log(data, at, end, sheet, scratch.fields)
     return put_span(data, at, end, sheet, scratch.fields)
