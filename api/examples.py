@@ -17,29 +17,22 @@ from api.views.overview import overview_of
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, ServiceMap, SignatureList
 from api.views.similar import SimilarIncident, SimilarIncidents
 from api.views.traces import TraceLogs, TraceView
-from schemas.events import (
+from schemas.deviations import SeriesKind, SeriesScore
+from schemas.health import ConnectionType, EdgeHealth, EdgeStats, Exemplars, NodeKind, OperationHealth, RedStats
+from schemas.incidents import (
     Alert,
     AlertCause,
-    ConnectionType,
     Deploy,
-    EdgeHealth,
-    EdgeStats,
     Evidence,
-    Exemplars,
     Hypothesis,
     Impact,
     IncidentEvent,
     IncidentService,
     IncidentState,
-    NodeKind,
     NotifyReason,
-    OperationHealth,
     Place,
-    RedStats,
     RuledOut,
     ScorePart,
-    SeriesKind,
-    SeriesScore,
     Severity,
 )
 from schemas.pins import (

@@ -193,7 +193,7 @@ HYPOTHESES = MetricSpec("incidentscope_hypothesis_sets_total", "counter", "Ranki
 NOTIFY_DECISIONS = MetricSpec(
     "incidentscope_notify_decisions_total",
     "counter",
-    "Decisions whether to notify, by named reason (schemas.events.NotifyReason).",
+    "Decisions whether to notify, by named reason (schemas.incidents.NotifyReason).",
     ("tenant", "reason"),
 )
 DELIVERIES = MetricSpec(

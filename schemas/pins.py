@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.events import Event, Evidence
+from schemas.events import Event
+from schemas.incidents import Evidence
 from schemas.queries import Trace
 
 Moment = Literal["opening", "peak"]

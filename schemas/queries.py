@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from schemas.events import Badge, ConnectionType, EdgeStats, HourBadge, NodeKind, RedStats, SeriesKind
+from schemas.deviations import Badge, HourBadge, SeriesKind
+from schemas.health import ConnectionType, EdgeStats, NodeKind, RedStats
 
 
 class Answer(BaseModel):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.events import Deploy, Event, Exemplars, NodeKind, SeriesKind, SeriesScore, SignatureChange
+from schemas.deviations import SeriesKind, SeriesScore, SignatureChange
+from schemas.events import Event
+from schemas.health import Exemplars, NodeKind
+from schemas.incidents import Deploy
 
 
 class SeriesFinding(Event):

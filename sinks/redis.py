@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from schemas.errors import SetupError, StoreRejected, StoreUnavailable
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.settings import Settings
 
 Client = Redis

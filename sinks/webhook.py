@@ -27,7 +27,7 @@ from typing import Final, Self
 import httpx
 
 from schemas.errors import SetupError
-from schemas.events import Alert
+from schemas.incidents import Alert
 from schemas.settings import Settings
 from sinks.addresses import Refused, Resolver, resolve_host, safe_address
 

@@ -11,15 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.events import (
-    Alert,
-    AlertCause,
-    HypothesisSet,
-    IncidentEvent,
-    IncidentState,
-    NotifyReason,
-    Severity,
-)
+from schemas.incidents import Alert, AlertCause, HypothesisSet, IncidentEvent, IncidentState, NotifyReason, Severity
 from schemas.settings import Settings
 
 _NS = 1_000_000_000

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import ConnectionType, NodeKind
+from schemas.health import ConnectionType, NodeKind
 from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
 from schemas.losses import LossReason
 from streams.grouping import Ints, groups_of, pack, runs_of

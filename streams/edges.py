@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.losses import LossReason
 from streams.edge_contents import NodeKey, contents_of
 from streams.joins import Family

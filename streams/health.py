@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from schemas.events import NodeKind, ServiceHealth
+from schemas.health import NodeKind, ServiceHealth
 from schemas.losses import LossReason
 from streams.partials import PaneContents, ServicePartial, count_contents, merge_contents
 from streams.pictures import Standing, picture_of

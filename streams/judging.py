@@ -11,7 +11,8 @@ from typing import Any
 
 import msgpack
 
-from schemas.events import ServiceDeviations, ServiceHealth
+from schemas.deviations import ServiceDeviations
+from schemas.health import ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
 from streams.baselines.hour_cells import HourCells

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
 from schemas.losses import LossReason
 from streams.batch import Batch, Messages

@@ -15,7 +15,7 @@ from typing import Any
 import msgpack
 
 from schemas.errors import BadPayload, RejectReason
-from schemas.events import ConnectionType, NodeKind
+from schemas.health import ConnectionType, NodeKind
 from streams.latency import Bins, add_into
 from streams.signatures.marks import Marks, told_twice
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.events import (
+from schemas.health import (
     ConnectionType,
     EdgeHealth,
     EdgeStats,

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from schemas.deviations import ServiceDeviations
 from schemas.errors import BadPayload
-from schemas.events import Deploy, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations, ServiceHealth
+from schemas.health import ServiceHealth
+from schemas.incidents import Deploy, HypothesisSet, IncidentEvent, IncidentState
 from schemas.settings import Settings
 from schemas.snapshots import RankingSnapshot
 from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES

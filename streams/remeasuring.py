@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
 from streams.edges import EdgeFold
 from streams.health import HealthFold

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from schemas.events import HypothesisSet
+from schemas.incidents import HypothesisSet
 from schemas.snapshots import NodeFinding, RankingSnapshot
 
 DIMENSIONS = 512

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.events import NotifyReason
+from schemas.incidents import NotifyReason
 
 LOOKS = 2
 """So many looks in a row must agree before anything is told: a rebalance is no outage."""

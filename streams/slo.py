@@ -20,7 +20,8 @@ from typing import Any
 
 import msgpack
 
-from schemas.events import NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import NodeKind, ServiceHealth
 from schemas.settings import Settings
 from streams.windows import WindowConfig
 

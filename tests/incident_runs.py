@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.events import (
-    IncidentEvent,
-    SeriesKind,
-    SeriesScore,
-    ServiceDeviations,
-)
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.incidents import IncidentEvent
 from streams.incidents import IncidentFold
 from tests.made_health import PANE_NS, deviations, pane_start, score
 

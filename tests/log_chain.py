@@ -13,7 +13,7 @@ from zlib import crc32
 
 from made_spans import RawRecord, traces_payload
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from streams.edges import EdgeFold
 from streams.health import HealthFold, KnownNode
 from streams.otlp import decode_spans

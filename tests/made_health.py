@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.events import (
-    ConnectionType,
-    EdgeHealth,
-    EdgeStats,
-    EdgeSummary,
-    NodeKind,
-    OperationHealth,
-    RedStats,
-    SeriesKind,
-    SeriesScore,
-    ServiceDeviations,
-    ServiceHealth,
-)
+from schemas.deviations import EdgeSummary, SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import ConnectionType, EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 
 SECOND_NS = 1_000_000_000
 PANE_NS = 10 * SECOND_NS

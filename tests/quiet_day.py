@@ -13,15 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import (
-    ConnectionType,
-    EdgeHealth,
-    EdgeStats,
-    NodeKind,
-    OperationHealth,
-    RedStats,
-    ServiceHealth,
-)
+from schemas.health import ConnectionType, EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from tests.made_health import pane_start
 
 PANES_A_DAY = 8640

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from tests.made_health import PANE_NS, START_NS, edge, health
 
 HOUR = 360

@@ -24,7 +24,7 @@ from faust.types import TP
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.errors import BadPayload
-from schemas.events import Alert, HypothesisSet, IncidentEvent, NotifyReason
+from schemas.incidents import Alert, HypothesisSet, IncidentEvent, NotifyReason
 from schemas.keys import PROGRESS_KEY, tenant_key
 from schemas.topics import ALERTING_TABLE, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
 from sinks.postgres.outbox import enqueue

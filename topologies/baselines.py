@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 from faust.types import TP
 
-from schemas.events import ServiceDeviations, ServiceHealth
+from schemas.deviations import ServiceDeviations
+from schemas.health import ServiceHealth
 from schemas.topics import BASELINES_TABLE, HOURS_TABLE
 from streams.baselines.hour_cells import HourCells
 from streams.judging import JudgeFold, JudgeMemory

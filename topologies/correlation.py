@@ -23,8 +23,10 @@ import structlog
 from faust.types import TP
 from pydantic import ValidationError
 
+from schemas.deviations import ServiceDeviations
 from schemas.errors import BadPayload
-from schemas.events import Deploy, Event, HypothesisSet, IncidentEvent, IncidentState, ServiceDeviations
+from schemas.events import Event
+from schemas.incidents import Deploy, HypothesisSet, IncidentEvent, IncidentState
 from schemas.keys import PROGRESS_KEY, tenant_key
 from schemas.snapshots import RankingSnapshot
 from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS

@@ -20,8 +20,9 @@ import structlog
 from faust.types import TP
 from pydantic import ValidationError
 
+from schemas.deviations import ServiceDeviations
 from schemas.errors import BadPayload, StoreError
-from schemas.events import ServiceDeviations, ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key, tenant_key
 from schemas.topics import DEVIATIONS, HEALTH, ROLLUPS, TopicSpec
 from sinks.kafka.producer import Message

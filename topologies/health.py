@@ -22,8 +22,8 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import BadPayload, StoreError
-from schemas.events import ServiceHealth
 from schemas.failpoints import Failpoint
+from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key
 from schemas.topics import HEALTH, LATE, LOGS, ROLLUPS, STUBS, TRACES, sources
 from sinks.kafka.producer import Message

@@ -23,8 +23,9 @@ import structlog
 from faust.types import TP
 from pydantic import ValidationError
 
+from schemas.deviations import ServiceDeviations
 from schemas.errors import BadPayload
-from schemas.events import IncidentEvent, ServiceDeviations
+from schemas.incidents import IncidentEvent
 from schemas.keys import PROGRESS_KEY, tenant_key
 from schemas.topics import DEVIATIONS, INCIDENT_EVENTS, INCIDENTS_TABLE
 from sinks.kafka.producer import Message

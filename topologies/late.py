@@ -25,7 +25,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import BadPayload
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY
 from schemas.losses import LossReason
 from schemas.topics import LATE, ROLLUPS, sources

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import msgpack
 import structlog
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.keys import service_key
 from schemas.topics import NODES_TABLE
 from streams.health import KnownNode

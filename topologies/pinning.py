@@ -17,7 +17,7 @@ from functools import partial
 import structlog
 
 from schemas.errors import StoreRejected
-from schemas.events import HypothesisSet
+from schemas.incidents import HypothesisSet
 from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, ServiceMetrics, TracePick
 from schemas.snapshots import RankingSnapshot
 from sinks.clickhouse.attribute_reads import COUNTS, asked_of, attribute_counts

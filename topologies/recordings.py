@@ -25,7 +25,7 @@ import zstandard
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from schemas.errors import SetupError
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)

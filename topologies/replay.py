@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from schemas.errors import SetupError
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, is_tenant, tenant_key
 from schemas.settings import Settings
 from schemas.topics import DEPLOYS, LOGS, METRICS, RAW_TOPICS, TRACES

@@ -22,7 +22,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import StoreError
-from schemas.events import Alert, IncidentState, NotifyReason, Severity
+from schemas.incidents import Alert, IncidentState, NotifyReason, Severity
 from schemas.reconciling import PartitionAccount, Reconciliation
 from schemas.settings import Settings
 from schemas.topics import TRACES

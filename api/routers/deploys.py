@@ -14,7 +14,7 @@ from api.paths import API
 from api.problems import FieldError, Problem, Slug, documented
 from api.resources import OpenStores, WallNs
 from api.views.deploys import DeployPage, DeployRequest, DeployView
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 from schemas.keys import TENANT_HEADER, tenant_key
 from schemas.topics import DEPLOYS
 from sinks.postgres import deploys

@@ -20,7 +20,7 @@ from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, T
 from api.views.overview import DEPLOYS_BEFORE_NS, Overview, overview_of
 from api.views.similar import SimilarIncidents
 from schemas.errors import NotFound
-from schemas.events import IncidentState, Severity
+from schemas.incidents import IncidentState, Severity
 from schemas.snapshots import RankingSnapshot
 from sinks.postgres import alerts, deploys, incidents, pins, rankings, resemblance
 from sinks.stores import Stores

@@ -16,7 +16,8 @@ from api.spans_of_time import HOUR_NS, PaneSpan
 from api.views.deploys import DeployView
 from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, SignatureList, summary_of
 from schemas.errors import NotFound, StoreUnavailable
-from schemas.events import Exemplars, IncidentState, ServiceHealth
+from schemas.health import Exemplars, ServiceHealth
+from schemas.incidents import IncidentState
 from schemas.queries import ServiceSummary
 from sinks import redis
 from sinks.clickhouse import pane_reads

@@ -1,1 +1,1 @@
-"""What the API answers: one module a noun. Events of `schemas.events` are answered as they are."""
+"""What the API answers: one module a noun. Events of `schemas` are answered as they are."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from schemas.events import Alert
+from schemas.incidents import Alert
 from sinks.postgres.alerts import StoredAlert
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.parameters import CLEAN_TEXT, Instant, rfc3339
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 
 DEPLOY_ID_PATTERN = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.parameters import rfc3339
 from api.paths import incident_path
-from schemas.events import (
+from schemas.incidents import (
     Hypothesis,
     HypothesisSet,
     Impact,

@@ -11,7 +11,7 @@ from api.paths import health_path, map_path, trace_path
 from api.views.alerts import AlertView
 from api.views.deploys import DeployView
 from api.views.incidents import IncidentView, Ranking, TimelineEntry
-from schemas.events import Deploy, Evidence, Hypothesis, Impact, Place
+from schemas.incidents import Deploy, Evidence, Hypothesis, Impact, Place
 
 TOP_HYPOTHESES = 5
 DEPLOYS_BEFORE_NS = 2 * 3600 * 1_000_000_000

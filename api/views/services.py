@@ -9,20 +9,18 @@ from pydantic import BaseModel, Field
 
 from api.parameters import rfc3339
 from api.views.deploys import DeployView
-from schemas.events import (
-    Badge,
+from schemas.deviations import Badge, HourBadge
+from schemas.health import (
     EdgeHealth,
     Exemplars,
-    HourBadge,
-    IncidentState,
     InstanceHealth,
     NodeKind,
     OperationHealth,
     RedStats,
     ServiceHealth,
-    Severity,
     SignatureCount,
 )
+from schemas.incidents import IncidentState, Severity
 from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSummary
 from sinks.postgres.incidents import Incident
 

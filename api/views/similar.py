@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, Field
 
 from api.views.incidents import IncidentView
-from schemas.events import HypothesisSet
+from schemas.incidents import HypothesisSet
 from sinks.postgres.incidents import Incident
 from sinks.postgres.resemblance import Alike
 

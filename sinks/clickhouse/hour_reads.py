@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from schemas.queries import HourlySeries
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.pane_reads import instant

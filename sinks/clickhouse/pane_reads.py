@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.events import EdgeStats, RedStats
+from schemas.health import EdgeStats, RedStats
 from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSummary
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.panes import EDGE, RED

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.events import EdgeHealth, EdgeStats, Exemplars, OperationHealth, RedStats, ServiceHealth
+from schemas.health import EdgeHealth, EdgeStats, Exemplars, OperationHealth, RedStats, ServiceHealth
 from schemas.queries import PaneRevision
 from sinks.clickhouse import panes as rows
 from sinks.clickhouse.client import ClickHouse

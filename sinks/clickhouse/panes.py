@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.events import EdgeStats, RedStats, ServiceHealth
+from schemas.health import EdgeStats, RedStats, ServiceHealth
 from sinks.clickhouse.client import ClickHouse
 
 RED = ("requests", "errors", "p50_ms", "p95_ms", "p99_ms", "self_p50_ms", "self_p95_ms")

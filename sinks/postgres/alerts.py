@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from schemas.errors import NotFound
-from schemas.events import Alert
+from schemas.incidents import Alert
 from sinks.postgres.documents import clean, int64
 from sinks.postgres.outbox import Status
 from sinks.postgres.pool import Pool, translated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.errors import NotFound
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 from sinks.postgres.documents import clean, document, int64
 from sinks.postgres.pool import Pool, translated
 

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from schemas.errors import NotFound
-from schemas.events import IncidentEvent, IncidentState, Severity
+from schemas.incidents import IncidentEvent, IncidentState, Severity
 from sinks.postgres.documents import clean, document, int64
 from sinks.postgres.pool import Connection, Pool, translated
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.events import Alert
+from schemas.incidents import Alert
 from sinks.postgres.documents import clean, document
 from sinks.postgres.pool import Connection, Pool, translated
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.errors import NotFound
-from schemas.events import HypothesisSet
+from schemas.incidents import HypothesisSet
 from schemas.snapshots import RankingSnapshot
 from sinks.postgres.documents import clean, document, int64
 from sinks.postgres.pool import Pool, translated

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import EdgeSummary, HourBadge, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.deviations import EdgeSummary, HourBadge, SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import NodeKind, ServiceHealth
 from streams.baselines import evidence
 from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from schemas.queries import HourlySeries
 from streams.baselines.hour_cells import HourCells, HourConfig, Visit
 from streams.baselines.hour_codes import VALUES, Codes, encode, middle

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from streams.baselines import evidence
 from streams.baselines.config import BaselineConfig
 from streams.baselines.history import Cells

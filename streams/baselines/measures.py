@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from schemas.events import ConnectionType, EdgeHealth, NodeKind, SeriesKind, ServiceHealth
+from schemas.deviations import SeriesKind
+from schemas.health import ConnectionType, EdgeHealth, NodeKind, ServiceHealth
 
 SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import msgpack
 
-from schemas.events import SeriesKind, SeriesScore, ServiceHealth, SignatureChange, SignatureCount
+from schemas.deviations import SeriesKind, SeriesScore, SignatureChange
+from schemas.health import ServiceHealth, SignatureCount
 from streams.evidence.config import EvidenceConfig
 from streams.evidence.lines import LineHistory
 from streams.evidence.news import Change

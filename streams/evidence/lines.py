@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from streams.evidence.config import EvidenceConfig
 from streams.evidence.news import Change, changes
 

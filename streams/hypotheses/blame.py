@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from streams.hypotheses.nodes import Nodes
 
 _SLOW = 0.3

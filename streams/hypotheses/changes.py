@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from schemas.events import Deploy, ScorePart
+from schemas.incidents import Deploy, ScorePart
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.parts import Part
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part, rise
 from streams.hypotheses.times import mean_over_callers

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import EdgeSummary, Exemplars, NodeKind, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
+from schemas.deviations import EdgeSummary, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
+from schemas.health import Exemplars, NodeKind
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
 from streams.hypotheses.replicas import Replicas

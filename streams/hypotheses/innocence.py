@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.events import RuledOut, SeriesKind
+from schemas.deviations import SeriesKind
+from schemas.incidents import RuledOut
 from schemas.snapshots import SeriesFinding
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.suspects import Suspect

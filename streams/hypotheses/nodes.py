@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from schemas.events import NodeKind, SeriesKind
+from schemas.deviations import SeriesKind
+from schemas.health import NodeKind
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
 
 SeriesName = tuple[SeriesKind, str | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.events import SignatureChange
+from schemas.deviations import SignatureChange
 from schemas.snapshots import NodeFinding
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part

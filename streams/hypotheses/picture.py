@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.events import Exemplars, ServiceDeviations
+from schemas.deviations import ServiceDeviations
+from schemas.health import Exemplars
 
 Pane = dict[str, ServiceDeviations]
 

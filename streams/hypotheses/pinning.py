@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.events import Hypothesis, HypothesisSet
+from schemas.incidents import Hypothesis, HypothesisSet
 from schemas.pins import Moment, PinnedEdge, PinPlan, TracePick
 from schemas.snapshots import NodeFinding, RankingSnapshot
 

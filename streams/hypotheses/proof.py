@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from schemas.events import Evidence, SeriesKind, SignatureChange
+from schemas.deviations import SeriesKind, SignatureChange
+from schemas.incidents import Evidence
 from schemas.snapshots import RankingSnapshot, SeriesFinding
 from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.suspects import OWN_KINDS, Suspect

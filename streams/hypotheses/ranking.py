@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from schemas.events import Hypothesis, HypothesisSet
+from schemas.incidents import Hypothesis, HypothesisSet
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.innocence import ruled_out
 from streams.hypotheses.nodes import Nodes

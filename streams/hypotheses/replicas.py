@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from schemas.events import InstanceHealth
+from schemas.health import InstanceHealth
 from schemas.snapshots import InstanceCounts, InstanceFinding
 from streams.hypotheses.nodes import Node
 from streams.hypotheses.parts import Part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.events import Deploy, IncidentEvent
+from schemas.incidents import Deploy, IncidentEvent
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.findings import findings_of
 from streams.hypotheses.picture import TenantPicture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.events import Place, SeriesKind
+from schemas.deviations import SeriesKind
+from schemas.incidents import Place
 from streams.hypotheses.nodes import Node, Nodes
 
 _FELT = (SeriesKind.P95, SeriesKind.EDGE_LATENCY, SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from schemas.events import Deploy, NodeKind, ScorePart, SeriesKind
+from schemas.deviations import SeriesKind
+from schemas.health import NodeKind
+from schemas.incidents import Deploy, ScorePart
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.blame import EdgeBlame, blame_edges
 from streams.hypotheses.changes import Change, change_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.events import SeriesKind
+from schemas.deviations import SeriesKind
 from schemas.snapshots import SeriesFinding
 from streams.hypotheses.blame import EdgeBlame
 from streams.hypotheses.nodes import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import Passage
+from schemas.health import Passage
 from schemas.snapshots import PassageFinding, TraceCounts
 
 _USUAL = 0.95

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgpack
 
-from schemas.events import IncidentEvent, ResolveReason, SeriesKind, ServiceDeviations, Severity
+from schemas.deviations import SeriesKind, ServiceDeviations
+from schemas.incidents import IncidentEvent, ResolveReason, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads

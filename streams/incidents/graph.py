@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from schemas.events import NodeKind, ServiceDeviations
+from schemas.deviations import ServiceDeviations
+from schemas.health import NodeKind
 
 
 @dataclass(slots=True)

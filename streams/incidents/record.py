@@ -6,16 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.events import (
-    Impact,
-    IncidentEvent,
-    IncidentService,
-    IncidentState,
-    NodeKind,
-    ResolveReason,
-    SeriesScore,
-    Severity,
-)
+from schemas.deviations import SeriesScore
+from schemas.health import NodeKind
+from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
 
 
 @dataclass(slots=True)

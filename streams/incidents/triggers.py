@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import NodeKind, SeriesKind, SeriesScore, ServiceDeviations
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import NodeKind
 from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph

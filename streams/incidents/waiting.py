@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.events import ServiceDeviations
+from schemas.deviations import ServiceDeviations
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import Alarm, is_silent
 

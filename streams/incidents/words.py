@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.events import SeriesKind, SeriesScore
+from schemas.deviations import SeriesKind, SeriesScore
 
 _WHAT = {
     SeriesKind.P95: "95th percentile",

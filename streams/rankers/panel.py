@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import NodeKind, ServiceHealth
+from schemas.health import NodeKind, ServiceHealth
 
 Floats = NDArray[np.float64]
 

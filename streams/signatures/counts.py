@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, cast
 
-from schemas.events import SignatureCount
+from schemas.health import SignatureCount
 from streams.partials import SEVERITIES, SignatureKey, SignatureTally
 from streams.signatures.templates import Template, TemplateTree, signature_id
 

@@ -12,7 +12,7 @@ from batch_oracle import edges_of, operations_of
 from made_spans import MS_NS
 from numbered_load import CHUNK_NS, LOGS_A_CHUNK, START_NS, Load
 
-from schemas.events import NodeKind, ServiceHealth
+from schemas.health import NodeKind, ServiceHealth
 from sinks.clickhouse.client import ClickHouse
 from streams.partials import PaneContents
 from streams.pictures import Standing, picture_of

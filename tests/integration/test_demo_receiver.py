@@ -6,7 +6,7 @@ import time
 
 import httpx
 
-from schemas.events import Alert, IncidentState, NotifyReason, Severity
+from schemas.incidents import Alert, IncidentState, NotifyReason, Severity
 from sinks.webhook import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from topologies.demo.receiver import AlertReceiver
 

@@ -8,7 +8,8 @@ import pytest
 from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from schemas.events import Evidence, Exemplars, Hypothesis, HypothesisSet, NodeKind
+from schemas.health import Exemplars, NodeKind
+from schemas.incidents import Evidence, Hypothesis, HypothesisSet
 from schemas.settings import Settings
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot
 from sinks.clickhouse.landing import RawRow, RawSink

@@ -9,7 +9,7 @@ from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_load import SECOND_NS, add_purchase
 
-from schemas.events import IncidentState
+from schemas.incidents import IncidentState
 from schemas.keys import TENANT_HEADER
 from schemas.reconciling import GapCause, PartitionAccount, Reconciliation
 from schemas.settings import Settings

@@ -12,7 +12,7 @@ from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_load import SECOND_NS, TRACES_A_RECORD, add_purchase
 
-from schemas.events import NodeKind, RedStats, ServiceHealth
+from schemas.health import NodeKind, RedStats, ServiceHealth
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from schemas.topics import TRACES

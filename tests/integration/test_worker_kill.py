@@ -17,7 +17,7 @@ from fleet import Fleet, Worker
 from otlp_load import SECOND_NS, START_NS, TRACES_A_RECORD, seconds
 from pydantic import SecretStr
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY
 from schemas.settings import Settings
 from schemas.topics import HEALTH

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import SeriesKind, ServiceDeviations, ServiceHealth
+from schemas.deviations import SeriesKind, ServiceDeviations
+from schemas.health import ServiceHealth
 from streams.baselines import BaselineFold
 from tests.made_health import edge, health
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import ConnectionType, NodeKind
+from schemas.health import ConnectionType, NodeKind
 from streams.partials import (
     SEVERITIES,
     EdgeTally,

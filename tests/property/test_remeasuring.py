@@ -6,7 +6,7 @@ from batch_oracle import Pictures, edges_of, operations_of
 from hypothesis import given, settings
 from made_spans import Arrival, telemetry, traces_payload
 
-from schemas.events import NodeKind, ServiceHealth
+from schemas.health import NodeKind, ServiceHealth
 from streams.partials import PaneContents, merge_contents
 from streams.pictures import Standing, picture_of
 from streams.remeasuring import measure, touched_panes

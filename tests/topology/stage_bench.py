@@ -12,7 +12,7 @@ from typing import Any
 from faust.types import TP
 from faust.types.tuples import Message as FaustMessage
 
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.settings import Settings
 from sinks.kafka.producer import Message
 from streams.progress import Progress

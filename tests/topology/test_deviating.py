@@ -7,7 +7,8 @@ from pathlib import Path
 from faust.types import TP
 from stage_bench import Bench
 
-from schemas.events import NodeKind, RedStats, ServiceDeviations, ServiceHealth
+from schemas.deviations import ServiceDeviations
+from schemas.health import NodeKind, RedStats, ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key, tenant_key
 from schemas.topics import BASELINES_TABLE, DEVIATIONS, HEALTH
 from streams.progress import Progress

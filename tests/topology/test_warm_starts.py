@@ -12,7 +12,7 @@ from faust.types import TP
 from stage_bench import Bench
 
 from schemas.errors import StoreRejected, StoreUnavailable
-from schemas.events import ServiceHealth
+from schemas.health import ServiceHealth
 from schemas.keys import service_key
 from schemas.topics import HEALTH
 from streams.baselines.hour_cells import WEEK_H, HourCells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from schemas.events import Hypothesis
+from schemas.incidents import Hypothesis
 from schemas.settings import Settings
 from schemas.topics import TRACES
 from streams.pipeline import LocalPipeline

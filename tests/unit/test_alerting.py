@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.events import (
+from schemas.incidents import (
     Alert,
     Hypothesis,
     HypothesisSet,

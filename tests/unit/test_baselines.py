@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.events import SeriesKind, SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import ServiceHealth
 from streams.baselines import BaselineConfig, BaselineFold
 from tests.made_health import edge, health, pane_start
 

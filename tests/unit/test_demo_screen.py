@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from deploy.shop.faults import FAULTS
-from schemas.events import Hypothesis, Place, ScorePart
+from schemas.incidents import Hypothesis, Place, ScorePart
 from topologies.demo.front_door import SeenIncident
 from topologies.demo.screen import Screen
 

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.shop.faults import FAULTS
 from schemas.errors import SetupError
-from schemas.events import Alert, AlertCause, Hypothesis, IncidentState, NotifyReason, Severity
+from schemas.incidents import Alert, AlertCause, Hypothesis, IncidentState, NotifyReason, Severity
 from topologies.demo.front_door import SPANS, SeenIncident
 from topologies.demo.running import chosen
 from topologies.demo.verdict import Verdict, tells_truth

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 from made_health import edge, health, pane_start
 
-from schemas.events import Deploy, HypothesisSet, Impact, IncidentEvent, IncidentState, ServiceHealth, Severity
+from schemas.health import ServiceHealth
+from schemas.incidents import Deploy, HypothesisSet, Impact, IncidentEvent, IncidentState, Severity
 from streams.baselines import BaselineFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from made_spans import CLIENT, CONSUMER, INTERNAL, MS_NS, PRODUCER, SERVER, START_NS, MadeSpan, traces_payload
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.losses import LossReason
 from streams.edges import EdgeFold
 from streams.latency import value_of

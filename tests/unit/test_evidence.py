@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from made_health import health, pane_start
 
-from schemas.events import ServiceHealth, SignatureChange, SignatureCount
+from schemas.deviations import SignatureChange
+from schemas.health import ServiceHealth, SignatureCount
 from streams.evidence import EvidenceFold
 from streams.judging import JudgeFold
 

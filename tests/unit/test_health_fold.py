@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.events import EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
+from schemas.health import EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from schemas.losses import LossReason
 from streams.health import HealthFold
 from streams.latency import bin_of

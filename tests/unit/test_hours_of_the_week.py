@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from schemas.events import SeriesKind, SeriesScore, ServiceHealth
+from schemas.deviations import SeriesKind, SeriesScore
+from schemas.health import ServiceHealth
 from streams.baselines import BaselineFold, BaselineState
 from streams.baselines.hour_cells import WEEK_H, HourCells, HourConfig
 from streams.baselines.hour_codes import VALUES, encode

@@ -6,19 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.events import (
-    Deploy,
-    HypothesisSet,
-    Impact,
-    IncidentEvent,
-    IncidentState,
-    NodeKind,
-    Place,
-    SeriesKind,
-    SeriesScore,
-    ServiceDeviations,
-    Severity,
-)
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.health import NodeKind
+from schemas.incidents import Deploy, HypothesisSet, Impact, IncidentEvent, IncidentState, Place, Severity
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses import WEIGHTS, TenantPicture, rank, snapshot_of
 from tests.made_health import deviations, pane_start, score

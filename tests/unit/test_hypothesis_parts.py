@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.events import (
-    HypothesisSet,
-    Impact,
-    IncidentEvent,
-    IncidentState,
-    Passage,
-    SeriesKind,
-    SeriesScore,
-    ServiceDeviations,
-    Severity,
-    SignatureChange,
-)
+from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
+from schemas.health import Passage
+from schemas.incidents import HypothesisSet, Impact, IncidentEvent, IncidentState, Severity
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from tests.made_health import deviations, pane_start
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import (
-    NodeKind,
-    ResolveReason,
-    SeriesKind,
-    SeriesScore,
-    Severity,
-)
+from schemas.deviations import SeriesKind, SeriesScore
+from schemas.health import NodeKind
+from schemas.incidents import ResolveReason, Severity
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.incidents.fold import severity_of
 from tests.incident_runs import SHOP, Run, gap, shop

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import (
-    ResolveReason,
-    SeriesKind,
-    ServiceDeviations,
-    SignatureChange,
-)
+from schemas.deviations import SeriesKind, ServiceDeviations, SignatureChange
+from schemas.incidents import ResolveReason
 from streams.incidents import IncidentFold
 from tests.incident_runs import Run, hole, shop
 from tests.made_health import deviations, pane_start, score

@@ -6,16 +6,9 @@ import pytest
 from made_health import deviations, pane_start
 from made_spans import CLIENT, MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
-from schemas.events import (
-    HypothesisSet,
-    Impact,
-    IncidentEvent,
-    IncidentState,
-    InstanceHealth,
-    NodeKind,
-    ServiceDeviations,
-    Severity,
-)
+from schemas.deviations import ServiceDeviations
+from schemas.health import InstanceHealth, NodeKind
+from schemas.incidents import HypothesisSet, Impact, IncidentEvent, IncidentState, Severity
 from schemas.losses import LossReason
 from streams.baselines import BaselineFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of

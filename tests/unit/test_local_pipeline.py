@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.events import Deploy, HypothesisSet, IncidentEvent
+from schemas.incidents import Deploy, HypothesisSet, IncidentEvent
 from schemas.settings import Settings
 from schemas.topics import LOGS, METRICS, TRACES
 from streams.pipeline import Decided, LocalPipeline

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.events import Exemplars, Impact, IncidentEvent, IncidentState, SeriesKind, Severity
+from schemas.deviations import SeriesKind
+from schemas.health import Exemplars
+from schemas.incidents import Impact, IncidentEvent, IncidentState, Severity
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.hypotheses.pinning import moments_of, plan_of, strength_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.events import ServiceDeviations, ServiceHealth
+from schemas.deviations import ServiceDeviations
+from schemas.health import ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
 from streams.incidents import IncidentFold

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, TICK_HEADER, tenant_key
 from schemas.topics import DEPLOYS, RAW_TOPICS
 from sinks.kafka.producer import Message

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from schemas.events import Hypothesis, HypothesisSet, NodeKind, SeriesKind, SeriesScore, SignatureChange
+from schemas.deviations import SeriesKind, SeriesScore, SignatureChange
+from schemas.health import NodeKind
+from schemas.incidents import Hypothesis, HypothesisSet
 from schemas.snapshots import NodeFinding, RankingSnapshot, SeriesFinding
 from streams.resemblance import DIMENSIONS, features_of, lines_of, vector_of
 

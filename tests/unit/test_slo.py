@@ -7,7 +7,8 @@ from dataclasses import replace
 import msgpack
 import pytest
 
-from schemas.events import SeriesScore, ServiceDeviations, ServiceHealth
+from schemas.deviations import SeriesScore, ServiceDeviations
+from schemas.health import ServiceHealth
 from streams.incidents.words import series_in_words
 from streams.slo import LATENCY, RULES, Budgets, BurnRateFold, BurnRule, SloConfig, wilson_lower
 from tests.made_health import health, pane_start

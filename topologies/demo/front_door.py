@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from schemas.events import Hypothesis
+from schemas.incidents import Hypothesis
 
 API = "/api/v1"
 SPANS = re.compile(r'^incidentscope_api_otlp_items_total\{(?=[^}]*signal="traces")[^}]*\} ([0-9.e+]+)$', re.MULTILINE)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from schemas.events import Alert
+from schemas.incidents import Alert
 from sinks.webhook import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify
 from topologies.product import Server
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.shop.faults import Fault
-from schemas.events import Hypothesis
+from schemas.incidents import Hypothesis
 from topologies.demo.front_door import SeenIncident
 from topologies.demo.verdict import tells_truth
 

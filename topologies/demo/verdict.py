@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.shop.faults import Fault
-from schemas.events import Alert, Hypothesis
+from schemas.incidents import Alert, Hypothesis
 from topologies.demo.front_door import SeenIncident
 
 

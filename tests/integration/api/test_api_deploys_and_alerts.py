@@ -8,7 +8,7 @@ import pytest
 from api_caller import Caller, records_of
 
 from api import examples
-from schemas.events import Deploy
+from schemas.incidents import Deploy
 from sinks.postgres import outbox
 
 AT = "2026-11-23T09:28:00Z"

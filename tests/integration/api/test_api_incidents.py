@@ -9,7 +9,7 @@ from api_caller import Caller
 
 from api import examples
 from api.examples import EVENT, HYPOTHESIS, ONSET_NS, SNAPSHOT, TRACE_ID
-from schemas.events import Alert, Deploy, HypothesisSet, IncidentEvent, IncidentState, Place, RuledOut, Severity
+from schemas.incidents import Alert, Deploy, HypothesisSet, IncidentEvent, IncidentState, Place, RuledOut, Severity
 from schemas.snapshots import RankingSnapshot
 from sinks.postgres import deploys, incidents, outbox, rankings, resemblance
 from streams.resemblance import vector_of

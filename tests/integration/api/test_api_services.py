@@ -9,7 +9,7 @@ from api_caller import Caller, Served
 
 from api.app import create_app
 from api.examples import ONSET_NS, SERVICE
-from schemas.events import (
+from schemas.health import (
     ConnectionType,
     InstanceHealth,
     NodeKind,

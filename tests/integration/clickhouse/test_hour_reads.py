@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.events import (
-    ConnectionType,
-    EdgeHealth,
-    EdgeStats,
-    NodeKind,
-    OperationHealth,
-    RedStats,
-    SeriesKind,
-    ServiceHealth,
-)
+from schemas.deviations import SeriesKind
+from schemas.health import ConnectionType, EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.hour_reads import hourly_series
 from sinks.clickhouse.panes import PaneSink

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.snapshots import InstanceCounts, InstanceFinding, NodeFinding, RankingSnapshot
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink

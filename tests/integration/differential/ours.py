@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from figures import KINDS, Figures, Operation
 
-from schemas.events import NodeKind
+from schemas.health import NodeKind
 from schemas.settings import Settings
 from schemas.topics import TRACES
 from sinks.clickhouse.client import ClickHouse

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.events import (
+from schemas.deviations import SeriesKind, SeriesScore
+from schemas.health import NodeKind, RedStats, ServiceHealth
+from schemas.incidents import (
     Alert,
     Deploy,
     Hypothesis,
@@ -13,12 +15,7 @@ from schemas.events import (
     IncidentEvent,
     IncidentService,
     IncidentState,
-    NodeKind,
     NotifyReason,
-    RedStats,
-    SeriesKind,
-    SeriesScore,
-    ServiceHealth,
     Severity,
 )
 from schemas.snapshots import NodeFinding, RankingSnapshot, SeriesFinding

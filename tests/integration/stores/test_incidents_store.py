@@ -11,7 +11,7 @@ import pytest
 from store_examples import MINUTE_NS, ONSET_NS, incident_event, ranking, snapshot
 
 from schemas.errors import NotFound, StoreRejected
-from schemas.events import IncidentEvent, IncidentState, ResolveReason, Severity
+from schemas.incidents import IncidentEvent, IncidentState, ResolveReason, Severity
 from sinks.postgres import incidents, rankings
 from sinks.postgres.incidents import IncidentFilter
 from sinks.postgres.pool import Pool

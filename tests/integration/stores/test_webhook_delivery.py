@@ -11,7 +11,7 @@ from http_receiver import Receiver, answering, drip, endless_body, receiver, sil
 from pydantic import SecretStr
 from store_examples import alert
 
-from schemas.events import Alert
+from schemas.incidents import Alert
 from schemas.settings import Settings
 from sinks.addresses import Resolver
 from sinks.webhook import Outcome, Verdict, Webhook, verify

@@ -1,0 +1,211 @@
+"""Incidents, what most likely caused them, and who is told (units: `schemas.events`)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.deviations import SeriesScore
+from schemas.events import Event
+from schemas.health import NodeKind
+
+
+class Severity(StrEnum):
+    """By impact, not by how far a number is off."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 (low) to 3 (critical)."""
+        return list(Severity).index(self)
+
+
+class IncidentState(StrEnum):
+    """Where an incident is in its life."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    MITIGATED = "mitigated"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class ResolveReason(StrEnum):
+    """Why an incident ended."""
+
+    RECOVERED = "recovered"
+    BY_HAND = "by_hand"
+    NO_TRAFFIC = "no_traffic"
+
+
+class Impact(Event):
+    """Who is hit: entry requests since the onset."""
+
+    requests: int
+    failed_requests: int
+    slow_requests: int = 0
+    share: float = Field(description="Share of the tenant's entry requests that failed or went through a hit service.")
+    services: int
+
+
+class IncidentService(Event):
+    """A service that belongs to an incident, and why."""
+
+    service: str
+    node_kind: NodeKind = NodeKind.SERVICE
+    since_ns: int
+    reason: str = Field(description="Why it is part of this incident, in words.")
+    peak: SeriesScore
+
+
+class IncidentEvent(Event):
+    """Something happened to an incident. Topic ``incidents.events``.
+
+    ``event_id`` is derived from (incident_id, sequence), so a replay writes the same event again.
+    Each event carries the whole incident as it is after it.
+    """
+
+    event_id: str
+    incident_id: str
+    tenant: str
+    sequence: int
+    kind: Literal["opened", "service_joined", "severity_changed", "updated", "resolved", "reopened"]
+    at_ns: int = Field(description="Event time: the end of the pane that decided it.")
+    decided_at_ns: int = Field(0, description="Arrival clock when it was decided: at_ns plus settling and pairing.")
+    opened_at_ns: int = Field(0, description="at_ns of the event that opened it.")
+    onset_ns: int = Field(description="Start of the first deviating pane.")
+    state: IncidentState
+    severity: Severity
+    title: str
+    services: list[IncidentService]
+    impact: Impact
+    resolve_reason: ResolveReason | None = None
+
+
+class ScorePart(Event):
+    """One visible part of a score: contribution = value x weight."""
+
+    name: str
+    value: float
+    weight: float
+    contribution: float
+    why: str
+
+
+class Evidence(Event):
+    """A fact that speaks for a hypothesis, with the query that shows it again."""
+
+    kind: Literal["series", "edge", "log_errors", "signature", "trace", "deploy", "graph"]
+    summary: str
+    query: str = Field(description="SQL over the stores, or an API path, that returns this evidence.")
+    series: SeriesScore | None = None
+    trace_ids: list[str] = []
+
+
+class Place(StrEnum):
+    """The part a suspect plays in the story."""
+
+    ROOT_CAUSE = "root_cause"
+    FIRST_CRITICAL_FAILURE = "first_critical_failure"
+    IMPACT = "impact"
+
+
+class Hypothesis(Event):
+    """A suspect with its score parts and evidence."""
+
+    rank: int
+    suspect_kind: Literal["service", "edge", "dependency", "deploy", "load"]
+    service: str = Field(description="The service or node that is blamed (for an edge, the one that is hard to reach).")
+    edge_client: str | None = None
+    instance: str | None = Field(
+        None, description="The one instance of the service that fails or is slow, if it is one."
+    )
+    deploy_id: str | None = None
+    title: str
+    score: float
+    confidence: float = Field(ge=0, le=1)
+    place: Place | None = None
+    parts: list[ScorePart]
+    evidence: list[Evidence]
+
+
+class RuledOut(Event):
+    """A service that was looked at and not blamed."""
+
+    service: str
+    reason: str
+
+
+class HypothesisSet(Event):
+    """The ranking of one incident as of one instant. Topic ``incidents.hypotheses``; a later version replaces."""
+
+    tenant: str
+    incident_id: str
+    version: int
+    as_of_ns: int
+    weights_version: str
+    hypotheses: list[Hypothesis]
+    ruled_out: list[RuledOut] = []
+
+
+class Deploy(Event):
+    """A change that went live. Topic ``deploys.events``."""
+
+    deploy_id: str
+    tenant: str
+    service: str
+    version: str = ""
+    environment: str = ""
+    kind: Literal["deploy", "rollback", "config"] = "deploy"
+    at_ns: int
+    source: Literal["api", "github", "argocd", "telemetry"] = "api"
+    url: str = ""
+    description: str = ""
+
+
+class NotifyReason(StrEnum):
+    """Why an alert is, or is not, sent."""
+
+    FIRST = "first_notification"
+    ESCALATED = "severity_rose"
+    CAUSE_CHANGED = "leading_hypothesis_changed"
+    REPEAT = "repeat_interval_elapsed"
+    RESOLVED = "resolved"
+    NOT_YET = "group_wait"
+    NOTHING_NEW = "nothing_new"
+    BELOW_SEVERITY = "below_minimum_severity"
+    NEVER_FIRED = "resolved_before_first_notification"
+
+
+class AlertCause(Event):
+    """A leading hypothesis as an alert tells it."""
+
+    service: str
+    title: str
+    confidence: float
+    place: Place | None = None
+
+
+class Alert(Event):
+    """A notification. Topic ``alerts``; ``alert_id`` is derived from (incident_id, reason, sequence)."""
+
+    alert_id: str
+    tenant: str
+    incident_id: str
+    reason: NotifyReason
+    state: IncidentState
+    severity: Severity
+    title: str
+    summary: str
+    at_ns: int
+    onset_ns: int
+    services: list[str]
+    causes: list[AlertCause] = []
+    route: str = "default"
+    path: str = Field(description="API path of the incident.")
