@@ -7,7 +7,7 @@
             └─ left alone ─▶ frame ──▶ INSERT INTO landing_traces FORMAT Protobuf ──────┴▶ landed_records
                                              (neither stores anything itself)
 
-What is stored is the same either way; flat rows cost a half (docs/adr/0027). Records that are left alone go first: only
+What is stored is the same either way; flat rows cost less (docs/adr/0027). Records that are left alone go first: only
 those can be refused, and then nothing is stored.
 
 A refused insert leaves nothing: rows are parsed into one block before anything is written, so one value that cannot be
