@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.grouping import Ints, runs_in
+
 SHIFT = 18
 BIN_COUNT = 1 << (31 - SHIFT)
 """Bins are in ``[0, BIN_COUNT)``: they fit 13 bits."""
@@ -69,6 +71,15 @@ def add_into(total: Bins, sketch: Mapping[int, int]) -> None:
         return
     for bin_index, count in sketch.items():
         total[bin_index] = total.get(bin_index, 0) + count
+
+
+def sketches_of(keys: Ints, counts: Ints, bins: int) -> list[Bins]:
+    """Return the sketch of each run of equal ``keys // bins``; the rest of a key is a bin. Keys ascend."""
+    cells = runs_in(keys, keys)
+    owner, place = np.divmod(keys[cells.starts], bins)
+    pairs = list(zip(place.tolist(), np.add.reduceat(counts, cells.starts).tolist(), strict=True))
+    runs = runs_in(owner, owner)
+    return [dict(pairs[start:end]) for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)]
 
 
 def quantile_ns(bins: Mapping[int, int], q: float) -> float | None:

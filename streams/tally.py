@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streams.batch import Batch
 from streams.grouping import Groups, Ints, groups_of, pack, runs_in
 from streams.instances import Requests, tally_instances
-from streams.latency import bin_of
+from streams.latency import bin_of, sketches_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
     ENTRY_KINDS,
@@ -128,16 +128,17 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
         return []
     homes = _Homes(table.end_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
     duration_ns = table.end_ns[rows] - table.start_ns[rows]
+    latency_bin = bin_of(duration_ns)
     keys = pack(
         (homes.number, 0),
         (table.operation[rows], len(table.names)),
         (table.kind[rows], _KINDS),
-        (np.where(table.negative[rows], _NO_BIN, bin_of(duration_ns)), _NO_BIN + 1),
+        (np.where(table.negative[rows], _NO_BIN, latency_bin), _NO_BIN + 1),
         (table.error[rows], 2),
     )
     cells = groups_of(keys)
     _count(homes, table.names, keys[cells.first], cells)
-    _count_instances(homes, table, rows, duration_ns)
+    _count_instances(homes, table, rows, latency_bin)
     _sample(table, rows, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
@@ -151,7 +152,9 @@ def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
     requests, errors = np.add.reduceat(cells.counts, starts), np.add.reduceat(cells.counts * (keys % 2), starts)
     rest, kind = np.divmod(keys[starts] // _OPERATION, _KINDS)
     home, operation = np.divmod(rest, len(names))
-    latencies = _latencies(keys, cells.counts)
+    latencies = sketches_of(keys // 2, cells.counts, _NO_BIN + 1)
+    for latency in latencies:
+        latency.pop(_NO_BIN, None)
     found = list(
         zip(*(column.tolist() for column in (home, operation, kind, requests, errors)), latencies, strict=True)
     )
@@ -168,25 +171,13 @@ def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
             operations[key] = tally
 
 
-def _count_instances(homes: _Homes, table: SpanTable, rows: Ints, duration_ns: Ints) -> None:
+def _count_instances(homes: _Homes, table: SpanTable, rows: Ints, latency_bin: NDArray[np.int32]) -> None:
     """Add the requests of each instance to its home."""
     entry = np.flatnonzero(_IS_ENTRY[table.kind[rows]])
     chosen = rows[entry]
-    requests = Requests(homes.number[entry], table.instance[chosen], bin_of(duration_ns[entry]), table.error[chosen])
+    requests = Requests(homes.number[entry], table.instance[chosen], latency_bin[entry], table.error[chosen])
     for home, name, tally in tally_instances(requests, table.names):
         homes.deltas[home].contents.instances.setdefault(name, InstanceTally()).add(tally)
-
-
-def _latencies(keys: Ints, counts: Ints) -> list[dict[int, int]]:
-    """Return the latencies of each operation, spans with and without errors together."""
-    bins = runs_in(keys // 2, keys)
-    operation, latency_bin = np.divmod(keys[bins.starts] // 2, _NO_BIN + 1)
-    pairs = list(zip(latency_bin.tolist(), np.add.reduceat(counts, bins.starts).tolist(), strict=True))
-    runs = runs_in(operation, operation)
-    found = [dict(pairs[start:end]) for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)]
-    for latency in found:
-        latency.pop(_NO_BIN, None)
-    return found
 
 
 def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:

@@ -26,9 +26,9 @@ READY_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 6.0
 
 PROGRAMS = ("deploy.shop.service", "deploy.shop.proxy", "deploy.shop.card_network", "deploy.shop.load")
-FORKING = get_context("forkserver")
+FORK_SERVER = get_context("forkserver")
 """Imports ``__main__`` too, which each child would otherwise."""
-FORKING.set_forkserver_preload(["__main__", *PROGRAMS, *(f"deploy.shop.services.{name}" for name in SERVICES)])
+FORK_SERVER.set_forkserver_preload(["__main__", *PROGRAMS, *(f"deploy.shop.services.{name}" for name in SERVICES)])
 
 
 class Children:
@@ -68,7 +68,7 @@ class Children:
         """Run one of `PROGRAMS`, with the sockets of these names as ``--fd``; return the process it takes over from."""
         before, listeners = self._processes.get(name), [self._listeners[each] for each in sockets]
         given = (list(arguments), dict(environment), self._folder / f"{name}.log", listeners)
-        process = FORKING.Process(target=_run, args=given, name=name, daemon=True)
+        process = FORK_SERVER.Process(target=_run, args=given, name=name, daemon=True)
         async with self._starting:  # the first one waits for the imports
             await asyncio.to_thread(process.start)
         self._processes[name] = process

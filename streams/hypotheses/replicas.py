@@ -16,11 +16,12 @@ from schemas.health import InstanceHealth
 from schemas.snapshots import InstanceCounts, InstanceFinding
 from streams.hypotheses.nodes import Node
 from streams.hypotheses.parts import Part
+from streams.hypotheses.visits import usual_bin
+from streams.latency import add_into, merge
 from streams.slo import wilson_lower
 
 MOST_INSTANCES = 30
 """Instances a finding has: those with most requests."""
-_USUAL = 0.95
 _LEAST_KNOWN = 40
 """Requests before the onset without which nothing is called slow."""
 _LEAST_BAD = 3.0
@@ -51,8 +52,7 @@ class _Counts:
     def see(self, one: InstanceHealth) -> None:
         self.requests += one.requests
         self.errors += one.errors
-        for place, requests in one.durations.items():
-            self.durations[place] = self.durations.get(place, 0) + requests
+        add_into(self.durations, one.durations)
 
     def counts(self, slow_from: int | None) -> InstanceCounts:
         slow = 0 if slow_from is None else sum(n for place, n in self.durations.items() if place > slow_from)
@@ -93,15 +93,8 @@ class Replicas:
 
     def _usual(self) -> int | None:
         """Return the latency bin that 95 % of the requests before the onset did not exceed, of all instances."""
-        durations = [pair for one in self.before.values() for pair in one.durations.items()]
-        known, seen = sum(requests for _, requests in durations), 0
-        if known < _LEAST_KNOWN:
-            return None
-        for place, requests in sorted(durations):
-            seen += requests
-            if seen >= _USUAL * known:
-                return place
-        return None
+        durations = merge(one.durations for one in self.before.values())
+        return usual_bin(durations, sum(durations.values()), _LEAST_KNOWN)
 
 
 def concentration(node: Node) -> Concentration | None:

@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 
 from schemas.health import Passage
 from schemas.snapshots import PassageFinding, TraceCounts
+from streams.latency import add_into
 
 _USUAL = 0.95
 _LEAST_TRACES = 40
 """Traces before the onset without which nothing is called slow."""
+
+
+def usual_bin(durations: Mapping[int, int], known: int, least: int) -> int | None:
+    """Return the bin that 95 % of ``known`` durations did not exceed; None when there are less than ``least``."""
+    seen = 0
+    for place, number in sorted(durations.items()) if known >= least else ():
+        seen += number
+        if seen >= _USUAL * known:
+            return place
+    return None
 
 
 @dataclass(slots=True)
@@ -26,8 +37,7 @@ class _Counts:
         self.traces += passage.traces
         self.failing += passage.failing
         self.origins += passage.origins
-        for place, traces in passage.durations.items():
-            self.durations[place] = self.durations.get(place, 0) + traces
+        add_into(self.durations, passage.durations)
 
     def counts(self, slow_from: int | None) -> TraceCounts:
         slow = 0 if slow_from is None else sum(n for place, n in self.durations.items() if place > slow_from)
@@ -57,14 +67,7 @@ class Visits:
         To be asked of the entry itself: all traces that come in there pass through it.
         """
         known = self.before.get(entry, _Counts())
-        if known.traces < _LEAST_TRACES:
-            return None
-        seen = 0
-        for place, traces in sorted(known.durations.items()):
-            seen += traces
-            if seen >= _USUAL * known.traces:
-                return place
-        return None
+        return usual_bin(known.durations, known.traces, _LEAST_TRACES)
 
     def findings(self, slow_from: Mapping[str, int | None]) -> list[PassageFinding]:
         """Return what was found, by entry; `slow_from` has the usual bin of each."""

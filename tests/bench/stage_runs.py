@@ -29,7 +29,7 @@ from sinks.kafka.topics import ensure_topics
 from sinks.postgres.checkpoints import Checkpoints
 from sinks.postgres.pool import Pool, open_pool
 from streams.flat_columns import FLAT_TOPICS, Flat, Flattener
-from streams.otlp.walker import warm_up
+from streams.warming import warm_up
 from streams.windows import WindowConfig
 from topologies.app import make_app
 from topologies.garbage import collect_seldom
