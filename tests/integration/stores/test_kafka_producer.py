@@ -8,6 +8,7 @@ import os
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from resending import sent
 
 from schemas.errors import BadPayload, RejectReason, StoreRejected, StoreUnavailable
 from schemas.settings import Settings
@@ -129,7 +130,7 @@ async def test_a_missing_topic_is_for_later_and_leaves_the_producer_sound(own_ka
         with pytest.raises(StoreUnavailable):
             await producer.send("deploys.events", b"x")
         await ensure_topics(own_kafka)
-        assert (await producer.send("deploys.events", b"y", partition=0)).partition == 0
+        assert (await sent(producer, "deploys.events", b"y", partition=0)).partition == 0
 
 
 @pytest.mark.kafka
