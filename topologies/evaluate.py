@@ -13,7 +13,7 @@ import math
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,6 +30,7 @@ from streams.pipeline import Decided, DueRanking, LocalPipeline
 from streams.rankers import Panel
 from streams.scoring import Fault, FaultScore, Opened, RecordingScore, score_recording, total
 from topologies.comparing import Comparison, Places, accuracies, add_up
+from topologies.garbage import collect_seldom
 from topologies.recordings import Labels, Recording
 from topologies.report import intervals, write_report
 
@@ -152,16 +153,21 @@ def judge_all(folders: Sequence[Path], processes: int, console: Console) -> list
     """
     for folder in folders:
         Recording(folder)  # before anything starts: is it one?
-    judged: list[Judged] = []
     workers = max(1, min(processes, len(folders)))
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=collect_seldom) as pool,
         console.status(f"0 of {len(folders)} recordings judged") as status,
     ):
-        for one in pool.map(replay_locally, folders):
-            judged.append(one)
-            status.update(f"{len(judged)} of {len(folders)} recordings judged")
-    return judged
+        judging = {folder: pool.submit(replay_locally, folder) for folder in largest_first(folders)}
+        for done, one in enumerate(as_completed(judging.values()), start=1):
+            one.result()  # what failed is told at once
+            status.update(f"{done} of {len(folders)} recordings judged")
+    return [judging[folder].result() for folder in folders]
+
+
+def largest_first(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders by the size of what is in them: no process is left alone with a long one at the end."""
+    return sorted(folders, key=lambda folder: -sum(file.stat().st_size for file in folder.iterdir()))
 
 
 def evaluate(
