@@ -41,6 +41,7 @@ class _Pane:
     joined_at_ns: int | None = None
     traces: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     sent: dict[NodeKey, PaneContents] = field(default_factory=dict)
+    """What the last partials hold: nobody changes it."""
     losses: LossLedger = field(default_factory=LossLedger)
 
     def add(self, spans: StubColumns) -> None:
@@ -209,7 +210,7 @@ class EdgeFold:
                 source=self.source,
                 first_offset=first_offset,
                 last_offset=self._position,
-                contents=contents[node].copy(),
+                contents=contents[node],
                 driven=timeline.tenant is not None,
             )
             for node in changed

@@ -12,7 +12,7 @@ for an hour, since a stop of traffic is a finding too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,8 +57,8 @@ class _Pane:
     changed: bool = True
     final: bool = False
     contents: PaneContents | None = None
-    picture: ServiceHealth | None = None
-    """What was published last, where it is kept to be published again."""
+    told_as: NodeKind | None = None
+    """What the node was when the pane was published as it is; ``None`` if it has not been."""
 
     def is_busy(self) -> bool:
         """Tell whether any source says that something was seen."""
@@ -85,8 +85,8 @@ class _Node:
 
     def last_seen_ns(self) -> int | None:
         """Return the last busy pane; what a source has taken back does not count."""
-        busy = [start_ns for start_ns, pane in self.panes.items() if pane.is_busy()]
-        return max(busy, default=self.forgotten_ns)
+        newest_first = sorted(self.panes, reverse=True)
+        return next((start_ns for start_ns in newest_first if self.panes[start_ns].is_busy()), self.forgotten_ns)
 
 
 class HealthFold:
@@ -95,8 +95,8 @@ class HealthFold:
     ``expected_sources`` are all that send partials here. ``closed`` is what `closed` returned when the floor
     this fold starts from was committed: panes final by then are read again only for the windows of later ones.
     ``recall`` gives back, by tenant and service, what `drain_memories` returned last.
-    ``is_for_judging`` spares what no judge looks at: windows are counted without quantiles, and a pane that closes
-    unchanged is not pictured again (which costs the memory of a picture for each open pane).
+    ``is_for_judging`` spares what no judge looks at: windows are counted without quantiles, of operations only
+    those are listed that requests come in by, and a pane that closes unchanged is not published again.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class HealthFold:
 
     def _publish_node(self, tenant: str, service: str, node: _Node, reached_ns: int) -> list[ServiceHealth]:
         settled_ns = self._settled_ns(tenant)
-        pictures = []
+        pictures: list[ServiceHealth] = []
         for start_ns in sorted(node.panes):
             pane = node.panes[start_ns]
             closes_ns = self._config.closes_ns(start_ns)
@@ -281,12 +281,20 @@ class HealthFold:
                 pane.final, pane.changed = True, False
             due, closing = self._config.published_ns(start_ns) <= reached_ns, closes_ns <= reached_ns
             if due and not pane.final and (pane.changed or closing):
-                pane.picture = None if pane.changed else pane.picture
+                pane.told_as = None if pane.changed else pane.told_as
                 pane.revision, pane.changed, pane.final = pane.revision + 1, False, closing
-                pictures.append(self._picture(tenant, service, node, start_ns, pane))
+                pictures += self._pictures(tenant, service, node, start_ns, pane)
         return pictures
 
-    def _picture(self, tenant: str, service: str, node: _Node, start_ns: int, pane: _Pane) -> ServiceHealth:
+    def _pictures(self, tenant: str, service: str, node: _Node, start_ns: int, pane: _Pane) -> Iterator[ServiceHealth]:
+        """Yield the picture of a pane; none where a judge has seen all that is on it."""
+        first_ns = start_ns + self._config.pane_ns - self._config.window_ns
+        in_window = [node.panes[p].merged() for p in node.panes if first_ns <= p <= start_ns]
+        forgotten = node.memory.templates.learn(pane.merged().signatures, start_ns)
+        self._losses.add(tenant, LossReason.TEMPLATE_OVERFLOW, forgotten)
+        if self._is_for_judging and pane.told_as is node.kind and not any(one.signatures for one in in_window):
+            return  # signatures go by what templates are called, which may change without the pane
+        pane.told_as = node.kind
         standing = Standing(
             tenant=tenant,
             service=service,
@@ -297,17 +305,9 @@ class HealthFold:
             driven=self._clock.is_driven(tenant),
             final=pane.final,
         )
-        first_ns = start_ns + self._config.pane_ns - self._config.window_ns
-        in_window = [node.panes[p].merged() for p in node.panes if first_ns <= p <= start_ns]
-        forgotten = node.memory.templates.learn(pane.merged().signatures, start_ns)
-        self._losses.add(tenant, LossReason.TEMPLATE_OVERFLOW, forgotten)
-        if pane.picture and pane.picture.node_kind is node.kind and not any(one.signatures for one in in_window):
-            return standing.of(pane.picture)
-        window = (count_contents if self._is_for_judging else merge_contents)(in_window)
-        picture = picture_of(standing, pane.merged(), window, self._config, node.memory.templates)
-        if self._is_for_judging and not pane.final:
-            pane.picture = picture
-        return picture
+        brief = self._is_for_judging
+        window = (count_contents if brief else merge_contents)(in_window)
+        yield picture_of(standing, pane.merged(), window, self._config, node.memory.templates, brief)
 
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""

@@ -65,7 +65,8 @@ class JudgeFold:
     def advance(self, memory: JudgeMemory, health: ServiceHealth) -> ServiceDeviations | None:
         """As `step`, with the state unpacked and changed in place."""
         deviations, _ = self._baselines.advance(memory.baselines, health)
+        if deviations is None:
+            self._evidence.learn(memory.evidence, health)
+            return None
         evidence = self._evidence.advance(memory.evidence, health)
-        if deviations is not None:
-            deviations = deviations.model_copy(update={"signatures": evidence.signatures})
-        return deviations
+        return deviations.model_copy(update={"signatures": evidence.signatures})

@@ -7,10 +7,10 @@ commutative, so it does not matter how the telemetry was spread over partitions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
@@ -20,6 +20,8 @@ from streams.latency import Bins, add_into
 from streams.signatures.marks import Marks, told_twice
 
 FORMAT = 1
+Key = TypeVar("Key")
+Tally = TypeVar("Tally")
 
 
 class SpanKind(IntEnum):
@@ -69,10 +71,14 @@ class OperationTally:
 
     def add(self, other: OperationTally) -> None:
         """Add another source's counts."""
-        self.requests += other.requests
-        self.errors += other.errors
+        self.count(other)
         add_into(self.latency, other.latency)
         add_into(self.self_time, other.self_time)
+
+    def count(self, other: OperationTally) -> None:
+        """Add another's counts without its sketches."""
+        self.requests += other.requests
+        self.errors += other.errors
 
 
 @dataclass(slots=True)
@@ -90,14 +96,18 @@ class EdgeTally:
 
     def add(self, other: EdgeTally) -> None:
         """Add another source's counts."""
+        self.count(other)
+        add_into(self.client, other.client)
+        add_into(self.server, other.server)
+        add_into(self.gap, other.gap)
+
+    def count(self, other: EdgeTally) -> None:
+        """Add another's counts without its sketches."""
         self.requests += other.requests
         self.errors += other.errors
         self.paired += other.paired
         self.virtual += other.virtual
         self.expired += other.expired
-        add_into(self.client, other.client)
-        add_into(self.server, other.server)
-        add_into(self.gap, other.gap)
 
 
 @dataclass(slots=True)
@@ -175,9 +185,12 @@ class Samples:
 
     def add(self, other: Samples) -> None:
         """Keep the best of both."""
-        self.slow = slowest(self.slow + other.slow)
-        self.failing = first_by_id(self.failing + other.failing, 2)
-        self.normal = first_by_id(self.normal + other.normal, 1)
+        if other.slow:
+            self.slow = slowest(self.slow + other.slow)
+        if other.failing:
+            self.failing = first_by_id(self.failing + other.failing, 2)
+        if other.normal:
+            self.normal = first_by_id(self.normal + other.normal, 1)
 
 
 def slowest(samples: list[Sample], keep: int = 2) -> list[Sample]:
@@ -217,19 +230,23 @@ class PaneContents:
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
         for operation, tally in other.operations.items():
-            self.operations.setdefault(operation, OperationTally()).add(tally)
+            _held(self.operations, operation, OperationTally).add(tally)
         for edge, edge_tally in other.edges.items():
-            self.edges.setdefault(edge, EdgeTally()).add(edge_tally)
-        for severity, count in other.log_severities.items():
-            self.log_severities[severity] = self.log_severities.get(severity, 0) + count
+            _held(self.edges, edge, EdgeTally).add(edge_tally)
         self.samples.add(other.samples)
         self.late_items += other.late_items
         for entry, passage in other.passages.items():
-            self.passages.setdefault(entry, PassageTally()).add(passage)
-        for signature, seen in other.signatures.items():
-            self.signatures.setdefault(signature, SignatureTally()).add(seen)
+            _held(self.passages, entry, PassageTally).add(passage)
+        self.add_logs(other)
         for instance, requests in other.instances.items():
-            self.instances.setdefault(instance, InstanceTally()).add(requests)
+            _held(self.instances, instance, InstanceTally).add(requests)
+
+    def add_logs(self, other: PaneContents) -> None:
+        """Merge another source's counts by severity and its signatures alone."""
+        for severity, count in other.log_severities.items():
+            self.log_severities[severity] = self.log_severities.get(severity, 0) + count
+        for signature, seen in other.signatures.items():
+            _held(self.signatures, signature, SignatureTally).add(seen)
 
     def copy(self) -> PaneContents:
         """Return contents that share nothing with these."""
@@ -242,6 +259,14 @@ class PaneContents:
         """Whether nothing was seen."""
         parts = (self.operations, self.edges, self.log_severities, self.late_items, self.passages, self.signatures)
         return not any(parts)
+
+
+def _held(tallies: dict[Key, Tally], key: Key, fresh: Callable[[], Tally]) -> Tally:
+    """Return the tally of a key, a fresh one where there is none (which is made only then)."""
+    tally = tallies.get(key)
+    if tally is None:
+        tally = tallies[key] = fresh()
+    return tally
 
 
 def merge_contents(parts: Iterable[PaneContents]) -> PaneContents:
@@ -257,12 +282,10 @@ def count_contents(parts: Iterable[PaneContents]) -> PaneContents:
     total = PaneContents()
     for part in parts:
         for operation, tally in part.operations.items():
-            counts = OperationTally(tally.requests, tally.errors)
-            total.operations.setdefault(operation, OperationTally()).add(counts)
+            _held(total.operations, operation, OperationTally).count(tally)
         for key, edge in part.edges.items():
-            edge_counts = EdgeTally(edge.requests, edge.errors, edge.paired, edge.virtual, edge.expired)
-            total.edges.setdefault(key, EdgeTally()).add(edge_counts)
-        total.add(PaneContents(log_severities=part.log_severities, signatures=part.signatures))
+            _held(total.edges, key, EdgeTally).count(edge)
+        total.add_logs(part)
     return total
 
 

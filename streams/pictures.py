@@ -57,11 +57,6 @@ class Standing:
     driven: bool
     final: bool
 
-    def of(self, picture: ServiceHealth) -> ServiceHealth:
-        """Return a picture of the same contents that stands like this."""
-        standing = {"revision": self.revision, "version": self.version, "driven": self.driven, "final": self.final}
-        return picture.model_copy(update=standing)
-
 
 def picture_of(
     standing: Standing,
@@ -69,10 +64,12 @@ def picture_of(
     window: PaneContents,
     config: WindowConfig,
     templates: TemplateTree | None = None,
+    entries_only: bool = False,
 ) -> ServiceHealth:
     """Return the picture of one node: its pane, and the sliding window that ends with it.
 
-    ``templates`` has learned the shapes of both.
+    ``templates`` has learned the shapes of both. With ``entries_only`` no operations are listed but those that requests
+    come in by, as far as they are among those with most requests of all.
     """
     pane_s, window_s = config.pane_ns // SECOND_NS, config.window_ns // SECOND_NS
     by_edges = standing.node_kind is not NodeKind.SERVICE or not _entries(window)
@@ -90,7 +87,7 @@ def picture_of(
         final=standing.final,
         pane=_red(whole, pane_s),
         window=_red(_whole(window, by_edges), window_s),
-        operations=_operations(pane, window, pane_s, window_s),
+        operations=_operations(pane, window, pane_s, window_s, ENTRY_KINDS if entries_only else tuple(SpanKind)),
         edges_in=_edges(pane, window),
         log_severities=dict(pane.log_severities),
         log_severities_window=dict(window.log_severities),
@@ -171,10 +168,14 @@ def _red(tally: OperationTally, length_s: int) -> RedStats:
 
 
 def _ms(bins: Bins, qs: tuple[float, ...]) -> list[float | None]:
+    if not bins:  # as in windows that are counted alone
+        return [None] * len(qs)
     return [None if value_ns is None else value_ns / 1e6 for value_ns in quantiles_ns(bins, qs)]
 
 
-def _operations(pane: PaneContents, window: PaneContents, pane_s: int, window_s: int) -> list[OperationHealth]:
+def _operations(
+    pane: PaneContents, window: PaneContents, pane_s: int, window_s: int, kinds: tuple[SpanKind, ...]
+) -> list[OperationHealth]:
     largest = sorted(window.operations, key=lambda key: (-window.operations[key].requests, key))
     return [
         OperationHealth(
@@ -184,6 +185,7 @@ def _operations(pane: PaneContents, window: PaneContents, pane_s: int, window_s:
             window=_red(window.operations[operation, kind], window_s),
         )
         for operation, kind in largest[:MAX_OPERATIONS]
+        if kind in kinds
     ]
 
 

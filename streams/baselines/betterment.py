@@ -23,9 +23,9 @@ def better_levels(
 
     A few lucky requests prove nothing.
     """
-    past = history.past(history.levels, names, pane_ns + 1, config.history_panes)
-    if not names or past.shape[2] > config.better_until_panes:
+    if not names or not _is_young(history, pane_ns, config):
         return
+    past = history.past(history.levels, names, pane_ns + 1, config.history_panes)
     first = history.columns_before(pane_ns + 1) - past.shape[2]
     requests = history.requests[first : first + past.shape[2]]
     least_ms = 2 * config.latency_floor_ms
@@ -43,14 +43,18 @@ def better_ratios(
     Ended: so many trials since the last hit that the old ratio would have made them with a chance below
     `better_chance` (binomial).
     """
-    past = history.past(history.ratios, names, pane_ns + 1, config.history_panes)
-    if past.shape[2] > config.better_until_panes:
+    if not _is_young(history, pane_ns, config):
         return
+    past = history.past(history.ratios, names, pane_ns + 1, config.history_panes)
     first = history.columns_before(pane_ns + 1) - past.shape[2]
     for name, rows in zip(names, past, strict=True):
         cut = _ended(rows, config)
         if cut:
             yield name, int(history.pane_ns[first + cut])
+
+
+def _is_young(history: History, pane_ns: int, config: BaselineConfig) -> bool:
+    return min(history.columns_before(pane_ns + 1), config.history_panes) <= config.better_until_panes
 
 
 def _ended(rows: Cells, config: BaselineConfig) -> int:

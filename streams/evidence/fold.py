@@ -59,11 +59,15 @@ class EvidenceFold:
 
     def advance(self, memory: EvidenceMemory, health: ServiceHealth) -> Evidence:
         """As `step`, with the state unpacked and changed in place."""
+        self.learn(memory, health)
+        return Evidence(self._signatures(memory, health))
+
+    def learn(self, memory: EvidenceMemory, health: ServiceHealth) -> None:
+        """Take the pane without telling what it says, as for a revision that nobody is told of."""
         memory.lines.take(health, self.config)
         for one in health.signatures:
             memory.texts[one.signature] = [one.kind, one.template, one.severity, one.first_seen_ns]
         memory.texts = {name: memory.texts[name] for name in memory.lines.lines if name in memory.texts}
-        return Evidence(self._signatures(memory, health))
 
     def _signatures(self, memory: EvidenceMemory, health: ServiceHealth) -> list[SignatureChange]:
         present = {one.signature: one for one in health.signatures}
