@@ -20,8 +20,8 @@ from typing import SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.topics import LOGS, TRACES
-from streams.kernels import flat_logs, flat_scopes, flat_spans, flattening
+from schemas.topics import LOGS, METRICS, TRACES
+from streams.kernels import flat_exemplars, flat_logs, flat_points, flat_scopes, flat_spans, flattening
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.flat_attributes import MAP_COLUMNS
 from streams.kernels.flattening import flatten, make_scratch
@@ -98,9 +98,47 @@ LOG_COLUMNS: Mapping[str, tuple[SupportsIndex, ...]] = {
     "dropped_attributes": (flat_logs.DROPPED,),
 }
 
+POINT_COLUMNS: Mapping[str, tuple[SupportsIndex, ...]] = {
+    **_SURROUNDINGS,
+    "metric": (flat_points.METRIC,),
+    "description": (flat_points.DESCRIPTION,),
+    "unit": (flat_points.UNIT,),
+    "type": (flat_points.TYPE,),
+    "temporality": (flat_points.TEMPORALITY,),
+    "is_monotonic": (flat_points.MONOTONIC,),
+    "start_unix_nano": (flat_points.START,),
+    "unix_nano": (flat_points.TIME,),
+    "value": (flat_points.VALUE_NULL, flat_points.VALUE),
+    "value_int": (flat_points.INT_NULL, flat_points.INT),
+    "count": (flat_points.COUNT,),
+    "sum": (flat_points.SUM_NULL, flat_points.SUM),
+    "min": (flat_points.MIN_NULL, flat_points.MIN),
+    "max": (flat_points.MAX_NULL, flat_points.MAX),
+    "bounds": (flat_points.BOUND_ENDS, flat_points.BOUNDS),
+    "bucket_counts": (flat_points.BUCKET_ENDS, flat_points.BUCKETS),
+    "scale": (flat_points.SCALE,),
+    "zero_count": (flat_points.ZERO_COUNT,),
+    "zero_threshold": (flat_points.ZERO_THRESHOLD,),
+    "positive_offset": (flat_points.POSITIVE_OFFSET,),
+    "positive_counts": (flat_points.POSITIVE_ENDS, flat_points.POSITIVE),
+    "negative_offset": (flat_points.NEGATIVE_OFFSET,),
+    "negative_counts": (flat_points.NEGATIVE_ENDS, flat_points.NEGATIVE),
+    "quantiles": (flat_points.QUANTILE_ENDS, flat_points.QUANTILES),
+    "quantile_values": (flat_points.QUANTILE_ENDS, flat_points.QUANTILE_VALUES),
+    "exemplars": (
+        flat_exemplars.EXEMPLAR_ENDS, flat_exemplars.TIME, flat_exemplars.VALUE_NULL, flat_exemplars.VALUE,
+        flat_exemplars.INT_NULL, flat_exemplars.INT, flat_exemplars.TRACE_ID, flat_exemplars.SPAN_ID,
+        *range(flat_exemplars.MAPS, flat_exemplars.MAPS + MAP_COLUMNS),
+    ),
+    "flags": (flat_points.FLAGS,),
+    **_two_maps("attribute", flat_points.MAPS),
+    "is_cut": (flat_points.CUT,),
+}  # fmt: skip
+
 SIGNALS: Mapping[str, tuple[int, SupportsIndex, Mapping[str, tuple[SupportsIndex, ...]]]] = {
     TRACES.name: (flattening.SPANS, flat_spans.COLUMNS, SPAN_COLUMNS),
     LOGS.name: (flattening.LOGS, flat_logs.COLUMNS, LOG_COLUMNS),
+    METRICS.name: (flattening.METRICS, flat_points.COLUMNS, POINT_COLUMNS),
 }
 """By topic: what it is to `flatten`, how many regions it fills, and the columns they make."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
@@ -161,7 +162,123 @@ def _fill_record(chance: random.Random, record: Any) -> None:
     maybe(chance, lambda: setattr(record, "dropped_attributes_count", chance.getrandbits(chance.randrange(1, 33))))
 
 
+def metrics(chance: random.Random) -> bytes:
+    """Return a metrics request of some lists, scopes and metrics of all types."""
+    request = ExportMetricsServiceRequest()
+    for _ in range(chance.randrange(1, 3)):
+        of_list = request.resource_metrics.add()
+        for _ in range(chance.randrange(1, 3)):
+            of_scope = of_list.scope_metrics.add()
+            surroundings(chance, of_list, of_scope)
+            for _ in range(chance.randrange(3)):
+                _fill_metric(chance, of_scope.metrics.add())
+    return request.SerializeToString()
+
+
+def _fill_metric(chance: random.Random, metric: Any) -> None:
+    metric.name = text(chance)
+    maybe(chance, lambda: setattr(metric, "unit", chance.choice(("ms", "By", text(chance)))))
+    maybe(chance, lambda: setattr(metric, "description", text(chance)))
+    name, fill = chance.choice(tuple(_POINTS.items()))
+    of_type = getattr(metric, name)
+    of_type.SetInParent()
+    if name in ("sum", "histogram", "exponential_histogram"):
+        of_type.aggregation_temporality = chance.choice((1, 2)) if chance.random() < 0.99 else chance.choice((0, 3, 99))
+    if name == "sum":
+        of_type.is_monotonic = chance.random() < 0.5
+    for _ in range(chance.choice((0, 1, 1, 2, 3))):
+        point = of_type.data_points.add(time_unix_nano=chance.choice(TIMES_NS), attributes=pairs(chance, 4))
+        maybe(chance, lambda point=point: setattr(point, "start_time_unix_nano", chance.choice(TIMES_NS)))
+        maybe(chance, lambda point=point: setattr(point, "flags", chance.choice((1, chance.getrandbits(32)))))
+        fill(chance, point)
+
+
+def _fill_number(chance: random.Random, point: Any) -> None:
+    _set_value(chance, point)
+    _add_exemplars(chance, point)
+
+
+def _fill_histogram(chance: random.Random, point: Any) -> None:
+    if chance.random() < 0.9:
+        infinity = float("inf")
+        odd = (-infinity, -1.5, 0.0, 5e-324, infinity)
+        bounds = {chance.choice((*odd, *[chance.random() * 100] * 9)) for _ in range(chance.choice((0, 1, 2, 11)))}
+        point.explicit_bounds.extend(sorted(bounds))
+        point.bucket_counts.extend(chance.getrandbits(chance.randrange(1, 65)) for _ in range(len(bounds) + 1))
+    point.count = sum(point.bucket_counts) % 2**64
+    if chance.random() < 0.02:
+        faults: Sequence[Callable[[], Any]] = (
+            lambda: setattr(point, "count", chance.getrandbits(64)),
+            lambda: point.explicit_bounds.append(chance.choice((float("nan"), -1.0, 0.0, float("inf")))),
+            lambda: point.bucket_counts.append(0),
+        )
+        chance.choice(faults)()
+    _fill_extremes(chance, point)
+
+
+def _fill_exponential(chance: random.Random, point: Any) -> None:
+    point.scale = chance.choice((-10, 0, 20, chance.randrange(-10, 21)))
+    for side in (point.positive, point.negative):
+        maybe(chance, lambda side=side: setattr(side, "offset", chance.choice((-(2**31), 2**31 - 1, -3, 7))))
+        maybe(
+            chance,
+            lambda side=side: side.bucket_counts.extend(
+                chance.getrandbits(chance.randrange(1, 65)) for _ in range(chance.randrange(12))
+            ),
+        )
+    maybe(chance, lambda: setattr(point, "zero_count", chance.getrandbits(chance.randrange(1, 65))))
+    maybe(chance, lambda: setattr(point, "zero_threshold", double(chance)))
+    point.count = (point.zero_count + sum(point.positive.bucket_counts) + sum(point.negative.bucket_counts)) % 2**64
+    if chance.random() < 0.02:
+        setattr(point, *chance.choice((("scale", 21), ("scale", -11), ("scale", 2**31 - 1), ("count", 5))))
+    _fill_extremes(chance, point)
+
+
+def _fill_summary(chance: random.Random, point: Any) -> None:
+    point.count = chance.getrandbits(chance.randrange(1, 65))
+    maybe(chance, lambda: setattr(point, "sum", double(chance)))
+    for _ in range(chance.choice((0, 1, 3))):
+        point.quantile_values.add(quantile=chance.choice((0.0, 0.5, 0.99, 1.0)), value=double(chance))
+
+
+def _fill_extremes(chance: random.Random, point: Any) -> None:
+    for name in ("sum", "min", "max"):
+        maybe(chance, lambda name=name: setattr(point, name, double(chance)))
+    _add_exemplars(chance, point)
+
+
+def _add_exemplars(chance: random.Random, point: Any) -> None:
+    for _ in range(chance.choice((0, 0, 0, 1, 2))):
+        exemplar = point.exemplars.add(
+            time_unix_nano=chance.choice(TIMES_NS), filtered_attributes=pairs(chance, 3),
+            span_id=chance.randbytes(chance.choice((8, 0))),
+            trace_id=chance.choice((b"", b"abc", chance.randbytes(16))),
+        )  # fmt: skip
+        _set_value(chance, exemplar)
+
+
+def _set_value(chance: random.Random, holder: Any) -> None:
+    kind = chance.randrange(5)
+    if kind < 2:
+        holder.as_int = number(chance)
+    elif kind < 4:
+        holder.as_double = double(chance)
+
+
+_POINTS: dict[str, Callable[[random.Random, Any], None]] = {
+    "gauge": _fill_number,
+    "sum": _fill_number,
+    "histogram": _fill_histogram,
+    "exponential_histogram": _fill_exponential,
+    "summary": _fill_summary,
+}
+"""What fills points, by the field of a metric."""
+
 FLATTENERS = {topic: Flattener(topic) for topic in FLAT_TOPICS}
 
-MAKERS: dict[str, Callable[[random.Random], bytes]] = {"otel.traces": traces, "otel.logs": logs}
+MAKERS: dict[str, Callable[[random.Random], bytes]] = {
+    "otel.traces": traces,
+    "otel.logs": logs,
+    "otel.metrics": metrics,
+}
 """What makes requests of a topic."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from schemas.topics import LOGS, TRACES
+from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse.framing import LATEST_ARRIVAL_NS, RawRow, varint
 
 _TEXTS: Final = "Map(String, String)"
@@ -62,9 +62,34 @@ COLUMN_TYPES: Final = {
     "event_name": "String",
     "unix_nano": "UInt64",
     "observed_unix_nano": "UInt64",
+    "metric": "String",
+    "description": "String",
+    "unit": "String",
+    "type": "Enum8('gauge' = 1, 'sum' = 2, 'histogram' = 3, 'exponential_histogram' = 4, 'summary' = 5)",
+    "temporality": "Enum8('unspecified' = 0, 'delta' = 1, 'cumulative' = 2)",
+    "is_monotonic": "Bool",
+    "value": "Nullable(Float64)",
+    "value_int": "Nullable(Int64)",
+    "count": "UInt64",
+    "sum": "Nullable(Float64)",
+    "min": "Nullable(Float64)",
+    "max": "Nullable(Float64)",
+    "bounds": "Array(Float64)",
+    "bucket_counts": "Array(UInt64)",
+    "scale": "Int32",
+    "zero_count": "UInt64",
+    "zero_threshold": "Float64",
+    "positive_offset": "Int32",
+    "positive_counts": "Array(UInt64)",
+    "negative_offset": "Int32",
+    "negative_counts": "Array(UInt64)",
+    "quantiles": "Array(Float64)",
+    "quantile_values": "Array(Float64)",
+    "exemplars": "Array(Tuple(unix_nano UInt64, value Nullable(Float64), value_int Nullable(Int64), trace_id String,"
+    f" span_id String, attributes {_TEXTS}, attribute_types {_TYPES}))",
 }
 
-FLAT_TABLES: Final = {TRACES.name: "flat_spans", LOGS.name: "flat_logs"}
+FLAT_TABLES: Final = {TRACES.name: "flat_spans", LOGS.name: "flat_logs", METRICS.name: "flat_points"}
 
 
 class Flat(Protocol):

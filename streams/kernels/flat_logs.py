@@ -11,11 +11,11 @@ import numpy as np
 
 from streams.kernels.attributes import BEGIN, END, NUMBER
 from streams.kernels.compiled import compiled
-from streams.kernels.flat_attributes import ENDS, MAP_COLUMNS, MOST_PAIRS, ODD, VALUES, end_maps, put_pair, put_value
-from streams.kernels.flat_fields import note_field
+from streams.kernels.flat_attributes import MAP_COLUMNS, ODD, VALUES, end_maps, put_value
+from streams.kernels.flat_fields import NONE, OFTEN, note_fields, put_pairs
 from streams.kernels.flat_scopes import OWN, ROWS
 from streams.kernels.sheets import put_32, put_64, put_byte, put_bytes, put_text
-from streams.kernels.wire import FIXED32, FIXED64, SIZED, VARINT, read_size, read_tag, skip_value
+from streams.kernels.wire import FIXED32, FIXED64, SIZED, VARINT
 
 (TIME, SEVERITY, SEVERITY_TEXT, BODY, BODY_TYPE, DROPPED, FLAGS, TRACE_ID, SPAN_ID, OBSERVED, EVENT_NAME,
  CUT) = np.arange(OWN, OWN + 12)  # fmt: skip
@@ -25,33 +25,24 @@ COLUMNS = MAPS + MAP_COLUMNS
 MOST_BODY_BYTES = np.int64(65536)
 
 _WIRES = np.array(
-    (-1, FIXED64, VARINT, SIZED, -1, SIZED, SIZED, VARINT, FIXED32, SIZED, SIZED, FIXED64, SIZED)
+    (NONE, FIXED64, VARINT, SIZED, NONE, SIZED, OFTEN, VARINT, FIXED32, SIZED, SIZED, FIXED64, SIZED)
 )  # fmt: skip
 """The wire type of each field of a record; there is no field 4."""
 
 _ZERO = np.int64(0)
-_ATTRIBUTE, _SEVERITY, _BODY, _TRACE, _SPAN = 0x32, 2, 5, 9, 10
+_SEVERITY, _BODY, _ATTRIBUTES, _TRACE, _SPAN = np.array([2, 5, 6, 9, 10])
 _ARRAY_TYPE, _LIST_TYPE = 5, 6
 
 
 @compiled
 def put_log(data, at, end, sheet, fields):
     """Append one log record; return ``end``, or `ODD`. ``fields`` is room for the places of its fields."""
-    fields[:] = 0
-    pairs, cuts = sheet.items[MAPS + ENDS], sheet.items[MAPS + VALUES] + sheet.items[BODY]
-    while 0 <= at < end:
-        tag, at = read_tag(data, at, end)
-        if at < 0:
-            return np.int64(ODD)
-        if tag == _ATTRIBUTE:
-            begin, at = read_size(data, at, end)
-            at = put_pair(data, begin, at, sheet, MAPS) if at >= 0 else at
-        elif tag >> 3 < len(_WIRES):
-            at = note_field(data, at, end, tag, _WIRES, _SEVERITY, fields)
-        else:
-            at = skip_value(data, at, end, tag)
+    cuts = sheet.items[MAPS + VALUES] + sheet.items[BODY]
+    if note_fields(data, at, end, _WIRES, _SEVERITY, fields) < 0:
+        return np.int64(ODD)
+    at = put_pairs(data, at, end, _ATTRIBUTES, fields[_ATTRIBUTES, NUMBER], sheet, MAPS)
     trace_bytes = fields[_TRACE, END] - fields[_TRACE, BEGIN]
-    if at < 0 or sheet.items[MAPS + ENDS] - pairs > MOST_PAIRS or (trace_bytes != 0 and trace_bytes != 16):
+    if at < 0 or (trace_bytes != 0 and trace_bytes != 16):
         return np.int64(ODD)
     kind = put_value(data, fields[_BODY, BEGIN], fields[_BODY, END], sheet, BODY, MOST_BODY_BYTES)
     if kind < 0 or kind == _ARRAY_TYPE or kind == _LIST_TYPE:

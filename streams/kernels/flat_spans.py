@@ -45,7 +45,7 @@ _WIRES = np.array(
 """The wire type of each field of a span."""
 
 _ZERO = np.int64(0)
-_ATTRIBUTE, _EVENT, _LINK, _STATUS, _KIND_FIELD = 0x4A, 0x5A, 0x6A, 15, 6
+_ATTRIBUTE, _EVENT, _LINK, _STATUS, _KIND_FIELD = 0x4A, 0x5A, 0x6A, 15, np.int64(6)
 
 
 @compiled

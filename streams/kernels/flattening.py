@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels import flat_logs, flat_spans
+from streams.kernels import flat_logs, flat_points, flat_spans
 from streams.kernels.compiled import compiled
 from streams.kernels.flat_attributes import ODD
 from streams.kernels.flat_fields import MOST_FIELDS
 from streams.kernels.flat_logs import put_log
+from streams.kernels.flat_metrics import put_metric
 from streams.kernels.flat_scopes import (
     INNER,
     OWN,
@@ -35,19 +36,16 @@ from streams.kernels.flat_scopes import (
     repeat_shared,
 )
 from streams.kernels.flat_spans import put_span
-from streams.kernels.sheets import EXPANSION, SLACK_BYTES, Sheet, has_room, make_sheet
+from streams.kernels.sheets import NO_ROOM, Sheet, has_room_for, make_sheet
 from streams.kernels.wire import read_size, read_tag, skip_value
-
-NO_ROOM = -6
-"""In place of a position: the sheet has no room for the next item."""
 
 SHARED_BYTES = 256 << 10
 """Room of each column of a resource and its scope: what may need more is left alone."""
 
-SPANS, LOGS = range(2)
+SPANS, LOGS, METRICS = range(3)
 """Which signal the messages are of."""
 
-MOST_COLUMNS = max(flat_spans.COLUMNS, flat_logs.COLUMNS)
+MOST_COLUMNS = max(flat_spans.COLUMNS, flat_logs.COLUMNS, flat_points.COLUMNS)
 
 _LISTS = 0x0A
 
@@ -64,6 +62,9 @@ class Scratch(NamedTuple):
     """Of the sheet, before the present message."""
     parts: NDArray[np.int64]
     fields: NDArray[np.int64]
+    outer: NDArray[np.int64]
+    inner: NDArray[np.int64]
+    """Of an item, of what it is part of, and of a part of it (`streams.kernels.flat_fields`)."""
     wanted: NDArray[np.int64]
     """After `NO_ROOM`: how many bytes more each column needs for the message, at least."""
 
@@ -74,7 +75,7 @@ def make_scratch() -> Scratch:
     before = np.zeros((2, MOST_COLUMNS), np.int64)
     return Scratch(
         shared, shared.used.copy(), before[0], before[1], np.zeros((2, 3), np.int64),
-        np.zeros((MOST_FIELDS, 4), np.int64), np.zeros(MOST_COLUMNS, np.int64),
+        *(np.zeros((MOST_FIELDS, 4), np.int64) for _ in range(3)), np.zeros(MOST_COLUMNS, np.int64),
     )  # fmt: skip
 
 
@@ -145,10 +146,6 @@ def _put_scope(data, at, end, signal, sheet, scratch):
         tag, at = read_tag(data, at, end)
         if tag == INNER:
             begin, at = read_size(data, at, end)
-            wanted = EXPANSION * (at - begin) + SLACK_BYTES
-            if not has_room(sheet, wanted):
-                scratch.wanted[:] = wanted
-                return np.int64(NO_ROOM)
             at = _put_item(data, begin, at, signal, sheet, scratch)
         else:
             at = skip_value(data, at, end, tag)
@@ -162,7 +159,11 @@ def _put_scope(data, at, end, signal, sheet, scratch):
 
 @compiled
 def _put_item(data, at, end, signal, sheet, scratch):
-    """Append one item of a scope; return ``end``, or `ODD`."""
+    """Append one item of a scope, or all points of a metric; return ``end``, or what was wrong."""
+    if signal == METRICS:
+        return put_metric(data, at, end, sheet, scratch)
+    if not has_room_for(sheet, end - at, scratch.wanted):
+        return np.int64(NO_ROOM)
     if signal == LOGS:
         return put_log(data, at, end, sheet, scratch.fields)
     return put_span(data, at, end, sheet, scratch.fields)

@@ -10,7 +10,7 @@
 What is written is what a column of ClickHouse's Native format is: numbers little-endian, one after the other; texts
 with their length before them as a varint; of an array or a map the end of each row (64 bits), then the elements.
 
-Nothing here asks for room: whoever calls has asked `has_room` for all that an item can need. ``SLACK_BYTES`` cover what
+Nothing here asks for room: whoever calls has asked `has_room_for` all that an item can need. ``SLACK_BYTES`` cover what
 a text has around it.
 """
 
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 
 from streams.kernels.compiled import compiled
 from streams.kernels.wire import byte_at, little_endian
+
+NO_ROOM = -6
+"""In place of a position: the sheet has no room for the next item."""
 
 SLACK_BYTES = 64
 EXPANSION = 8
@@ -51,6 +54,16 @@ def has_room(sheet, wanted_bytes):
         if sheet.limits[column] - sheet.used[column] < wanted_bytes:
             return False
     return True
+
+
+@compiled
+def has_room_for(sheet, item_bytes, wanted):
+    """Tell whether every column has room for an item of so many bytes; if not, note how much that is."""
+    wanted_bytes = EXPANSION * item_bytes + SLACK_BYTES
+    if has_room(sheet, wanted_bytes):
+        return True
+    wanted[:] = wanted_bytes
+    return False
 
 
 @compiled

@@ -1,0 +1,120 @@
+-- let texts = Map(LowCardinality(String), String)
+-- let types = Map(LowCardinality(String), Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7))
+
+-- Metric points that our own code has flattened, as flat_spans has spans.
+CREATE TABLE flat_points
+(
+    tenant LowCardinality(String),
+    kafka_partition Int32,
+    kafka_offset Int64,
+    item UInt32,
+    record_items UInt32 COMMENT 'in the first row of a record: how many it has; in the others 0',
+    arrival_unix_nano Int64,
+    service LowCardinality(String),
+    resource_attributes ${texts},
+    resource_attribute_types ${types},
+    resource_schema_url LowCardinality(String),
+    scope_name LowCardinality(String),
+    scope_version LowCardinality(String),
+    scope_attributes ${texts},
+    scope_attribute_types ${types},
+    scope_schema_url LowCardinality(String),
+    metric LowCardinality(String),
+    description LowCardinality(String),
+    unit LowCardinality(String),
+    type Enum8('gauge' = 1, 'sum' = 2, 'histogram' = 3, 'exponential_histogram' = 4, 'summary' = 5),
+    temporality Enum8('unspecified' = 0, 'delta' = 1, 'cumulative' = 2),
+    is_monotonic Bool,
+    start_unix_nano UInt64,
+    unix_nano UInt64,
+    value Nullable(Float64),
+    value_int Nullable(Int64),
+    count UInt64,
+    sum Nullable(Float64),
+    min Nullable(Float64),
+    max Nullable(Float64),
+    bounds Array(Float64),
+    bucket_counts Array(UInt64),
+    scale Int32,
+    zero_count UInt64,
+    zero_threshold Float64,
+    positive_offset Int32,
+    positive_counts Array(UInt64),
+    negative_offset Int32,
+    negative_counts Array(UInt64),
+    quantiles Array(Float64),
+    quantile_values Array(Float64),
+    exemplars Array(Tuple(unix_nano UInt64, value Nullable(Float64), value_int Nullable(Int64), trace_id String, span_id String, attributes ${texts}, attribute_types ${types})),
+    flags UInt32,
+    attributes ${texts},
+    attribute_types ${types},
+    is_cut Bool COMMENT 'a value of attributes was cut'
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW flat_points_to_metric_points TO metric_points AS
+WITH
+    toUInt64(greatest(arrival_unix_nano - 86400000000000, 0)) AS earliest,
+    toUInt64(arrival_unix_nano + 600000000000) AS latest
+SELECT
+    tenant,
+    service,
+    metric,
+    incidentscope_stored_time(unix_nano, earliest, latest) AS time,
+    type,
+    temporality,
+    is_monotonic,
+    unit,
+    description,
+    attributes,
+    attribute_types,
+    start_unix_nano,
+    unix_nano,
+    value,
+    value_int,
+    count,
+    sum,
+    min,
+    max,
+    bounds,
+    bucket_counts,
+    scale,
+    zero_count,
+    zero_threshold,
+    positive_offset,
+    positive_counts,
+    negative_offset,
+    negative_counts,
+    quantiles,
+    quantile_values,
+    exemplars,
+    flags,
+    resource_attributes,
+    resource_attribute_types,
+    resource_schema_url,
+    scope_name,
+    scope_version,
+    scope_attributes,
+    scope_attribute_types,
+    scope_schema_url,
+    bitOr(bitOr(bitOr(
+        toUInt16(unix_nano < earliest OR unix_nano > latest),
+        4 * (ifNull(NOT isFinite(value), 0) OR ifNull(NOT isFinite(sum), 0))),
+        8 * bitAnd(flags, 1)),
+        16 * is_cut) AS marks,
+    kafka_partition,
+    kafka_offset,
+    item,
+    fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
+FROM flat_points;
+
+CREATE MATERIALIZED VIEW flat_points_to_landed_records TO landed_records AS
+SELECT
+    tenant,
+    'otel.metrics' AS topic,
+    kafka_partition,
+    kafka_offset,
+    record_items AS items,
+    fromUnixTimestamp64Nano(arrival_unix_nano, 'UTC') AS arrival_time
+FROM flat_points
+WHERE record_items > 0;
