@@ -57,7 +57,7 @@ def put_metric(data, at, end, sheet, scratch):
     kind, kinds = np.int64(0), 0
     for each in range(1, _TYPES + 1):
         if outer[_DATA[each], SEEN]:
-            kind, kinds = each, kinds + 1
+            kind, kinds = np.int64(each), kinds + 1
     if kinds != 1:
         return np.int64(ODD if kinds else end)
     begin, until = outer[_DATA[kind], BEGIN], outer[_DATA[kind], END]

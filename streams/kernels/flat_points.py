@@ -27,7 +27,17 @@ from streams.kernels.flat_fields import (
 )
 from streams.kernels.flat_scopes import ROWS
 from streams.kernels.sheets import put_32, put_64, put_byte, put_bytes, put_end
-from streams.kernels.wire import FIXED64, SIZED, VARINT, little_endian, read_size, read_tag, read_varint, skip_value
+from streams.kernels.wire import (
+    FIXED64,
+    SIZED,
+    VARINT,
+    byte_at,
+    little_endian,
+    read_size,
+    read_tag,
+    read_varint,
+    skip_value,
+)
 
 NUMBER_POINT, HISTOGRAM, EXPONENTIAL, SUMMARY = np.arange(4)
 """The shapes: a gauge and a sum have number points."""
@@ -76,6 +86,7 @@ _ZERO_COUNT = 7
 _SIDE_WIRES = np.array((NONE, VARINT, SIZED))
 _QUANTILE_WIRES = np.array((NONE, FIXED64, FIXED64))
 _LEAST_SCALE, _MOST_SCALE = -10, 20
+_LONGEST_VARINT = 10
 
 
 @compiled
@@ -165,19 +176,27 @@ def _put_sides(data, shape, sheet, fields, inner):
         if note_fields(data, fields[field, BEGIN], fields[field, END], _SIDE_WIRES, NO_ENUM, inner) < 0:
             return False
         put_32(sheet, offset, unfolded(inner[1, NUMBER]))
-        at, end = inner[2, BEGIN], inner[2, END]
-        while 0 <= at < end:
-            begin = at
-            count, at = read_varint(data, at, end)
-            if at - begin == 10 and data[np.uint64(at - 1)] > 1:
-                return False
-            put_64(sheet, offset + 2, count)
-            sheet.items[offset + 1] += 1
-            total += count
-        put_end(sheet, offset + 1)
+        at, count = _put_counts(data, inner[2, BEGIN], inner[2, END], sheet, offset + 1)
         if at < 0:
             return False
+        total += count
     return shape != EXPONENTIAL or total == np.uint64(fields[_COUNT, NUMBER])
+
+
+@compiled
+def _put_counts(data, at, end, sheet, ends):
+    """Append packed varints to the column behind ``ends``; return where they end, or `ODD`, and what they add up to."""
+    total = np.uint64(0)
+    while 0 <= at < end:
+        begin = at
+        count, at = read_varint(data, at, end)
+        if at - begin == _LONGEST_VARINT and byte_at(data, at - 1) > 1:  # more than 64 bits
+            return np.int64(ODD), total
+        put_64(sheet, ends + 1, count)
+        sheet.items[ends] += 1
+        total += count
+    put_end(sheet, ends)
+    return np.int64(at), total
 
 
 @compiled

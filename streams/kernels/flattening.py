@@ -72,10 +72,10 @@ class Scratch(NamedTuple):
 def make_scratch() -> Scratch:
     """Return such room; compiled code allocates nothing (`streams.kernels.compiled`)."""
     shared = make_sheet(np.full(OWN, SHARED_BYTES))
-    before = np.zeros((2, MOST_COLUMNS), np.int64)
+    before, fields = np.zeros((2, MOST_COLUMNS), np.int64), np.zeros((3, MOST_FIELDS, 4), np.int64)
     return Scratch(
         shared, shared.used.copy(), before[0], before[1], np.zeros((2, 3), np.int64),
-        *(np.zeros((MOST_FIELDS, 4), np.int64) for _ in range(3)), np.zeros(MOST_COLUMNS, np.int64),
+        fields[0], fields[1], fields[2], np.zeros(MOST_COLUMNS, np.int64),
     )  # fmt: skip
 
 
