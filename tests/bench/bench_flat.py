@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from load import BEGIN_NS, TraceLoad
-from other_load import logs
+from other_load import logs, metrics
 from rows import Row, figure, main, median_ratio, quick
 from stage_runs import cpu_s, flattening
 
-from schemas.topics import LOGS, TRACES
+from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.clickhouse.migrate import migrate
@@ -28,6 +28,7 @@ SIZES = (1, 32, 160)
 LOADS: dict[str, tuple[str, Callable[[random.Random], bytes]]] = {
     TRACES.name: ("spans", lambda chance: TraceLoad(500).message(chance.randrange(1000))),
     LOGS.name: ("logs", logs),
+    METRICS.name: ("metric_points", metrics),
 }
 """By topic: the table, and what makes a message."""
 
