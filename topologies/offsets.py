@@ -41,6 +41,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from schemas.failpoints import Failpoint
+from sinks.kafka.receiving import receive_directly
 from topologies import metrics
 from topologies.failpoints import reached
 from topologies.parcels import Parcel, parcels
@@ -279,6 +280,7 @@ class _PromptThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        receive_directly(consumer)
         return consumer
 
     async def rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int | None]:
