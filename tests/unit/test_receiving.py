@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import trustme
 
 from sinks.kafka.receiving import AnswerReader
 
@@ -15,16 +17,19 @@ PATIENCE_S = 20.0
 
 
 @asynccontextmanager
-async def connected(serve: Callable[[asyncio.StreamWriter], object]) -> AsyncIterator[AnswerReader]:
+async def connected(
+    serve: Callable[[asyncio.StreamWriter], object], has_tls: bool = False
+) -> AsyncIterator[AnswerReader]:
     """Give a reader of what ``serve`` (a coroutine function) writes."""
+    ours, theirs = _tls() if has_tls else (None, None)
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(writer)  # type: ignore[misc]
 
     loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=theirs)
     inner = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-    transport, _ = await loop.create_connection(lambda: inner, *server.sockets[0].getsockname())
+    transport, _ = await loop.create_connection(lambda: inner, *server.sockets[0].getsockname(), ssl=ours)
     reader = AnswerReader(transport, inner)
     transport.set_protocol(reader)
     try:
@@ -35,8 +40,18 @@ async def connected(serve: Callable[[asyncio.StreamWriter], object]) -> AsyncIte
         server.close()
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_what_is_sent_in_any_pieces_is_read_in_any_other_pieces(seed: int) -> None:
+def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a client and a server on 127.0.0.1 need."""
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_sent_in_any_pieces_is_read_in_any_other_pieces(seed: int, has_tls: bool) -> None:
     """Small answers that come together, and large ones that come in many pieces."""
     chance = random.Random(seed)
     sizes = [chance.choice((1, 4, 37, 65_535, 65_536, 65_537, 700_001)) for _ in range(40)]
@@ -50,7 +65,7 @@ async def test_what_is_sent_in_any_pieces_is_read_in_any_other_pieces(seed: int)
             await writer.drain()
             done += len(piece)
 
-    async with connected(serve) as reader:
+    async with connected(serve, has_tls) as reader:
         read = [await reader.readexactly(size) for size in sizes]
     assert [len(piece) for piece in read] == sizes
     assert b"".join(read) == sent
