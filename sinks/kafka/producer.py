@@ -27,6 +27,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from schemas.errors import BadPayload, RejectReason, StoreError, StoreRejected, StoreUnavailable
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS
+from sinks.kafka.compressing import USUAL_CODEC, compress_by_topic
 from sinks.kafka.connection import client_settings, store_error
 
 Headers = Sequence[tuple[str, bytes]]
@@ -65,9 +66,9 @@ class Ack:
 class Producer:
     """Sends records and waits for the acknowledgement of all in-sync replicas.
 
-    Idempotent where the broker can be (Apache Kafka can, the embedded broker cannot). Compressed with zstd.
-    A full buffer makes `send` wait, so memory stays bounded. Use as an async context manager, or call
-    `start` and `stop`.
+    Idempotent where the broker can be (Apache Kafka can, the embedded broker cannot). Compressed by topic, see
+    `sinks.kafka.compressing`. A full buffer makes `send` wait, so memory stays bounded. Use as an async context
+    manager, or call `start` and `stop`.
     """
 
     def __init__(self, settings: Settings, *, delivery_timeout_s: float = 10.0, linger_s: float = 0.002) -> None:
@@ -193,12 +194,13 @@ class Producer:
             **client_settings(self._settings),
             acks="all",
             enable_idempotence=self._idempotent,
-            compression_type="zstd",  # measured on traces: 544 MB/s at 4.0x; lz4 137 at 3.1x, gzip 23 at 3.8x
+            compression_type=USUAL_CODEC,
             linger_ms=round(self._linger_s * 1000),
             max_batch_size=262_144,
             max_request_size=max(_LIMIT_BYTES.values()) + 1_048_576,
             request_timeout_ms=round(self._delivery_timeout_s * 1000),
         )
+        compress_by_topic(inner)
         try:
             await inner.start()
         except (KafkaError, OSError, TimeoutError) as error:
