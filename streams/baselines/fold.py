@@ -92,16 +92,33 @@ class _Judgement:
         self.measures = measures
         self.pane_ns = health.pane_start_ns
         self.width = min(self.history.columns_before(self.pane_ns), config.history_panes)
-        self.past = self._fresh(memory.before(self.pane_ns))
+        self.past = memory.before(self.pane_ns)
+        self.cut_off = self._cut_off()
+        self.past = self._fresh(self.past)
         self.now = self.past.copied(self.pane_ns, health.revision)
         self.now.fingerprint = measures.fingerprint()
         self.hours_ready = memory.hours.are_ready(self.pane_ns)
         self._listen()
 
+    def _stale(self, past: Snapshot) -> list[str]:
+        """Return the series with evidence that were not measured for long."""
+        oldest_ns = self.pane_ns - int(self.config.stale_s * 1e9)
+        return [key for key, heard in past.heard_ns.items() if heard < oldest_ns]
+
+    def _cut_off(self) -> dict[str, int]:
+        """Return the series that were under suspicion when silence came, and the start of the suspicion.
+
+        Only while the service is learning: later on a few panes make no normal, and what comes in bursts is learned.
+        """
+        if self.width >= self.config.reliable_panes:
+            return {}
+        least = self.config.mask * self.config.alarm
+        suspects = [key for key in self._stale(self.past) if self.past.largest(key) >= least]
+        return {key: since_ns for key in suspects if (since_ns := self.past.since_ns(key)) is not None}
+
     def _fresh(self, past: Snapshot) -> Snapshot:
         """Void the evidence of series that were not measured for long: a hole proves nothing, either way."""
-        oldest_ns = self.pane_ns - int(self.config.stale_s * 1e9)
-        for packed in [key for key, heard in past.heard_ns.items() if heard < oldest_ns]:
+        for packed in self._stale(past):
             past = past.without(packed)
         return past
 
@@ -150,8 +167,11 @@ class _Judgement:
     def _unlearn(self) -> None:
         """Take what was learned since the beginning of an episode back, once it turns out to be one.
 
+        Also what was learned of a suspect before silence cut its evidence off: it was not refuted, so it is no normal.
         Error logs of a service that turns out to be talkative: its silent panes were no error-free ones.
         """
+        for packed, since_ns in self.cut_off.items():
+            self._erase(packed, since_ns, self.pane_ns)
         for packed in self.now.active - self.past.active:
             self._erase(packed, self.now.since_ns(packed) or self.pane_ns, self.pane_ns + 1)
         if self.now.talkative and not self.past.talkative:

@@ -46,6 +46,11 @@ class Snapshot:
         """Return when the episode of a series began; None when there is none."""
         return self.leads_ns.get(key) if key in self.starts_ns else None
 
+    def largest(self, key: str) -> float:
+        """Return the largest sum of a level or a ratio; 0 where there is none."""
+        sums = self.ratios.get(key) or [total for track in self.levels.get(key, []) for total in track]
+        return max(sums, default=0.0)
+
     def copied(self, pane_ns: int, revision: int) -> Snapshot:
         """Return a copy to go on with in another pane."""
         return Snapshot(
