@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.health import ConnectionType, NodeKind
 from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
 from schemas.losses import LossReason
-from streams.grouping import Ints, groups_of, pack, runs_of
+from streams.grouping import Ints, Runs, groups_of, pack, runs_of
 from streams.joins import Family, Requests
 from streams.latency import Bins, bin_of
 from streams.otlp.columns import PeerKind
@@ -118,11 +117,9 @@ def _add_edges(contents: Contents, requests: Requests, registry: Registry) -> No
         (requests.messaging, 2),
     )
     edges = runs_of(keys)
-    for start, end in zip(edges.starts.tolist(), edges.ends.tolist(), strict=True):
-        rows = edges.order[start:end]
-        server, edge = _ends_of(requests, int(rows[0]), registry)
-        tally = contents.setdefault(server, PaneContents()).edges.setdefault(edge, EdgeTally())
-        tally.add(_tally(requests, rows))
+    for first, tally in zip(edges.first.tolist(), _tallies(requests, edges), strict=True):
+        server, edge = _ends_of(requests, first, registry)
+        contents.setdefault(server, PaneContents()).edges.setdefault(edge, EdgeTally()).add(tally)
 
 
 def _add_passages(contents: Contents, passages: Passages, registry: Registry) -> None:
@@ -186,24 +183,28 @@ def _behind(registry: Registry, tenant: str, peer: int, peer_kind: PeerKind) -> 
     return NodeKey(tenant, UNKNOWN_NODE, NodeKind.EXTERNAL.value)
 
 
-def _tally(requests: Requests, rows: Ints) -> EdgeTally:
-    paired, expired = requests.paired[rows], requests.expired[rows]
-    one_sided = (requests.client[rows] < 0) | (requests.server[rows] < 0)
-    return EdgeTally(
-        requests=len(rows),
-        errors=int(requests.error[rows].sum()),
-        paired=int(paired.sum()),
-        virtual=int((one_sided & ~expired).sum()),
-        expired=int(expired.sum()),
-        client=_bins(requests.client_ns[rows]),
-        server=_bins(requests.server_ns[rows]),
-        gap=_bins(requests.gap_ns[rows]),
-    )
+def _tallies(requests: Requests, edges: Runs) -> list[EdgeTally]:
+    """Return the tally of each edge; its requests are a run."""
+    if not len(edges.starts):
+        return []
+    one_sided = (requests.client < 0) | (requests.server < 0)
+    marks = (requests.error, requests.paired, one_sided & ~requests.expired, requests.expired)
+    counts = (np.add.reduceat(mark[edges.order].astype(np.int64), edges.starts).tolist() for mark in marks)
+    durations_ns = (requests.client_ns, requests.server_ns, requests.gap_ns)
+    sketches = (_sketches(duration_ns[edges.order], edges.counts) for duration_ns in durations_ns)
+    return [EdgeTally(*each) for each in zip(edges.counts.tolist(), *counts, *sketches, strict=True)]
 
 
-def _bins(duration_ns: NDArray[np.int64]) -> Bins:
-    found, counts = np.unique(bin_of(duration_ns[duration_ns >= 0]), return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+def _sketches(duration_ns: Ints, counts: Ints) -> list[Bins]:
+    """Return the sketch of each run of so many durations; -1 is none."""
+    known = duration_ns >= 0
+    keys = np.repeat(np.arange(len(counts)), counts)[known] * _BINS + bin_of(duration_ns[known])
+    cells = groups_of(keys)
+    sketches: list[Bins] = [{} for _ in range(len(counts))]
+    for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
+        edge, place = divmod(key, _BINS)
+        sketches[edge][place] = count
+    return sketches
 
 
 # -- caps: the largest stay, ties by name, so the choice does not depend on order --------------------------

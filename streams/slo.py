@@ -120,9 +120,14 @@ class Budget:
         for old in sorted(self.panes)[:-kept_panes]:
             del self.panes[old]
         newest_s = max(self.panes) // _NS
-        self.minutes = {s: c for s, c in self.minutes.items() if s > newest_s - 6 * 3600 - _MINUTE_S}
-        self.coarse = {s: c for s, c in self.coarse.items() if s > newest_s - 3 * 24 * 3600 - _COARSE_S}
+        for table, kept_s in ((self.minutes, 6 * 3600 + _MINUTE_S), (self.coarse, 3 * 24 * 3600 + _COARSE_S)):
+            for old_s in [start_s for start_s in table if start_s <= newest_s - kept_s]:
+                del table[old_s]
         return True
+
+    def is_spent(self) -> bool:
+        """Tell whether any request that is still counted was bad: of most services none was."""
+        return any(bad for _, bad in self.coarse.values())
 
     def known_s(self, end_s: int) -> int:
         """Return how long ago the first requests that are still counted came."""
@@ -199,6 +204,9 @@ class BurnRateFold:
         return self._judge(budget, health, objective, name), True
 
     def _judge(self, budget: Budget, health: ServiceHealth, objective: float, name: str | None) -> SeriesScore | None:
+        if not budget.is_spent():
+            budget.since_ns = 0
+            return None
         end_s = health.pane_start_ns // _NS + health.pane_s
         verdicts = [self._burn(budget, rule, end_s, 1.0 - objective) for rule in self.config.rules]
         met = [verdict for verdict in verdicts if verdict[0] >= 1.0]

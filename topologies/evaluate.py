@@ -23,7 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.settings import Settings
+from schemas.snapshots import RankingSnapshot
 from schemas.topics import LOGS, METRICS, TRACES
+from streams.hypotheses import rank
 from streams.hypotheses.fitting import Case, choice_of, places_without
 from streams.hypotheses.weights import PARTS, WEIGHTS
 from streams.pipeline import Decided, DueRanking, LocalPipeline
@@ -64,6 +66,7 @@ class _Witness:
         self._opened: dict[str, tuple[float, str]] = {}
         self._due: dict[str, dict[int, tuple[float, DueRanking]]] = {}
         """By incident and by the next instant that is asked about: the last ranking until then."""
+        self._snapshots: dict[tuple[str, int], RankingSnapshot] = {}
 
     def see(self, decided: Decided) -> None:
         """Take what a pane brought."""
@@ -76,22 +79,29 @@ class _Witness:
             for due in decided.rankings:
                 self._due.setdefault(due.incident.incident_id, {})[place] = (at_s, due)
 
-    def due_by(self, incident_id: str, at_s: float) -> DueRanking | None:
-        """Return the last ranking of an incident that was due by an instant, if there was one."""
+    def snapshot_by(self, incident_id: str, at_s: float) -> RankingSnapshot | None:
+        """Return what the last ranking of an incident that was due by an instant is made from, if there was one."""
         due = [one for one in self._due.get(incident_id, {}).values() if one[0] <= at_s]
-        return max(due, key=lambda one: one[0])[1] if due else None
+        return self._snapshot(max(due, key=lambda one: one[0])[1]) if due else None
+
+    def _snapshot(self, due: DueRanking) -> RankingSnapshot:
+        """Return what a ranking is made from; it is worth keeping, for it goes through half an hour of windows."""
+        key = (due.incident.incident_id, due.as_of_ns)
+        if key not in self._snapshots:
+            self._snapshots[key] = due.snapshot()
+        return self._snapshots[key]
 
     def incidents(self) -> list[Opened]:
         """Return every incident with what it named when."""
         return [
-            Opened(incident_id, at_s, title, tuple(_made(self._due.get(incident_id, {}).values())))
+            Opened(incident_id, at_s, title, tuple(self._made(incident_id)))
             for incident_id, (at_s, title) in self._opened.items()
         ]
 
-
-def _made(due: Iterable[tuple[float, DueRanking]]) -> Iterator[tuple[float, tuple[str, ...]]]:
-    for at_s, ranking in due:
-        yield at_s, tuple(dict.fromkeys(hypothesis.service for hypothesis in ranking.make().hypotheses))
+    def _made(self, incident_id: str) -> Iterator[tuple[float, tuple[str, ...]]]:
+        for at_s, due in self._due.get(incident_id, {}).values():
+            named = rank(self._snapshot(due)).hypotheses
+            yield at_s, tuple(dict.fromkeys(hypothesis.service for hypothesis in named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +140,13 @@ def _cases(name: str, score: RecordingScore, witness: _Witness) -> Iterator[Case
     """Yield the rankings that counted, and the last ones of false alarms where there are any."""
     for one in score.faults:
         if one.incident is not None:
-            due = witness.due_by(one.incident.incident_id, one.fault.ranked_by_s)
-            if due is not None:
-                yield Case(name, one.fault.fault_id, one.fault.service, due.snapshot())
+            snapshot = witness.snapshot_by(one.incident.incident_id, one.fault.ranked_by_s)
+            if snapshot is not None:
+                yield Case(name, one.fault.fault_id, one.fault.service, snapshot)
     for alarm in score.false_alarms:
-        due = witness.due_by(alarm.incident_id, math.inf)
-        if due is not None:
-            yield Case(name, alarm.incident_id, None, due.snapshot())
+        snapshot = witness.snapshot_by(alarm.incident_id, math.inf)
+        if snapshot is not None:
+            yield Case(name, alarm.incident_id, None, snapshot)
 
 
 def _faults(labels: Labels) -> list[Fault]:
