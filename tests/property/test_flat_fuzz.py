@@ -20,6 +20,7 @@ from children import with_tests
 from fenced import Fence
 from made_requests import FLATTENERS, MAKERS
 from mutating import mutations
+from odd_messages import ODD, SOUND
 
 from streams.flat_columns import SIGNALS
 from streams.kernels.compiled import IS_COMPILED
@@ -35,11 +36,12 @@ pytestmark = pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reas
 
 
 def payloads(topic: str) -> Iterator[bytes]:
-    """Yield mutations of requests that are flattened."""
+    """Yield messages with one thing that is odd, and mutations of requests that are flattened."""
     chance, flattener = random.Random(5), FLATTENERS[topic]
     made = [one for one in (MAKERS[topic](chance) for _ in range(600)) if len(one) < MOST_BYTES]
     sound = [one for one, rows in zip(made, flattener.flatten(made).rows, strict=True) if rows]
-    return mutations(sound, SEED, PAYLOADS // len(MAKERS))
+    yield from (*ODD.get(topic, {}).values(), *SOUND.get(topic, {}).values())
+    yield from mutations(sound, SEED, PAYLOADS // len(MAKERS))
 
 
 def test_no_byte_outside_of_a_payload_is_read_and_none_outside_of_its_room_written() -> None:

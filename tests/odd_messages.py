@@ -1,0 +1,99 @@
+"""Messages that hold one thing which compiled code must leave to SQL, and some like them that hold nothing odd.
+
+They are what mutation of sound ones seldom makes: two faults that only together look right, or a fault at the very end.
+"""
+
+from __future__ import annotations
+
+TRACES, LOGS, METRICS = "otel.traces", "otel.logs", "otel.metrics"
+
+
+def varint(number: int) -> bytes:
+    """Return an unsigned number as protobuf writes it."""
+    head = b""
+    while number > 0x7F:
+        head, number = head + bytes([number & 0x7F | 0x80]), number >> 7
+    return head + bytes([number])
+
+
+def sized(field: int, *parts: bytes) -> bytes:
+    """Return a field of bytes, a text or a message."""
+    content = b"".join(parts)
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def number(field: int, value: int) -> bytes:
+    """Return a field that is a varint."""
+    return varint(field << 3) + varint(value)
+
+
+def fixed(field: int, value: int) -> bytes:
+    """Return a field of eight bytes."""
+    return varint(field << 3 | 1) + value.to_bytes(8, "little")
+
+
+def packed(*values: int) -> bytes:
+    """Return numbers of eight bytes, one after the other."""
+    return b"".join(value.to_bytes(8, "little") for value in values)
+
+
+def request(*items: bytes) -> bytes:
+    """Return a message of one list with one scope."""
+    return sized(1, sized(2, *(sized(2, item) for item in items)))
+
+
+def data(field: int, *parts: bytes) -> bytes:
+    """Return a message of one metric with data of one type, cumulative where a type has a temporality."""
+    temporality = number(2, 2) if field in {7, 9, 10} else b""
+    return request(sized(field, *parts, temporality))
+
+
+def gauge(*parts: bytes) -> bytes:
+    """Return a message of one gauge of one point."""
+    return data(5, sized(1, *parts))
+
+
+def histogram(*parts: bytes) -> bytes:
+    """Return a message of one histogram of one point."""
+    return data(9, sized(1, *parts))
+
+
+def exponential(*parts: bytes) -> bytes:
+    """Return a message of one exponential histogram of one point."""
+    return data(10, sized(1, *parts))
+
+
+ONE, TWO = 0x3FF0000000000000, 0x4000000000000000
+"""Doubles, as what they are made of."""
+
+SOUND: dict[str, dict[str, bytes]] = {
+    METRICS: {
+        "a gauge": gauge(fixed(4, ONE)),
+        "a gauge with unknown fields": gauge(fixed(4, ONE), sized(30, b"x"), number(31, 1)),
+        "a histogram": histogram(fixed(4, 3), sized(6, packed(1, 2)), sized(7, packed(ONE))),
+        "an exponential histogram": exponential(fixed(4, 3), sized(8, sized(2, b"\x01\x02"))),
+    },
+}
+"""By topic and name: what is flattened."""
+
+ODD: dict[str, dict[str, bytes]] = {
+    METRICS: {
+        "bounds and no buckets": histogram(sized(7, packed(ONE))),
+        "buckets and no bounds": histogram(fixed(4, 3), sized(6, packed(1, 2))),
+        "a NaN among bounds": histogram(sized(6, packed(0, 0, 0)), sized(7, packed(ONE, 0x7FF8 << 48))),
+        "bounds and buckets that are cut off": histogram(sized(6, bytes(17)), sized(7, bytes(9))),
+        "a count that is cut off": exponential(fixed(4, 1), sized(8, sized(2, b"\x01\x80"))),
+        "a count of more than 64 bits": exponential(fixed(4, 2**63 - 1), sized(8, sized(2, b"\xff" * 9 + b"\x02"))),
+        "data of two types": request(sized(5, sized(1)) + sized(7, sized(1), number(2, 2))),
+        "a gauge with a temporality": data(5, sized(1), number(2, 1)),
+        "a monotonic gauge": data(5, sized(1), number(3, 1)),
+        "a monotonic histogram": data(9, sized(1), number(3, 1)),
+        "a sum that is monotonic twice over": data(7, sized(1), number(3, 2)),
+        "a temporality that nobody knows": request(sized(7, sized(1), number(2, 3))),
+        "a value that is a double and an integer": gauge(fixed(4, ONE), fixed(6, 1)),
+        "a value that is there twice": gauge(fixed(4, ONE), fixed(4, TWO)),
+        "a field of a histogram in a gauge": gauge(sized(6, packed(1))),
+        "a scale of more than 32 bits": exponential(number(6, 1 << 32)),
+    },
+}
+"""By topic and name: what is left alone."""
