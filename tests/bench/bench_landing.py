@@ -1,4 +1,4 @@
-"""Line 3: from Kafka into ClickHouse, everything stored, wall clock: bytes forwarded, flattened by ClickHouse in SQL.
+"""Line 3: from Kafka into ClickHouse, everything stored, wall clock: flattened by compiled code, as a worker does it.
 
 A plain consumer and the raw sink, nothing else: what landing costs by itself. Messages of 500 items, inserts as large
 as a worker under load makes them, chDB on MergeTree, the embedded broker on the same machine.
