@@ -63,6 +63,16 @@ def exponential(*parts: bytes) -> bytes:
     return data(10, sized(1, *parts))
 
 
+def attribute(*parts: bytes) -> bytes:
+    """Return a message of one gauge whose point has one attribute, at its very end."""
+    return gauge(sized(7, *parts))
+
+
+def valued(*parts: bytes) -> bytes:
+    """Return a message of one gauge whose point has one attribute with a value made of this."""
+    return attribute(sized(1, b"k"), sized(2, *parts))
+
+
 ONE, TWO = 0x3FF0000000000000, 0x4000000000000000
 """Doubles, as what they are made of."""
 
@@ -70,6 +80,12 @@ SOUND: dict[str, dict[str, bytes]] = {
     METRICS: {
         "a gauge": gauge(fixed(4, ONE)),
         "a gauge with unknown fields": gauge(fixed(4, ONE), sized(30, b"x"), number(31, 1)),
+        "an attribute that is empty": attribute(),
+        "an attribute with a bool": valued(number(2, 1)),
+        "a service without a name, at the end": sized(
+            1, sized(2, sized(2, sized(5, sized(1)))), sized(1, sized(1, sized(1, b"service.name")))
+        ),
+        "128 attributes": gauge(*[sized(7, sized(1, b"k"))] * 128),
         "a histogram": histogram(fixed(4, 3), sized(6, packed(1, 2)), sized(7, packed(ONE))),
         "an exponential histogram": exponential(fixed(4, 3), sized(8, sized(2, b"\x01\x02"))),
     },
@@ -84,7 +100,9 @@ ODD: dict[str, dict[str, bytes]] = {
         "bounds and buckets that are cut off": histogram(sized(6, bytes(17)), sized(7, bytes(9))),
         "a count that is cut off": exponential(fixed(4, 1), sized(8, sized(2, b"\x01\x80"))),
         "a count of more than 64 bits": exponential(fixed(4, 2**63 - 1), sized(8, sized(2, b"\xff" * 9 + b"\x02"))),
-        "data of two types": request(sized(5, sized(1)) + sized(7, sized(1), number(2, 2))),
+        "data of two types, before a gauge": request(
+            sized(5, sized(1)) + sized(7, sized(1), number(2, 2)), sized(5, sized(1))
+        ),
         "a gauge with a temporality": data(5, sized(1), number(2, 1)),
         "a monotonic gauge": data(5, sized(1), number(3, 1)),
         "a monotonic histogram": data(9, sized(1), number(3, 1)),
@@ -94,6 +112,22 @@ ODD: dict[str, dict[str, bytes]] = {
         "a value that is there twice": gauge(fixed(4, ONE), fixed(4, TWO)),
         "a field of a histogram in a gauge": gauge(sized(6, packed(1))),
         "a scale of more than 32 bits": exponential(number(6, 1 << 32)),
+        "129 attributes": gauge(*[sized(7, sized(1, b"k"))] * 129),
+        "an attribute that is a number": gauge(number(7, 1)),
+        "a value that is cut off": gauge(b"\x21abcd"),
+        "flags of more than 32 bits": gauge(number(8, 1 << 32)),
+        "an attribute with half a double": valued(b"\x21abcd"),
+        "an attribute with a bool of two bytes": valued(b"\x10\x81\x00"),
+        "an attribute with a bool of none": valued(b"\x10"),
+        "an attribute with a bool that is 2": valued(number(2, 2)),
+        "an attribute with an integer of more than 64 bits": valued(b"\x18" + b"\xff" * 9 + b"\x02"),
+        "a text that looks as if it had been cut": valued(sized(1, b"x" * 2045 + "…".encode())),
+        "an attribute with two values": valued(number(3, 1), number(2, 1)),
+    },
+    LOGS: {
+        "a severity that is negative": request(number(2, 2**64 - 9)),
+        "a severity of more than 31 bits": request(number(2, 2**31)),
+        "flags that are cut off": request(b"\x45ab"),
     },
 }
 """By topic and name: what is left alone."""
