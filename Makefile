@@ -2,7 +2,6 @@
 VENV ?= .venv
 READY = $(VENV)/.ready
 RUN = $(VENV)/bin
-NOTHING_TO_RUN = 5  # pytest's exit status
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench faults clean distclean
@@ -23,9 +22,8 @@ demo: $(READY)  ## a real small shop, a real fault, an incident with ranked caus
 up: $(READY)  ## the stack and the product, waiting for your telemetry; Ctrl-C ends it
 	@$(RUN)/incidentscope up
 
-test: $(READY)  ## the test suite, in two halves (TESTS=path and ARGS=... narrow it)
-	$(RUN)/python -m pytest -n 2 -m "timed or computing" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
-	$(RUN)/python -m pytest -n 3 -m "not (timed or computing)" $(TESTS) $(ARGS) || test $$? = $(NOTHING_TO_RUN)
+test: $(READY)  ## the test suite, in three processes (TESTS=path and ARGS=... narrow it)
+	$(RUN)/python -m pytest -n 3 $(TESTS) $(ARGS)
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/ruff check

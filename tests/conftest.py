@@ -29,8 +29,8 @@ import hypothesis
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from fleet import Fleet
+from handing_out import TIMED, Groups, group_of, waits
 from own_stores import own_stores
-from xdist.scheduler import LoadScopeScheduling
 
 from deploy.embedded import EmbeddedStack
 from deploy.embedded.kept import KeptServers
@@ -59,30 +59,6 @@ for name in [name for name in os.environ if name.startswith("INCIDENTSCOPE_") an
     del os.environ[name]  # a developer's own settings must not reach the tests
 
 
-COMPUTING = "computing"
-WITH_SERVICES = ("e2e", "faults", "integration")
-ONLY_COMPUTING = ("test_recorded_", "differential")
-"""Files and folders among them that need a processor for a minute or more, and hardly anything else."""
-
-
-def group_of(nodeid: str) -> str:
-    """Return which tests share a process with this one when several run at once (``-n 3``).
-
-    End-to-end and fault tests are a group each, in ``integration`` each folder and each file; all others compute.
-    """
-    _, folder, name, *_ = [*nodeid.partition("::")[0].split("/"), "", ""]
-    if folder not in WITH_SERVICES or name.startswith(ONLY_COMPUTING):
-        return COMPUTING
-    return f"{folder}/{name}" if folder == "integration" else folder
-
-
-class Groups(LoadScopeScheduling):
-    """Hands out the tests of a group together, in the order of the folders: what takes longest comes first."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     """Let several processes share the suite by groups; pytest 9.2 forgets the names xdist gives them itself."""
@@ -92,18 +68,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what computes; skip what needs something this machine does not name."""
+    """Put first what may begin first; skip what needs something this machine does not name."""
+    items.sort(key=lambda item: waits(group_of(item.nodeid)))
     for item in items:
-        if group_of(item.nodeid) == COMPUTING:
-            item.add_marker(COMPUTING)
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):
                 item.add_marker(pytest.mark.skip(reason=f"{variable} is not set"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let a process that computes beside another have what the other leaves over."""
-    if "PYTEST_XDIST_WORKER" in os.environ and item.get_closest_marker(COMPUTING):
+    """Let a process beside others have what a test that is timed leaves over."""
+    if "PYTEST_XDIST_WORKER" in os.environ and group_of(item.nodeid) != TIMED:
         _give_way()
 
 

@@ -16,7 +16,6 @@ PATIENCE_S = 1400.0
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE_S + 100)]
 
 
-@pytest.mark.timed
 async def test_the_demo_finds_a_delay_and_a_bad_release_and_names_them_first(tmp_path: Path) -> None:
     """`incidentscope demo --once` ends with status 0 only if every fault was found, named first and told.
 
