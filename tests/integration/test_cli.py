@@ -16,7 +16,7 @@ import pytest
 from deploy.embedded.ports import any_free_port
 
 INCIDENTSCOPE = str(Path(sys.executable).with_name("incidentscope"))
-COMMANDS = ("up", "demo", "worker", "api", "migrate", "topics", "replay", "evaluate", "fit", "record", "doctor")
+COMMANDS = ("up", "demo", "worker", "api", "migrate", "topics", "replay", "evaluate", "fit", "record", "doctor", "dlq")
 PATIENCE_S = 180.0
 
 
@@ -38,18 +38,10 @@ async def incidentscope(folder: Path, *arguments: str, **settings: str) -> tuple
 
 
 async def test_help_names_every_command(tmp_path: Path) -> None:
-    """The first thing a newcomer types."""
+    """The first thing a newcomer types; what each command says of itself is in `tests/unit/test_command_help.py`."""
     status, said = await incidentscope(tmp_path, "--help")
     assert status == 0
     assert all(command in said for command in COMMANDS)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
-    """Help starts without importing the product, and says more than its name."""
-    status, said = await incidentscope(tmp_path, command, "--help")
-    assert status == 0
-    assert len(said) > 300
 
 
 @pytest.mark.parametrize("command", ["worker", "api", "migrate"])
