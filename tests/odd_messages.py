@@ -37,9 +37,23 @@ def packed(*values: int) -> bytes:
     return b"".join(value.to_bytes(8, "little") for value in values)
 
 
+GAUGE = sized(5, sized(1))
+"""A metric of one point."""
+
+
 def request(*items: bytes) -> bytes:
     """Return a message of one list with one scope."""
     return sized(1, sized(2, *(sized(2, item) for item in items)))
+
+
+def of_resource(*parts: bytes) -> bytes:
+    """Return a message of one gauge, in a list with these parts besides."""
+    return sized(1, *parts, sized(2, sized(2, GAUGE)))
+
+
+def of_scope(*parts: bytes) -> bytes:
+    """Return a message of one gauge, in a scope with these parts besides."""
+    return sized(1, sized(2, *parts, sized(2, GAUGE)))
 
 
 def data(field: int, *parts: bytes) -> bytes:
@@ -73,19 +87,47 @@ def valued(*parts: bytes) -> bytes:
     return attribute(sized(1, b"k"), sized(2, *parts))
 
 
+PAIR = sized(1, b"k")
+LARGE_PAIR = PAIR + sized(2, sized(7, bytes(1536)))
+"""As large as it may be; 128 of them would not fit in the room of a resource, or of a scope."""
+
+TRACE_ID, SPAN_ID = sized(1, b"t" * 16), sized(2, b"s" * 8)
+
+
+def span(*parts: bytes) -> bytes:
+    """Return a message of one span with its ids."""
+    return request(TRACE_ID + SPAN_ID + b"".join(parts))
+
+
 ONE, TWO = 0x3FF0000000000000, 0x4000000000000000
 """Doubles, as what they are made of."""
 
 SOUND: dict[str, dict[str, bytes]] = {
+    TRACES: {
+        "a span": span(sized(4, b"p" * 8), *[sized(9, PAIR)] * 128),
+        "a span with an event and a link": span(sized(11, *[sized(3, PAIR)] * 128), sized(13, *[sized(4, PAIR)] * 128)),
+        "a span with a status": span(sized(15, sized(2, b"a"), number(3, 2))),
+    },
+    LOGS: {
+        "a record": request(sized(9, b"t" * 16) + sized(6, PAIR) * 128),
+        "a record with a body": request(sized(5, sized(1, b"a"))),
+    },
     METRICS: {
         "a gauge": gauge(fixed(4, ONE)),
         "a gauge with unknown fields": gauge(fixed(4, ONE), sized(30, b"x"), number(31, 1)),
         "an attribute that is empty": attribute(),
         "an attribute with a bool": valued(number(2, 1)),
         "a service without a name, at the end": sized(
-            1, sized(2, sized(2, sized(5, sized(1)))), sized(1, sized(1, sized(1, b"service.name")))
+            1, sized(2, sized(2, GAUGE)), sized(1, sized(1, sized(1, b"service.name")))
         ),
-        "128 attributes": gauge(*[sized(7, sized(1, b"k"))] * 128),
+        "128 attributes": gauge(*[sized(7, PAIR)] * 128),
+        "a resource that is long, of many points": sized(
+            1, sized(1, *[sized(1, PAIR, sized(2, sized(1, b"x" * 400)))] * 60), sized(2, *[sized(2, GAUGE)] * 20)
+        ),
+        "unknown fields around": of_resource(number(30, 1), sized(1, number(30, 1))),
+        "unknown fields in a scope": of_scope(number(30, 1), sized(1, number(30, 1))),
+        "a resource": of_resource(sized(1, *[sized(1, PAIR)] * 128)),
+        "a scope": of_scope(sized(1, sized(1, b"a"), *[sized(3, PAIR)] * 128)),
         "a histogram": histogram(fixed(4, 3), sized(6, packed(1, 2)), sized(7, packed(ONE))),
         "an exponential histogram": exponential(fixed(4, 3), sized(8, sized(2, b"\x01\x02"))),
     },
@@ -112,7 +154,18 @@ ODD: dict[str, dict[str, bytes]] = {
         "a value that is there twice": gauge(fixed(4, ONE), fixed(4, TWO)),
         "a field of a histogram in a gauge": gauge(sized(6, packed(1))),
         "a scale of more than 32 bits": exponential(number(6, 1 << 32)),
-        "129 attributes": gauge(*[sized(7, sized(1, b"k"))] * 129),
+        "129 attributes": gauge(*[sized(7, PAIR)] * 129),
+        "129 attributes of a resource": of_resource(sized(1, *[sized(1, PAIR)] * 129)),
+        "129 attributes of a scope": of_scope(sized(1, *[sized(3, PAIR)] * 129)),
+        "a large resource": of_resource(sized(1, *[sized(1, LARGE_PAIR)] * 128)),
+        "a large scope": of_scope(sized(1, *[sized(3, LARGE_PAIR)] * 128)),
+        "two resources": of_resource(sized(1, sized(1, PAIR)), sized(1)),
+        "two scopes of one list of metrics": of_scope(sized(1, sized(1, b"a")), sized(1)),
+        "two names of a scope": of_scope(sized(1, sized(1, b"a"), sized(1, b"b"))),
+        "an attribute of a resource that is a number": of_resource(sized(1, number(1, 1))),
+        "a version of a scope that is a number": of_scope(sized(1, number(2, 1))),
+        "a list that is a number": gauge() + number(1, 1),
+        "a resource that is a number": of_resource(number(1, 1)),
         "an attribute that is a number": gauge(number(7, 1)),
         "a value that is cut off": gauge(b"\x21abcd"),
         "flags of more than 32 bits": gauge(number(8, 1 << 32)),
@@ -124,7 +177,30 @@ ODD: dict[str, dict[str, bytes]] = {
         "a text that looks as if it had been cut": valued(sized(1, b"x" * 2045 + "…".encode())),
         "an attribute with two values": valued(number(3, 1), number(2, 1)),
     },
+    TRACES: {
+        "a short trace id": request(sized(1, b"t" * 15) + SPAN_ID),
+        "a trace id of zeros": request(sized(1, bytes(16)) + SPAN_ID),
+        "a long span id": request(TRACE_ID + sized(2, b"s" * 9)),
+        "a span id of zeros": request(TRACE_ID + sized(2, bytes(8))),
+        "a short parent": span(sized(4, b"p" * 7)),
+        "129 attributes": span(*[sized(9, PAIR)] * 129),
+        "an event with 129 attributes": span(sized(11, *[sized(3, PAIR)] * 129)),
+        "a link with 129 attributes": span(sized(13, *[sized(4, PAIR)] * 129)),
+        "flags that are cut off": span(b"\x85\x01ab"),
+        "an event whose time is cut off": span(sized(11, b"\x09abcd")),
+        "an event with two names": span(sized(11, sized(2, b"a"), sized(2, b"b"))),
+        "an event with a name that is a number": span(sized(11, number(2, 1))),
+        "a link whose flags are cut off": span(sized(13, b"\x35ab")),
+        "a link with two states": span(sized(13, sized(3, b"a"), sized(3, b"b"))),
+        "a status with two codes": span(sized(15, number(3, 1), number(3, 2))),
+        "a status with two messages": span(sized(15, sized(2, b"a"), sized(2, b"b"))),
+        "a status that is negative": span(sized(15, number(3, 2**64 - 1))),
+    },
     LOGS: {
+        "a short trace id": request(sized(9, b"t" * 15)),
+        "129 attributes": request(sized(6, PAIR) * 129),
+        "a body that is an array": request(sized(5, sized(5))),
+        "a body that is a list": request(sized(5, sized(6))),
         "a severity that is negative": request(number(2, 2**64 - 9)),
         "a severity of more than 31 bits": request(number(2, 2**31)),
         "flags that are cut off": request(b"\x45ab"),

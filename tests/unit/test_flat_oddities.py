@@ -20,4 +20,4 @@ def test_a_message_with_something_odd_is_left_alone(topic: str, name: str) -> No
 @pytest.mark.parametrize(("topic", "name"), [(topic, name) for topic, named in SOUND.items() for name in named])
 def test_a_message_like_it_with_nothing_odd_is_flattened(topic: str, name: str) -> None:
     """So it is not for how they are made that the others are left alone."""
-    assert FLATTENERS[topic].flatten([SOUND[topic][name]]).rows == [1]
+    assert FLATTENERS[topic].flatten([SOUND[topic][name]]).rows > 0
