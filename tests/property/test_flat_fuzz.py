@@ -40,7 +40,7 @@ def payloads(topic: str) -> Iterator[bytes]:
     chance, flattener = random.Random(5), FLATTENERS[topic]
     made = [one for one in (MAKERS[topic](chance) for _ in range(600)) if len(one) < MOST_BYTES]
     sound = [one for one, rows in zip(made, flattener.flatten(made).rows, strict=True) if rows]
-    yield from (*ODD.get(topic, {}).values(), *SOUND.get(topic, {}).values())
+    yield from (*ODD[topic].values(), *SOUND[topic].values())
     yield from mutations(sound, SEED, PAYLOADS // len(MAKERS))
 
 

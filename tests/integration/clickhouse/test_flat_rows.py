@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from made_requests import ARRIVAL_NS, FLATTENERS, MAKERS
 from mutating import mutations
+from odd_messages import SOUND
 
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -70,7 +71,7 @@ async def test_seeded_requests_are_stored_as_by_sql(
 ) -> None:
     """Every type of value, lengths about the limits, odd times, ids, keys: most are flattened, all are the same."""
     chance = random.Random(SEED)
-    values = [MAKERS[topic](chance) for _ in range(1500)]
+    values = [*SOUND[topic].values(), *(MAKERS[topic](chance) for _ in range(1500))]
     assert (FLATTENERS[topic].flatten(values).rows > 0).mean() > 0.4
     await assert_same(clickhouse, (sink, protobuf_sink), topic, tenant, values)
 
