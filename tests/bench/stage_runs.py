@@ -197,11 +197,14 @@ async def broker(folder: Path, partitions: int) -> AsyncIterator[Settings]:
         yield settings
 
 
-async def produce(settings: Settings, values: Iterable[bytes], topic: str = TRACES.name) -> int:
+async def produce(
+    settings: Settings, values: Iterable[bytes], topic: str = TRACES.name, codec: str | None = None
+) -> int:
     """Send values in turn to the partitions, a second of event time a partition apart; return how many."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_brokers, max_request_size=1 << 25, max_batch_size=1 << 20, linger_ms=5
-    )
+        bootstrap_servers=settings.kafka_brokers, max_request_size=1 << 25, max_batch_size=1 << 20, linger_ms=5,
+        compression_type=codec,
+    )  # fmt: skip
     await producer.start()
     try:
         sent, waiting = 0, []
