@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from schemas.errors import SetupError
 from streams.rankers import Panel
@@ -21,6 +20,8 @@ AROUND_S = 300.0
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion (E. B. Wilson, JASA 22, 1927); (0, 1) of nothing."""
+    from scipy.stats import binomtest  # takes a second, and the processes that judge have no need of it
+
     if trials == 0:
         return 0.0, 1.0
     interval = binomtest(hits, trials).proportion_ci(CONFIDENCE, method="wilson")

@@ -89,7 +89,7 @@ class History:
 
     def columns_before(self, instant_ns: int) -> int:
         """Return how many columns lie before this instant."""
-        return int(np.searchsorted(self.pane_ns[: self.width], instant_ns, side="left"))
+        return int(self.pane_ns[: self.width].searchsorted(instant_ns))
 
     def past(self, table: Table, names: Sequence[str], pane_ns: int, most: int) -> Cells:
         """Return (names x 2 x columns) what counted of these series just before a pane: its last `most` columns."""

@@ -94,14 +94,17 @@ class _Panel:
         """Return what is said of a series, or of a pool: its values are means weighted by traffic."""
         requests = float(self.requests[rows].sum())
         if len(rows) == 1:
-            value, median, scale = self.values[rows[0]], self.medians[rows[0]], self.scale[rows[0]]
+            value, median, scale = (table[rows[0]].tolist() for table in (self.values, self.medians, self.scale))
         else:
             weights = self.requests[rows] / requests
-            value, median, scale = (weights @ table[rows] for table in (self.values, self.medians, self.scale))
-        score = (value - median) / scale
-        side = int((sums[1].max(), score[1]) > (sums[0].max(), score[0]))
+            value, median, scale = (
+                (weights @ table[rows]).tolist() for table in (self.values, self.medians, self.scale)
+            )
+        totals: list[list[float]] = sums.tolist()
+        score = [(at - usual) / width for at, usual, width in zip(value, median, scale, strict=True)]
+        side = int((max(totals[1]), score[1]) > (max(totals[0]), score[0]))
         return LevelVerdict(
-            key, sums.tolist(), float(value[side]), float(median[side]), float(scale[side]), int(requests),
+            key, totals, value[side], median[side], scale[side], int(requests),
             self.by_hour is not None and bool(self.by_hour[rows, side].any()),
         )  # fmt: skip
 

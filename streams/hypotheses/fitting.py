@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.nodes import Nodes
@@ -111,8 +110,8 @@ def fit_certainty(weights: Floats, choices: Sequence[Choice]) -> Fit:
     def cost(unknown: Floats) -> float:
         return Fit(weights, float(unknown[0]), float(unknown[1])).loss(choices)
 
-    found = minimize(cost, np.array([2.0, 0.3]), method="L-BFGS-B", bounds=[(0.1, 20.0), (0.0, 3.0)])
-    return Fit(weights, float(found.x[0]), float(found.x[1]))
+    certainty, nobody = _smallest(cost, np.array([2.0, 0.3]), [(0.1, 20.0), (0.0, 3.0)]).tolist()
+    return Fit(weights, certainty, nobody)
 
 
 def fit_weights(shipped: Floats, choices: Sequence[Choice]) -> Fit:
@@ -124,8 +123,14 @@ def fit_weights(shipped: Floats, choices: Sequence[Choice]) -> Fit:
         moved = float(np.sum(((weights - shipped) / width) ** 2))
         return replace(start, weights=weights).loss(choices) + SHRINKAGE * moved / len(choices)
 
-    found = minimize(cost, shipped, method="L-BFGS-B", bounds=[(0.0, None)] * len(shipped))
-    return fit_certainty(np.asarray(found.x), choices)
+    return fit_certainty(_smallest(cost, shipped, [(0.0, None)] * len(shipped)), choices)
+
+
+def _smallest(cost: Callable[[Floats], float], start: Floats, bounds: Sequence[tuple[float, float | None]]) -> Floats:
+    """Return where a cost is smallest within bounds."""
+    from scipy.optimize import minimize  # takes a second, and who only judges fits nothing
+
+    return np.asarray(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x, dtype=np.float64)
 
 
 def left_out(choices: Sequence[Choice], fitter: Fitter) -> list[Fit]:
