@@ -138,6 +138,10 @@ ODD: dict[str, dict[str, bytes]] = {
     METRICS: {
         "bounds and no buckets": histogram(sized(7, packed(ONE))),
         "buckets and no bounds": histogram(fixed(4, 3), sized(6, packed(1, 2))),
+        "buckets that add up to another count": histogram(fixed(4, 4), sized(6, packed(1, 2)), sized(7, packed(ONE))),
+        "bounds that do not rise": histogram(sized(6, packed(0, 0, 0)), sized(7, packed(ONE, ONE))),
+        "sides that add up to another count": exponential(fixed(4, 4), sized(8, sized(2, b"\x01\x02"))),
+        "a scale of 21": exponential(number(6, 42)),
         "a NaN among bounds": histogram(sized(6, packed(0, 0, 0)), sized(7, packed(ONE, 0x7FF8 << 48))),
         "bounds and buckets that are cut off": histogram(sized(6, bytes(17)), sized(7, bytes(9))),
         "a count that is cut off": exponential(fixed(4, 1), sized(8, sized(2, b"\x01\x80"))),
