@@ -129,6 +129,7 @@ SOUND: dict[str, dict[str, bytes]] = {
         "a resource": of_resource(sized(1, *[sized(1, PAIR)] * 128)),
         "a scope": of_scope(sized(1, sized(1, b"a"), *[sized(3, PAIR)] * 128)),
         "a histogram": histogram(fixed(4, 3), sized(6, packed(1, 2)), sized(7, packed(ONE))),
+        "a count of 64 bits": exponential(fixed(4, 2**64 - 1), sized(8, sized(2, b"\xff" * 9 + b"\x01"))),
         "an exponential histogram": exponential(fixed(4, 3), sized(8, sized(2, b"\x01\x02"))),
     },
 }
@@ -173,6 +174,7 @@ ODD: dict[str, dict[str, bytes]] = {
         "an attribute that is a number": gauge(number(7, 1)),
         "a value that is cut off": gauge(b"\x21abcd"),
         "flags of more than 32 bits": gauge(number(8, 1 << 32)),
+        "an attribute with an integer of eight bytes": valued(fixed(3, 1)),
         "an attribute with half a double": valued(b"\x21abcd"),
         "an attribute with a bool of two bytes": valued(b"\x10\x81\x00"),
         "an attribute with a bool of none": valued(b"\x10"),
