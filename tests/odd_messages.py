@@ -126,6 +126,12 @@ SOUND: dict[str, dict[str, bytes]] = {
         ),
         "unknown fields around": of_resource(number(30, 1), sized(1, number(30, 1))),
         "unknown fields in a scope": of_scope(number(30, 1), sized(1, number(30, 1))),
+        "a service whose name is a number": of_resource(
+            sized(1, sized(1, sized(1, b"service.name"), sized(2, number(3, 7))))
+        ),
+        "a key as long as that of the service": of_resource(
+            sized(1, sized(1, sized(1, b"service.mane"), sized(2, sized(1, b"cart"))))
+        ),
         "a resource": of_resource(sized(1, *[sized(1, PAIR)] * 128)),
         "a scope": of_scope(sized(1, sized(1, b"a"), *[sized(3, PAIR)] * 128)),
         "a histogram": histogram(fixed(4, 3), sized(6, packed(1, 2)), sized(7, packed(ONE))),
