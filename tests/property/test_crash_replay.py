@@ -18,12 +18,22 @@ Pictures = dict[tuple[str, int], dict[str, Any]]
 
 
 def told(pictures: Pictures) -> Pictures:
-    """Leave out the blank pictures of virtual nodes: what is taken back leaves one where somebody had been told."""
+    """Leave out the blank pictures of virtual nodes, and of a service those before its first: what is taken back
+    leaves one, for somebody may have been told before the worker was killed.
+    """
+    seen = [(service, start_ns) for (service, start_ns), picture in pictures.items() if not is_blank(picture)]
+    first_ns = dict(sorted(seen, reverse=True))
     return {
-        key: picture
-        for key, picture in pictures.items()
-        if picture["node_kind"] == "service" or picture["window"]["requests"]
+        (service, start_ns): picture
+        for (service, start_ns), picture in pictures.items()
+        if not is_blank(picture) or (picture["node_kind"] == "service" and start_ns > first_ns.get(service, start_ns))
     }
+
+
+def is_blank(picture: dict[str, Any]) -> bool:
+    """Tell whether a picture's window is empty."""
+    held = ("operations", "edges_in", "log_severities_window", "passages", "signatures", "late_items")
+    return not picture["window"]["requests"] and not any(picture[name] for name in held)
 
 
 def differences(found: Pictures, expected: Pictures) -> dict[tuple[str, int], Any]:
