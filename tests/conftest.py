@@ -29,7 +29,7 @@ import hypothesis
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from fleet import Fleet
-from handing_out import TIMED, Groups, group_of, waits
+from handing_out import TIMED, Groups, group_of, turn_of
 from own_stores import own_stores
 
 from deploy.embedded import EmbeddedStack
@@ -68,8 +68,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what may begin first; skip what needs something this machine does not name."""
-    items.sort(key=lambda item: waits(group_of(item.nodeid)))
+    """Put first what begins first; skip what needs something this machine does not name."""
+    items.sort(key=lambda item: turn_of(group_of(item.nodeid)))
     for item in items:
         for marker, variable in NEEDS.items():
             if item.get_closest_marker(marker) and not os.environ.get(variable):

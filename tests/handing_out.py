@@ -23,6 +23,16 @@ ONLY_TIMED = "test_demo."
 WITH_SERVICES = ("e2e", "faults", "integration")
 ONLY_COMPUTING = ("test_recorded_", "differential")
 """Files and folders among them that need a processor for a minute or more, and hardly anything else."""
+LONG = (
+    "faults",
+    "integration/shop",
+    "integration/stores",
+    "integration/test_exactly_once.py",
+    "integration/test_dead_letter_replay.py",
+    "integration/test_pinning.py",
+    "integration/test_worker_kill.py",
+)
+"""Groups of services that take a minute or more."""
 
 
 def group_of(nodeid: str) -> str:
@@ -46,8 +56,13 @@ def waits(group: str) -> bool:
     return not group.startswith((TIMED, COMPUTING))
 
 
+def turn_of(group: str) -> int:
+    """Return when a group begins, the lowest first: no process is left alone with a long one at the end."""
+    return 0 if not waits(group) else 1 if group in LONG else 2
+
+
 class Groups(LoadScopeScheduling):
-    """Hands out the tests of a group together, in the order of the folders: what takes longest comes first."""
+    """Hands out the tests of a group together, in the order in which groups come in the suite."""
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
         """Note it, and give work to those that had to wait for it."""

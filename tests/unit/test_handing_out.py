@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from handing_out import COMPUTING, TIMED, Groups, group_of, waits
+from handing_out import COMPUTING, TIMED, Groups, group_of, turn_of
 
 DEMO = ["tests/e2e/test_demo.py::test_a_fault", "tests/e2e/test_demo.py::test_a_refusal"]
 UNITS = [f"tests/unit/test_words.py::test_{number}" for number in range(4)]
 RECORDED = ["tests/e2e/test_recorded_outages.py::test_all"]
 REPLAYED = ["tests/e2e/test_replayed_recording.py::test_one"]
 KILLS = [f"tests/faults/test_kills.py::test_{number}" for number in range(3)]
-SUITE = sorted(DEMO + RECORDED + REPLAYED + KILLS + UNITS, key=lambda test: waits(group_of(test)))
+SUITE = sorted(DEMO + RECORDED + REPLAYED + KILLS + UNITS, key=lambda test: turn_of(group_of(test)))
 
 
 @dataclass(eq=False)
@@ -52,6 +52,12 @@ def test_groups_are_by_what_a_test_needs() -> None:
     assert group_of("tests/integration/differential/test_counts.py::test_all") == group_of(RECORDED[0])
     assert group_of(KILLS[0]) == "faults"
     assert group_of("tests/integration/test_cli.py::test_help") == "integration/test_cli.py"
+
+
+def test_what_takes_long_begins_early() -> None:
+    """The demo and what computes first, then long groups, then short ones."""
+    begins = [turn_of(group_of(test)) for test in (DEMO[0], UNITS[0], RECORDED[0], KILLS[0], REPLAYED[0])]
+    assert begins == [0, 0, 0, 1, 2]
 
 
 def test_services_start_when_the_demo_is_done() -> None:
