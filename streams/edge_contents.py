@@ -11,7 +11,7 @@ from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKN
 from schemas.losses import LossReason
 from streams.grouping import Ints, Runs, groups_of, pack, runs_of
 from streams.joins import Family, Requests
-from streams.latency import Bins, bin_of
+from streams.latency import BIN_COUNT, Bins, bin_of, sketches_of
 from streams.otlp.columns import PeerKind
 from streams.partials import (
     ENTRY_KINDS,
@@ -27,7 +27,6 @@ from streams.registry import Registry
 from streams.stub_blocks import StubColumns
 from streams.windows import LossLedger, WindowConfig
 
-_BINS = 1 << 13
 _KINDS = 6
 _PEER_NODES = {
     PeerKind.DATABASE: NodeKind.DATABASE,
@@ -71,11 +70,14 @@ def _add_self_times(contents: Contents, family: Family, registry: Registry) -> N
     rows, self_ns = family.self_times()
     spans, texts = family.spans, len(registry.texts.names)
     keys = pack(
-        (spans.service[rows], 0), (spans.operation[rows], texts), (spans.kind[rows], _KINDS), (bin_of(self_ns), _BINS)
+        (spans.service[rows], 0),
+        (spans.operation[rows], texts),
+        (spans.kind[rows], _KINDS),
+        (bin_of(self_ns), BIN_COUNT),
     )
     cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
-        rest, self_bin = divmod(key, _BINS)
+        rest, self_bin = divmod(key, BIN_COUNT)
         _operation(contents, rest, texts, registry).self_time[self_bin] = count
 
 
@@ -86,13 +88,13 @@ def _take_back(contents: Contents, repeated: StubColumns, registry: Registry) ->
     texts = len(registry.texts.names)
     latency_bin = bin_of(repeated.end_ns - repeated.start_ns)
     keys = pack(
-        (repeated.service, 0), (repeated.operation, texts), (repeated.kind, _KINDS), (latency_bin, _BINS),
+        (repeated.service, 0), (repeated.operation, texts), (repeated.kind, _KINDS), (latency_bin, BIN_COUNT),
         (repeated.error, 2),
     )  # fmt: skip
     cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
         rest, error = divmod(key, 2)
-        rest, place = divmod(rest, _BINS)
+        rest, place = divmod(rest, BIN_COUNT)
         tally = _operation(contents, rest, texts, registry)
         tally.add(OperationTally(-count, -count * error, {place: -count}))
 
@@ -197,13 +199,12 @@ def _tallies(requests: Requests, edges: Runs) -> list[EdgeTally]:
 
 def _sketches(duration_ns: Ints, counts: Ints) -> list[Bins]:
     """Return the sketch of each run of so many durations; -1 is none."""
-    known = duration_ns >= 0
-    keys = np.repeat(np.arange(len(counts)), counts)[known] * _BINS + bin_of(duration_ns[known])
+    bins = np.where(duration_ns >= 0, bin_of(duration_ns), BIN_COUNT)
+    keys = np.repeat(np.arange(len(counts)), counts) * (BIN_COUNT + 1) + bins
     cells = groups_of(keys)
-    sketches: list[Bins] = [{} for _ in range(len(counts))]
-    for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
-        edge, place = divmod(key, _BINS)
-        sketches[edge][place] = count
+    sketches = sketches_of(keys[cells.first], cells.counts, BIN_COUNT + 1)
+    for sketch in sketches:
+        sketch.pop(BIN_COUNT, None)
     return sketches
 
 

@@ -307,7 +307,7 @@ class HealthFold:
         )
         brief = self._is_for_judging
         window = (count_contents if brief else merge_contents)(in_window)
-        yield picture_of(standing, pane.merged(), window, self._config, node.memory.templates, brief)
+        yield picture_of(standing, pane.merged(), window, self._config, node.memory.templates, entries_only=brief)
 
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""

@@ -15,4 +15,4 @@ async def sent(producer: Producer, topic: str, value: bytes, partition: int, pat
             try:
                 return await producer.send(topic, value, partition=partition)
             except StoreUnavailable:
-                continue
+                await asyncio.sleep(0.05)  # a refusal may come without waiting for anything

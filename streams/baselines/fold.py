@@ -18,7 +18,7 @@ from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
 from streams.baselines.levels import judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, measures_of
-from streams.baselines.state import BaselineState, Snapshot
+from streams.baselines.state import BaselineState
 
 Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
@@ -93,19 +93,21 @@ class _Judgement:
         self.pane_ns = health.pane_start_ns
         self.width = min(self.history.columns_before(self.pane_ns), config.history_panes)
         self.past = memory.before(self.pane_ns)
-        self.cut_off = self._cut_off()
-        self.past = self._fresh(self.past)
+        stale = self._stale()
+        self.cut_off = self._cut_off(stale)
+        for packed in stale:  # a hole proves nothing, either way
+            self.past = self.past.without(packed)
         self.now = self.past.copied(self.pane_ns, health.revision)
         self.now.fingerprint = measures.fingerprint()
         self.hours_ready = memory.hours.are_ready(self.pane_ns)
         self._listen()
 
-    def _stale(self, past: Snapshot) -> list[str]:
+    def _stale(self) -> list[str]:
         """Return the series with evidence that were not measured for long."""
         oldest_ns = self.pane_ns - int(self.config.stale_s * 1e9)
-        return [key for key, heard in past.heard_ns.items() if heard < oldest_ns]
+        return [key for key, heard in self.past.heard_ns.items() if heard < oldest_ns]
 
-    def _cut_off(self) -> dict[str, int]:
+    def _cut_off(self, stale: list[str]) -> dict[str, int]:
         """Return the series that were under suspicion when silence came, and the start of the suspicion.
 
         Only while the service is learning: later on a few panes make no normal, and what comes in bursts is learned.
@@ -113,14 +115,8 @@ class _Judgement:
         if self.width >= self.config.reliable_panes:
             return {}
         least = self.config.mask * self.config.alarm
-        suspects = [key for key in self._stale(self.past) if self.past.largest(key) >= least]
+        suspects = [key for key in stale if self.past.largest(key) >= least]
         return {key: since_ns for key in suspects if (since_ns := self.past.since_ns(key)) is not None}
-
-    def _fresh(self, past: Snapshot) -> Snapshot:
-        """Void the evidence of series that were not measured for long: a hole proves nothing, either way."""
-        for packed in self._stale(past):
-            past = past.without(packed)
-        return past
 
     def _listen(self) -> None:
         """Decide what silence in the logs means: no error, or no logs at all from a service that usually writes."""

@@ -71,8 +71,8 @@ def test_services_start_when_the_demo_is_done() -> None:
     assert sorted(first.given + second.given + third.given) == sorted(SUITE)
 
 
-def test_everything_is_handed_out_without_a_demo() -> None:
-    """Nobody waits for what is not there: a demo that has ended holds nothing back."""
+def test_everything_is_handed_out_in_the_end() -> None:
+    """A demo that has ended holds nothing back, and every process is told that there is no more."""
     groups, processes = begun()
     done: set[str] = set()
     while len(done) < len(SUITE):
