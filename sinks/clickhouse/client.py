@@ -14,6 +14,7 @@ connections to the first are closed. Statements run in threads: the event loop n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -127,6 +128,7 @@ class ClickHouse:
         try:
             return work(self._client())
         except DriverError as error:
+            self._replace_spoilt()
             raise _told_apart(error, sent_bytes) from error
         except (ClickHouseError, OSError) as error:
             raise StoreUnavailable(_brief(error)) from error
@@ -139,6 +141,22 @@ class ClickHouse:
             with self._clients_lock:
                 self._clients.append(client)
         return client
+
+    def _replace_spoilt(self) -> None:
+        """Open another connection in place of one whose statement failed.
+
+        chDB begins a connection's next answer with the rows that it had made before the failure, as if they were
+        the answer's own. The new one comes first: the folder must not be without a connection.
+        """
+        spoilt: Client | None = getattr(self._local, "client", None)
+        if not self.embedded or spoilt is None:
+            return
+        self._local.client = None
+        with contextlib.suppress(ClickHouseError, OSError):
+            self._client()
+        with self._clients_lock:
+            self._clients.remove(spoilt)
+        spoilt.close()
 
     def _options(self) -> dict[str, Any]:
         if self.embedded:
