@@ -29,31 +29,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import structlog
-from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from schemas.failpoints import Failpoint
-from sinks.kafka.receiving import receive_directly
 from topologies import metrics
 from topologies.failpoints import reached
 from topologies.parcels import Parcel, parcels
 from topologies.patience import LaneEndedError, insist
+from topologies.polling import PollThread
 
 log = structlog.get_logger()
 
 ENDS_PATIENCE_S = 60.0
 """How long the recovery of tables waits for a broker that does not tell where they end, before the worker ends itself.
 After 90 s Faust would give the recovery up without a word."""
-FETCH_WAIT_MS = 250
-"""How long a fetch may wait at the broker for data. Faust fixes 1500, which each of the six hops would add."""
 
 
 class Floors:
@@ -140,15 +137,16 @@ class FloorConsumer(Consumer):
     commit), ``ack`` (no lists that nobody trims), ``_add_gap`` (a jump acknowledges nothing), ``_commit_offsets`` (a
     failed commit is not booked as done), ``perform_seek`` (nothing is fetched before it is over), ``_getmany`` and
     ``_to_message`` (records of the stages come in parcels), ``highwaters`` (see `sinks.kafka.ends`), ``_read_offset``
-    (Faust drops nothing that a stage reads).
+    (Faust drops nothing that a stage reads), ``_wait_next_records`` (no second is slept when all buffers are full).
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._read_offset = _ReadOffsets(lambda topic: self._floors.reads(topic))
+        self._wanted = asyncio.Event()
 
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _PromptThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> PollThread:
+        return PollThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def _floors(self) -> Floors:
@@ -161,6 +159,27 @@ class FloorConsumer(Consumer):
     def committed_offset(self, partition: TP) -> int | None:
         """Return the committed offset as last read from the broker or written to it."""
         return self._committed_offset.get(partition)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Let a partition be polled again, at once."""
+        super().on_buffer_drop(tp)
+        self._polled_again()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Let partitions be polled again, at once."""
+        super().resume_partitions(tps)
+        self._polled_again()
+
+    def _polled_again(self) -> None:
+        # A poll that is under way does not ask for them, and may wait for a second.
+        self._wanted.set()
+        cast("PollThread", self._thread).end_poll_soon()
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        if self.flow_active and not self._get_active_partitions():
+            self._wanted.clear()
+            await self.wait(cast(Any, self._wanted), timeout=timeout)  # Faust would sleep for a second
+        return await super()._wait_next_records(timeout)
 
     async def _getmany(self, *arguments: Any, **options: Any) -> Any:
         found, reads = await super()._getmany(*arguments, **options), self._floors.reads
@@ -181,7 +200,7 @@ class FloorConsumer(Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int | None]:  # type: ignore[override]  # Faust takes None, too
         """Rewind to the committed offsets, or to the beginning where there is none; return them, None for none."""
         sources = [TopicPartition(*tp) for tp in self.assignment() if self._floors.reads(tp.topic)]
-        return await cast("_PromptThread", self._thread).rewind(sources)
+        return await cast("PollThread", self._thread).rewind(sources)
 
     async def highwaters(self, *partitions: TP) -> dict[TP, int]:
         """Return the ends up to which tables are recovered. (The embedded broker tells Faust wrong ones.)"""
@@ -244,77 +263,6 @@ class _ReadOffsets(dict[TP, int | None]):
 
     def __getitem__(self, partition: TP) -> int | None:
         return None if self._reads(partition.topic) else self.get(partition)
-
-
-class _PromptThread(AIOKafkaConsumerThread):
-    """The consumer thread with a shorter wait of its fetches, commits that may fail, and seeks that leave none out.
-
-    No poll crosses a seek. One that waits for data at a rebalance would be answered from the new position, while the
-    flow still stands: Faust throws that away. Of a topic of a stage it rewinds once more, but of a changelog that was
-    all there was, the recovery of the table would wait for ever.
-    """
-
-    _poll: asyncio.Future[Any] | None = None
-
-    async def _fetch_records(self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any) -> Any:
-        wanted = set(active_partitions)  # Faust changes its set meanwhile, and aiokafka takes none for all
-        if not wanted:
-            return {}
-        self._poll = asyncio.ensure_future(super()._fetch_records(consumer, wanted, *arguments, **options))
-        try:
-            await asyncio.wait([self._poll])
-            return {} if self._poll.cancelled() else self._poll.result()
-        finally:
-            self._poll.cancel()
-
-    async def _end_poll(self) -> None:
-        """Let the poll that is under way bring nothing any more."""
-        if self._poll is not None and not self._poll.done():
-            self._poll.cancel()
-            await asyncio.wait([self._poll])
-
-    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
-        await self._end_poll()
-        await super()._seek_wait(consumer, partitions)
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        receive_directly(consumer)
-        return consumer
-
-    async def rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int | None]:
-        """Seek to where reading has to begin again, and return the committed offsets, None for none."""
-        committed: dict[TP, int | None] = await self.call_thread(self._rewind, partitions)
-        return committed
-
-    async def _rewind(self, partitions: Sequence[TopicPartition]) -> dict[TP, int | None]:
-        # aiokafka's own seek_to_committed asks partition by partition, and leaves a partition that has no commit
-        # where it is: somewhere behind what was read and not yet done.
-        consumer = self._ensure_consumer()
-        committed = await consumer._coordinator.fetch_committed_offsets(partitions)
-        await self._end_poll()
-        try:
-            for partition, found in committed.items():
-                consumer.seek(partition, found.offset)
-            if fresh := [partition for partition in partitions if partition not in committed]:
-                await consumer.seek_to_beginning(*fresh)
-        except (AssertionError, IllegalStateError):  # the partitions are being taken away again: the next one rewinds
-            log.info("rewind_overtaken_by_a_rebalance")
-        found_offsets = {TP(*partition): found.offset for partition, found in committed.items()}
-        return {TP(*partition): found_offsets.get(TP(*partition)) for partition in partitions}
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # Faust crashes the app for every failure. A commit is made again a second later with a newer floor,
-        # so a broker that is away or a rebalance under way is no reason to die; the watchdog is for the rest.
-        pairs = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
-        try:
-            await self._ensure_consumer().commit(pairs)
-        except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("commit_failed", error=f"{type(error).__name__}: {error}")
-            return False
-        self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))  # else Faust complains for ever
-        return True
 
 
 class FloorTransport(Transport):

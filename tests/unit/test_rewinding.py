@@ -193,3 +193,34 @@ async def test_a_poll_of_no_partition_brings_nothing(app: StreamApp) -> None:
     fetcher = Fetcher()
     assert await thread._fetch_records(fetcher, set(), timeout=1.0, max_records=9) == {}
     assert not fetcher.asked.is_set()
+
+
+async def test_a_poll_that_waits_ends_when_a_buffer_has_room_again(app: StreamApp) -> None:
+    """It does not ask for that partition, and would let it wait for a second."""
+    consumer: Any = app.consumer
+    thread = consumer._thread
+    thread.thread_loop = asyncio.get_running_loop()
+    consumer._set_active_tps({TP(*KNOWN), TP(*FRESH)})
+    consumer.on_buffer_full(TP(*KNOWN))
+    for room_again in (consumer.on_buffer_drop, lambda tp: consumer.resume_partitions([tp])):
+        fetcher = Fetcher()
+        polling = asyncio.create_task(thread._fetch_records(fetcher, {TP(*FRESH)}, timeout=1.0, max_records=9))
+        async with asyncio.timeout(10):
+            await fetcher.asked.wait()
+            room_again(TP(*KNOWN))
+            assert await polling == {}
+
+
+async def test_with_all_buffers_full_the_first_that_has_room_is_polled(app: StreamApp) -> None:
+    """Faust would sleep for a second, and ask for nothing."""
+    consumer: Any = app.consumer
+    consumer._thread.thread_loop = asyncio.get_running_loop()
+    app.floors.reader("stage", KNOWN.topic)
+    consumer._set_active_tps({TP(*KNOWN)})
+    consumer.on_buffer_full(TP(*KNOWN))
+    waiting = asyncio.create_task(consumer._wait_next_records(3_600.0))
+    await asyncio.sleep(0)
+    consumer.on_buffer_drop(TP(*KNOWN))
+    consumer._thread = Polls(7)
+    records, _ = await asyncio.wait_for(waiting, 10)
+    assert set(records) == {TP(*KNOWN)}
