@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -48,10 +48,14 @@ class Room:
 
 
 class Collecting(Generic[T]):
-    """What waits to be stored with the next insert, in order. One task puts, one takes."""
+    """What waits to be stored with the next insert, in order. One task puts, one takes.
 
-    def __init__(self, room: Room) -> None:
+    ``settled`` is called with what waits as soon as that is all there will be of it: somebody is held back.
+    """
+
+    def __init__(self, room: Room, settled: Callable[[Sequence[T]], None] = lambda _: None) -> None:
         self._room = room
+        self._settled = settled
         self._items: list[T] = []
         self._began_s = 0.0
         self._pause_s = 0.0
@@ -62,6 +66,7 @@ class Collecting(Generic[T]):
         """Add items, once there is room for all of them or nothing else waits."""
         while self._items and not self._has_room(items):
             self._emptied.clear()
+            self._settled(self._items)
             self._held_back.set()
             await self._emptied.wait()
         self._items += items

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
+from operator import is_
 from typing import Any, Final
 
 from schemas.errors import SetupError
@@ -57,6 +58,12 @@ class RawSink:
     def __init__(self, clickhouse: ClickHouse, flatten: Mapping[str, Flatten] | None = None) -> None:
         self._clickhouse = clickhouse
         self._flatten = flatten or {}
+        self._ahead: dict[str, _Flattening] = {}
+
+    def prepare(self, topic: str, rows: Sequence[RawRow]) -> None:
+        """Begin to flatten the rows that are likely the next to be inserted; only the last ones of a topic are kept."""
+        if topic in self._flatten:
+            self._ahead[topic] = _Flattening(self._flatten[topic], [row.value for row in rows])
 
     async def insert(
         self, topic: str, rows: Sequence[RawRow], token: str | None = None, ours: Container[int] | None = None
@@ -80,8 +87,13 @@ class RawSink:
             await self._guarded(topic, own, partial(self._insert_flat, topic, rows, flat, token))
 
     async def _flattened(self, topic: str, rows: Sequence[RawRow]) -> Flat | None:
-        flatten = self._flatten.get(topic)
-        return await asyncio.to_thread(flatten, [row.value for row in rows]) if flatten else None
+        if topic not in self._flatten:
+            return None
+        values = [row.value for row in rows]
+        ahead = self._ahead.pop(topic, None)
+        if ahead is None or not ahead.is_of(values):
+            ahead = _Flattening(self._flatten[topic], values)
+        return await ahead.done
 
     async def _insert_protobuf(self, signal: str, rows: Sequence[RawRow], token: str | None) -> None:
         settings = _settings(token) | {
@@ -114,6 +126,18 @@ class RawSink:
         They need another token then. Raises `StoreUnavailable`, also while an insert of them still runs.
         """
         return await is_whole(self._clickhouse, topic, rows)
+
+
+class _Flattening:
+    """Messages that are being flattened, in a thread."""
+
+    def __init__(self, flatten: Flatten, values: list[bytes]) -> None:
+        self._values = values
+        self.done = asyncio.ensure_future(asyncio.to_thread(flatten, values))
+
+    def is_of(self, values: Sequence[bytes]) -> bool:
+        """Tell whether it is of these messages: the very objects, which is quick to tell."""
+        return len(values) == len(self._values) and all(map(is_, values, self._values))
 
 
 def _settings(token: str | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Line 3: from Kafka into ClickHouse, everything stored, wall clock: flattened by compiled code, as a worker does it.
 
-A plain consumer and the raw sink, nothing else: what landing costs by itself. Messages of 500 items, inserts as large
+A plain consumer and the raw sink, nothing else: what landing costs by itself. As in a worker under load, the next
+insert is read and made ready while one is stored. Messages of 500 items, inserts as large
 as a worker under load makes them, chDB on MergeTree, the embedded broker on the same machine.
 """
 
@@ -27,7 +28,7 @@ from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.clickhouse.migrate import migrate
 
 ITEMS = 500
-INSERTS = quick(4, 2)
+INSERTS = quick(6, 3)
 """Of a round; the first is not counted."""
 
 DISTINCT = 20
@@ -50,18 +51,22 @@ def made(make: Callable[[random.Random], bytes]) -> list[bytes]:
 async def land(settings: Settings, sink: RawSink, topic: str, turn: int, an_insert: int) -> Speed:
     """Land a whole topic; return the speed from the end of the first insert to the end of the last."""
     waiting: list[Any] = []
-    landed, began_s, began_cpu_s = -an_insert, 0.0, 0.0
+    marks: list[tuple[float, float]] = []
+    inserting = asyncio.create_task(asyncio.sleep(0))
     async for records in consume(settings, INSERTS * an_insert, topic):
         waiting += records
         while len(waiting) >= an_insert:
             batch, waiting = waiting[:an_insert], waiting[an_insert:]
             rows = [RawRow("bench", record.partition, record.offset, record.value, BEGIN_NS) for record in batch]
-            await sink.insert(topic, rows, token=f"{topic}:{turn}:{landed}")
-            if landed < 0:
-                began_s, began_cpu_s = time.perf_counter(), cpu_s()
-            landed += an_insert
-    items = landed * ITEMS
-    return Speed(items / (time.perf_counter() - began_s), items / (cpu_s() - began_cpu_s))
+            sink.prepare(topic, rows)
+            await inserting
+            marks.append((time.perf_counter(), cpu_s()))
+            inserting = asyncio.create_task(sink.insert(topic, rows, token=f"{topic}:{turn}:{len(marks)}"))
+    await inserting
+    marks.append((time.perf_counter(), cpu_s()))
+    (began_s, began_cpu_s), (ended_s, ended_cpu_s) = marks[1], marks[-1]
+    items = (len(marks) - 2) * an_insert * ITEMS
+    return Speed(items / (ended_s - began_s), items / (ended_cpu_s - began_cpu_s))
 
 
 async def measure(folder: Path) -> dict[str, Speed]:

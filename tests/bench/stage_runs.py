@@ -59,6 +59,9 @@ class NoSink:
     def __init__(self, rest_s: float = 0.0) -> None:
         self._rest_s = rest_s
 
+    def prepare(self, *_: Any) -> None:
+        """Nothing has to be made ready."""
+
     async def insert(self, _topic: str, rows: Sequence[Any], *_: Any) -> None:
         """Forget the rows."""
         if self._rest_s:

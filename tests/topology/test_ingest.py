@@ -35,7 +35,12 @@ class RecordingSink:
 
     rows: list[RawRow] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    prepared: list[list[int]] = field(default_factory=list)
     away: int = 0
+
+    def prepare(self, _topic: str, rows: list[RawRow]) -> None:
+        """Note what the next insert will be."""
+        self.prepared.append([row.offset for row in rows])
 
     async def insert(self, topic: str, rows: list[RawRow], token: str, ours: Container[int]) -> None:
         """Keep the rows of our partitions."""

@@ -103,6 +103,20 @@ async def test_a_batch_larger_than_an_insert_may_be_is_stored_with_several(tmp_p
     assert ranges(sink) == [f"otel.traces:0:{offset}-{offset}" for offset in range(6)]
 
 
+async def test_the_next_insert_is_made_ready_while_one_is_stored(tmp_path: Path) -> None:
+    """It is known as soon as there is no room for more. What of it no insert can hold comes later."""
+    bench, sink = Bench(tmp_path, insert_bytes=1, flush_interval_s=0.2), GatedSink()
+    async with bench.running(ingest_on(bench, sink, AwaitedCheckpoints())):
+        for offset in range(3):
+            await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
+            await taken(bench, offset)
+            await bench.until(lambda: sink.begun == 1)
+        await bench.until(lambda: sink.prepared == [[1]])
+        assert not sink.rows
+        sink.gate.set()
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 3)
+
+
 @dataclass
 class Ended:
     """A consumer that knows where partitions end."""

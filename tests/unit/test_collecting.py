@@ -47,6 +47,18 @@ async def test_who_finds_no_room_waits_until_what_is_there_is_taken(room: Room) 
     assert waiting.take() == [Parcel(40)]
 
 
+async def test_what_waits_is_told_once_nothing_can_be_added() -> None:
+    """The next insert can be made ready: it will be just that."""
+    told: list[list[Parcel]] = []
+    waiting: Collecting[Parcel] = Collecting(Room(9, 100, HOUR_S), lambda items: told.append(list(items)))
+    await waiting.put([Parcel(70)])
+    assert not told
+    held_back = asyncio.create_task(waiting.put([Parcel(60)]))
+    assert not await settled(held_back)
+    assert told == [waiting.take()]
+    await held_back
+
+
 async def test_one_batch_that_is_larger_than_the_room_waits_alone() -> None:
     """It has to go through, too."""
     waiting = after_an_insert(Room(9, 100, HOUR_S))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
+from made_requests import FLATTENERS
 from otlp_examples import ARRIVAL_NS, gauges, spans
 
 from schemas.errors import StoreRejected
 from sinks.clickhouse.client import ClickHouse
-from sinks.clickhouse.flat import FLAT_TABLES
+from sinks.clickhouse.flat import FLAT_TABLES, Flat
 from sinks.clickhouse.landing import RawRow, RawSink
 from streams.kernels.compiled import IS_COMPILED
 
@@ -137,3 +141,27 @@ async def test_flat_rows_that_are_refused_take_the_whole_insert_back(
         await clickhouse.command("DROP TABLE choosy")
     await sink.insert(topic, batch(tenant, topic), token=f"{tenant}:1")
     assert await counts(clickhouse, tenant, topic) == WHOLE
+
+
+async def test_rows_that_were_prepared_are_flattened_once_and_others_are_not_taken_for_them(
+    clickhouse: ClickHouse, tenant: str
+) -> None:
+    """What is stored is what was inserted, whatever was prepared."""
+    flattened: list[int] = []
+
+    def flatten(messages: Sequence[bytes]) -> Flat:
+        flattened.append(len(messages))
+        return FLATTENERS["otel.traces"].flatten(messages)
+
+    sink, rows = RawSink(clickhouse, {"otel.traces": flatten}), batch(tenant, "otel.traces")
+    sink.prepare("otel.traces", rows)
+    await sink.insert("otel.traces", rows, token=f"{tenant}:0")
+    assert flattened == [6]
+    assert await counts(clickhouse, tenant, "otel.traces") == WHOLE
+    one = [replace(rows[0], offset=rows[0].offset + 50)]
+    sink.prepare("otel.traces", rows)
+    await sink.insert("otel.traces", one, token=f"{tenant}:1")
+    sink.prepare("otel.traces", [rows[1]])
+    await sink.insert("otel.traces", [replace(one[0], offset=one[0].offset + 1)], token=f"{tenant}:2")
+    assert sorted(flattened) == [1, 1, 1, 6, 6]
+    assert (await counts(clickhouse, tenant, "otel.traces"))["items"] == WHOLE["items"] + 3 + 3
