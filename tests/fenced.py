@@ -39,4 +39,5 @@ class Fence:
     def _put(self, payload: bytes, place: int) -> NDArray[np.uint8]:
         room = np.frombuffer(self._map, np.uint8, len(payload), mmap.PAGESIZE + place)
         room[:] = np.frombuffer(payload, np.uint8)
+        room.flags.writeable = False  # as of the bytes of a message: what is compiled for those is what is tried
         return room

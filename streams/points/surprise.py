@@ -40,7 +40,8 @@ def alarms(surprise: Floats, config: PointConfig) -> list[int]:
 def _surprises(values: Floats, width: int, config: PointConfig) -> Floats:
     if len(values) < width:
         return np.zeros(len(values))
-    vectors = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(values, width), dtype=np.float64)
+    # Always a copy: to numba a view that nobody may write to is another type, and all is compiled once more for it.
+    vectors = np.array(np.lib.stride_tricks.sliding_window_view(values, width), dtype=np.float64, order="C")
     judged = _strangeness(vectors, config.neighbours, config.half, config.least, config.refit, config.ridge)
     return np.concatenate((np.zeros(width - 1), judged))
 
@@ -61,7 +62,7 @@ def _strangeness(vectors: Floats, neighbours: int, half: int, least: int, refit:
         if now >= due:
             due = now + min(refit, max(10, older // 2))
             end = min(count, due)
-            whitened[first:end] = vectors[first:end] @ _whitening(vectors[first : first + older], ridge)
+            np.dot(vectors[first:end], _whitening(vectors[first : first + older], ridge), whitened[first:end])
         strange[now] = _to_nearest(whitened, now, first, first + older, neighbours)
         usual = strange[first + older : now]
         known = usual[usual >= 0]

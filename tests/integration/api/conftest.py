@@ -18,6 +18,7 @@ from sinks.clickhouse import migrate as clickhouse_migrations
 from sinks.kafka import ensure_topics
 from sinks.postgres import migrate as postgres_migrations
 from sinks.stores import open_stores
+from topologies.product import Server
 
 TENANTS = 400
 numbers = itertools.count()
@@ -41,7 +42,7 @@ async def served(stack: Settings) -> AsyncIterator[Served]:
 @pytest.fixture(scope="session")
 async def base_url(served: Served) -> AsyncIterator[str]:
     """Serve the application over real HTTP."""
-    server = uvicorn.Server(uvicorn.Config(served.app, port=0, lifespan="off", log_config=None, access_log=False))
+    server = Server(uvicorn.Config(served.app, port=0, lifespan="off", log_config=None, access_log=False))
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

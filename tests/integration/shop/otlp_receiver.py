@@ -22,6 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from topologies.product import Server
+
 ENOUGH = 16
 """Requests a median rests on."""
 
@@ -55,8 +57,8 @@ class Received:
     """Everything that came, in the order it came."""
 
     endpoint: str
-    spans: list[ReceivedSpan] = field(default_factory=list)
-    logs: list[tuple[str, LogRecord]] = field(default_factory=list)
+    spans: list[ReceivedSpan] = field(default_factory=list, repr=False)
+    logs: list[tuple[str, LogRecord]] = field(default_factory=list, repr=False)
     metrics: set[tuple[str, str, str]] = field(default_factory=set)
     """(service, metric name, kind of data)."""
 
@@ -124,8 +126,7 @@ async def otlp_receiver() -> AsyncIterator[Received]:
         return Response(b"", media_type="application/x-protobuf")
 
     app = Starlette(routes=[Route("/v1/{signal}", accept, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield received

@@ -11,13 +11,14 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import httpx
 import psutil
 
 from deploy.shop.faults import FAULTS
 from deploy.shop.processes import FIRST_VERSIONS, Rollout, Shop
 from deploy.shop.wiring import CARD_NETWORK, SERVICES
 from schemas.settings import Settings
-from tests.integration.shop.otlp_receiver import ENOUGH, Received, median_ms
+from tests.integration.shop.otlp_receiver import ENOUGH, Received, median_ms, otlp_receiver
 
 
 def paths(received: Received) -> list[set[str]]:
@@ -26,6 +27,15 @@ def paths(received: Received) -> list[set[str]]:
     for item in received.spans:
         services[item.span.trace_id].add(item.service)
     return list(services.values())
+
+
+async def test_receiving_leaves_control_c_to_the_tests() -> None:
+    """Else a handler stays that shows all that was received whenever it is looked at: before and after each test."""
+    before = signal.getsignal(signal.SIGINT)
+    async with otlp_receiver() as seen, httpx.AsyncClient() as client:
+        assert (await client.post(f"{seen.endpoint}/v1/traces", content=b"")).is_success
+        assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 async def test_every_service_sends_spans_logs_with_trace_ids_and_four_kinds_of_metrics(
