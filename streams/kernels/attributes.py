@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.interning import are_equal
 from streams.kernels.wire import GROUP_MET, SIZED, byte_at, read_size, read_tag, read_varint, skip_value
 
@@ -55,7 +55,7 @@ def keys_of(names: Sequence[str]) -> Keys:
     raise ValueError("no perfect hash for these keys")
 
 
-@compiled
+@inlined
 def find_key(keys, data, begin, end):
     """Return which of the wanted keys ``data[begin:end]`` is, or -1."""
     size = end - begin
@@ -91,7 +91,7 @@ def read_attributes(keys, first_key, last_key, field_tag, data, at, end, found):
     return at, mask
 
 
-@compiled
+@inlined
 def read_attribute(keys, first_key, last_key, data, begin, end, found, mask):
     """Note one ``KeyValue``; the last of equal keys wins, a malformed one is passed over.
 
@@ -117,7 +117,7 @@ def read_attribute(keys, first_key, last_key, data, begin, end, found, mask):
     return end, mask
 
 
-@compiled
+@inlined
 def _is_plain_text(data, at, end):
     """Tell whether what is left of a ``KeyValue`` is nothing but a value that is nothing but a short string."""
     size = end - at
@@ -130,7 +130,7 @@ def _is_plain_text(data, at, end):
     )
 
 
-@compiled
+@inlined
 def _with_bit(mask, key, is_there):
     bit = np.int64(1) << key
     return mask | bit if is_there else mask & ~bit

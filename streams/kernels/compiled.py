@@ -29,14 +29,26 @@ IS_COMPILED = numba is not None and not numba.config.DISABLE_JIT
 
 def compiled(function: Function) -> Function:
     """Compile a function when it is first called (decorator)."""
+    return _compiled(function, is_inlined=False)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function into each function that calls it (decorator).
+
+    A call hands over every array as seven numbers on the stack, a table of arrays as thirty: often more work than what
+    is called does.
+    """
+    return _compiled(function, is_inlined=True)
+
+
+def _compiled(function: Function, is_inlined: bool) -> Function:
     if not IS_COMPILED:
         return function
     folder = cache_folder()
     theirs, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
+    options = {"nogil": True, "_nrt": False, "forceinline": is_inlined, "cache": folder is not None}
     try:
-        made: Function = numba.njit(nogil=True, _nrt=False, cache=folder is not None)(
-            function
-        )  # asks for the folder now
+        made: Function = numba.njit(**options)(function)  # asks for the folder now
     finally:
         numba.config.CACHE_DIR = theirs
     return made

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.interning import are_equal
 from streams.kernels.printing import put_base64, put_double, put_integer
 from streams.kernels.sheets import put_byte, put_bytes, put_end, put_size, put_text, repeat_bytes, repeat_ends
@@ -43,7 +43,7 @@ EMPTY_TYPE, STRING_TYPE, BOOL_TYPE, INT_TYPE, DOUBLE_TYPE = range(5)
 """As the Enum8 in SQL has them; arrays, lists and bytes have the numbers of their fields."""
 
 
-@compiled
+@inlined
 def put_pair(data, at, end, sheet, maps):
     """Append one ``KeyValue`` to the maps whose columns begin at ``maps``; return ``end``, or `ODD`."""
     key_begin, key_end, begin = split_pair(data, at, end)
@@ -61,7 +61,7 @@ def put_pair(data, at, end, sheet, maps):
     return end
 
 
-@compiled
+@inlined
 def split_pair(data, at, end):
     """Return where the key of a ``KeyValue`` begins and ends, and its value begins, which ends at ``end``."""
     key_begin = key_end = at
@@ -76,7 +76,7 @@ def split_pair(data, at, end):
     return key_begin, key_end, begin if at == end else np.int64(ODD)
 
 
-@compiled
+@inlined
 def put_value(data, at, end, sheet, column, most_bytes):
     """Append the text of one ``AnyValue``; return its type, or `ODD`."""
     if at == end:
@@ -109,7 +109,7 @@ def put_value(data, at, end, sheet, column, most_bytes):
     return np.int64(ODD)
 
 
-@compiled
+@inlined
 def _put_string(data, begin, end, sheet, column, most_bytes):
     """Append a string, cut as `incidentscope_cut` does where it is long; return its type, or `ODD`.
 
@@ -133,7 +133,7 @@ def _put_string(data, begin, end, sheet, column, most_bytes):
     return np.int64(STRING_TYPE)
 
 
-@compiled
+@inlined
 def end_maps(sheet, maps):
     """End a row of two maps."""
     put_end(sheet, maps + ENDS)

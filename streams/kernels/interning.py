@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.wire import byte_at, little_endian
 
 FULL = -3
@@ -80,7 +80,7 @@ def refill(table):
         table.slots[slot] = number
 
 
-@compiled
+@inlined
 def are_equal(text, first, data, begin, end):
     """Tell whether ``data[begin:end]`` stands in ``text`` from ``first`` on."""
     shift = first - begin
@@ -95,7 +95,7 @@ def are_equal(text, first, data, begin, end):
     return True
 
 
-@compiled
+@inlined
 def _hash(data, begin, end, seed):
     """Multiply and shift, eight bytes at a time, as SplitMix64 does at its end (`streams.mixing`)."""
     mixed = seed + np.uint64(end - begin) * _TWO
@@ -112,7 +112,7 @@ def _hash(data, begin, end, seed):
     return mixed ^ (mixed >> _SHIFT)
 
 
-@compiled
+@inlined
 def _is_string(table, number, data, begin, end, category):
     first = table.entries[number - 1, END] if number > 0 else 0
     if table.entries[number, CATEGORY] != category or table.entries[number, END] - first != end - begin:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.wire import byte_at, little_endian
 
 NO_ROOM = -6
@@ -66,7 +66,7 @@ def has_room_for(sheet, item_bytes, wanted):
     return False
 
 
-@compiled
+@inlined
 def put_bytes(sheet, column, data, begin, end):
     """Append ``data[begin:end]``."""
     to = sheet.used[column]
@@ -74,21 +74,21 @@ def put_bytes(sheet, column, data, begin, end):
     sheet.used[column] = to + end - begin
 
 
-@compiled
+@inlined
 def put_byte(sheet, column, byte):
     """Append one byte."""
     sheet.room[np.uint64(sheet.used[column])] = np.uint8(byte)
     sheet.used[column] += 1
 
 
-@compiled
+@inlined
 def put_64(sheet, column, number):
     """Append eight bytes: an integer of 64 bits, or what a double is made of."""
     _store_64(sheet.room, sheet.used[column], np.uint64(number))
     sheet.used[column] += 8
 
 
-@compiled
+@inlined
 def put_32(sheet, column, number):
     """Append four bytes."""
     to, bits = np.uint64(sheet.used[column]), np.uint64(number)
@@ -97,7 +97,7 @@ def put_32(sheet, column, number):
     sheet.used[column] += 4
 
 
-@compiled
+@inlined
 def put_size(sheet, column, size):
     """Append the length that stands before a text."""
     while size > 0x7F:
@@ -106,14 +106,14 @@ def put_size(sheet, column, size):
     put_byte(sheet, column, size)
 
 
-@compiled
+@inlined
 def put_text(sheet, column, data, begin, end):
     """Append ``data[begin:end]`` as a text."""
     put_size(sheet, column, end - begin)
     put_bytes(sheet, column, data, begin, end)
 
 
-@compiled
+@inlined
 def put_end(sheet, column):
     """End a row of an array: append how many elements there are by now."""
     put_64(sheet, column, sheet.items[column])
@@ -136,7 +136,7 @@ def repeat_ends(source, sheet, column, times):
         put_end(sheet, column)
 
 
-@compiled
+@inlined
 def _copy(room, to, data, begin, size):
     """Copy bytes, eight at a time; the last eight may overlap those before."""
     if size >= 8:
@@ -150,7 +150,7 @@ def _copy(room, to, data, begin, size):
         room[np.uint64(to + at)] = byte_at(data, begin + at)
 
 
-@compiled
+@inlined
 def _store_64(room, to, bits):
     for index in range(8):
         room[np.uint64(to + index)] = np.uint8(bits >> np.uint64(8 * index) & np.uint64(0xFF))

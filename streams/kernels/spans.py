@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streams.kernels import peers
 from streams.kernels.attributes import BEGIN, END, NUMBER, keys_of, read_attribute, read_attributes
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.events import may_be_exception
 from streams.kernels.interning import FULL, intern
 from streams.kernels.peers import BUFFER_BYTES, NAME_BYTES, NONE, PEER_KEYS, TEXT, append_number, compose_peer
@@ -206,7 +206,7 @@ def _close_list(data, at, table, names, scratch):
     return _name_rows(data, at, counts[_ROWS_BEFORE], table, names, scratch)
 
 
-@compiled
+@inlined
 def _read_span(data, at, end, message, table, scratch):
     """Note where the sized fields of a span are, and its numbers; the last of equal ones counts. Return ``end``.
 
@@ -288,7 +288,7 @@ def _place_of_instance(found):
     return _HOST_KEY
 
 
-@compiled
+@inlined
 def _take_span(data, end, message, table, names, scratch):
     """Write a row or a reject for the span in ``scratch``, which ends at ``end``."""
     span, row, item = scratch.span, table.totals[ROWS], scratch.counts[_ITEMS]
@@ -319,7 +319,7 @@ def _take_span(data, end, message, table, names, scratch):
     return end
 
 
-@compiled
+@inlined
 def _write_ids(data, span, columns, row):
     """Write the ids of a span; return why it is rejected, or 0."""
     if span[_TRACE, END] - span[_TRACE, BEGIN] != 16:
@@ -342,7 +342,7 @@ def _write_ids(data, span, columns, row):
     return 0
 
 
-@compiled
+@inlined
 def _read_peer(data, end, names, scratch):
     """Return whether it went well (not below 0), the kind and the interned name of a calling span's other side."""
     span = scratch.span
@@ -359,7 +359,7 @@ def _read_peer(data, end, names, scratch):
     return at, kind, intern(names, scratch.buffer, _ZERO, size, category)
 
 
-@compiled
+@inlined
 def _is_error(data, at, end):
     """Return 1 if a ``Status`` says ERROR, else 0 (a malformed one too); below 0 when it cannot be read here."""
     if end - at == 2 and byte_at(data, at) == _STATUS_CODE:
@@ -376,7 +376,7 @@ def _is_error(data, at, end):
     return np.int64(code & _INT32 == _STATUS_ERROR)
 
 
-@compiled
+@inlined
 def _write_kind_and_times(span, columns, row):
     """Write kind and times; a time that is missing or beyond the year 2262 is clamped."""
     start_ns, end_ns, kind = span[_START, NUMBER], span[_END, NUMBER], span[_KIND, NUMBER]

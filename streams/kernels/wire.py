@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 
 MALFORMED, GROUP_MET = -1, -2
 
@@ -25,7 +25,7 @@ _SEVEN_BITS = np.uint64(0x7F)
 _MORE = np.uint64(0x80)
 
 
-@compiled
+@inlined
 def byte_at(data, at):
     """Return a byte; ``at`` is not negative, which spares the compiled code the question."""
     return data[np.uint64(at)]
@@ -46,7 +46,7 @@ def read_varint(data, at, end):
     return value, MALFORMED
 
 
-@compiled
+@inlined
 def read_tag(data, at, end):
     """Return the tag that begins at ``at`` (which is before ``end``), and where it ends."""
     first = np.int64(byte_at(data, at))
@@ -58,7 +58,7 @@ def read_tag(data, at, end):
     return np.int64(value), after
 
 
-@compiled
+@inlined
 def read_size(data, at, end):
     """Return where a sized value begins, and where it ends."""
     if at < end and byte_at(data, at) < 0x80:
@@ -89,7 +89,7 @@ def skip_value(data, at, end, tag):
     return GROUP_MET if wire_type == GROUP else MALFORMED
 
 
-@compiled
+@inlined
 def little_endian(data, at):
     """Return the eight bytes from ``at`` as a number, the first byte lowest."""
     value = np.uint64(0)
@@ -98,7 +98,7 @@ def little_endian(data, at):
     return value
 
 
-@compiled
+@inlined
 def big_endian(data, at):
     """Return the eight bytes from ``at`` as a number, the first byte highest."""
     value = np.uint64(0)
