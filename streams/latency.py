@@ -77,9 +77,12 @@ def sketches_of(keys: Ints, counts: Ints, bins: int) -> list[Bins]:
     """Return the sketch of each run of equal ``keys // bins``; the rest of a key is a bin. Keys ascend."""
     cells = runs_in(keys, keys)
     owner, place = np.divmod(keys[cells.starts], bins)
-    pairs = list(zip(place.tolist(), np.add.reduceat(counts, cells.starts).tolist(), strict=True))
+    places, totals = place.tolist(), np.add.reduceat(counts, cells.starts).tolist()
     runs = runs_in(owner, owner)
-    return [dict(pairs[start:end]) for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)]
+    return [
+        dict(zip(places[start:end], totals[start:end], strict=True))
+        for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True)
+    ]
 
 
 def quantile_ns(bins: Mapping[int, int], q: float) -> float | None:

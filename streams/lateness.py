@@ -35,7 +35,7 @@ def judge(
     ``settled_until_ns`` is the clock at which panes had closed before a restart. ``closed_until_ns`` is the clock
     at which this fold has closed panes: it only matters where arrival times of a source go backwards.
     """
-    closes_ns = event_ns - event_ns % config.pane_ns + (config.pane_ns + config.lateness_ns)
+    closes_ns = event_ns // config.pane_ns * config.pane_ns + (config.pane_ns + config.lateness_ns)
     out = (event_ns < arrival_ns - config.past_ns) | (event_ns > arrival_ns + config.future_ns)
     late = closes_ns <= arrival_ns
     settled = closes_ns <= settled_until_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,10 @@ _OPERATION = 2 * (_NO_BIN + 1)
 
 _KINDS = 6
 _SAMPLED = 2
+_SPAN_ARRAYS = (
+    "service", "operation", "instance", "kind", "error", "start_ns", "end_ns", "flags", "trace_hi", "trace_lo",
+    "arrival_ns", "offset",
+)  # fmt: skip
 _IS_ENTRY = np.isin(np.arange(_KINDS), ENTRY_KINDS)
 
 
@@ -71,6 +76,15 @@ class SpanTable:
         self.signed = SignedTable([part.signed for part in parts], counts)
         self.arrival_ns = batch.each(batch.arrivals_ns)
         self.offset = batch.each(batch.offsets)
+
+    def where(self, mask: NDArray[np.bool_]) -> SpanTable:
+        """Return a table of some of the spans, without what `signed` says of them; of all: this table itself."""
+        if mask.all():
+            return self
+        chosen = copy(self)
+        for name in _SPAN_ARRAYS:
+            setattr(chosen, name, getattr(self, name)[mask])
+        return chosen
 
     @property
     def clamped(self) -> NDArray[np.bool_]:
@@ -123,23 +137,24 @@ class _Homes:
 
 def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:
     """Tally the live spans; deltas, and operations in them, come in order of first appearance in the log."""
-    rows = np.flatnonzero(live)
-    if not len(rows):
+    table = table.where(live)
+    if not len(table.kind):
         return []
-    homes = _Homes(table.end_ns[rows], table.service[rows], table.offset[rows], table.names, pane_ns)
-    duration_ns = table.end_ns[rows] - table.start_ns[rows]
+    homes = _Homes(table.end_ns, table.service, table.offset, table.names, pane_ns)
+    duration_ns = table.end_ns - table.start_ns
     latency_bin = bin_of(duration_ns)
     keys = pack(
         (homes.number, 0),
-        (table.operation[rows], len(table.names)),
-        (table.kind[rows], _KINDS),
-        (np.where(table.negative[rows], _NO_BIN, latency_bin), _NO_BIN + 1),
-        (table.error[rows], 2),
+        (table.operation, len(table.names)),
+        (table.kind, _KINDS),
+        (np.where(table.negative, _NO_BIN, latency_bin), _NO_BIN + 1),
+        (table.error, 2),
     )
     cells = groups_of(keys)
     _count(homes, table.names, keys[cells.first], cells)
-    _count_instances(homes, table, rows, latency_bin)
-    _sample(table, rows, homes, np.maximum(duration_ns, 0))
+    entry = np.flatnonzero(_IS_ENTRY[table.kind])
+    _count_instances(homes, table, entry, latency_bin)
+    _sample(table, entry, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
 
@@ -171,11 +186,9 @@ def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
             operations[key] = tally
 
 
-def _count_instances(homes: _Homes, table: SpanTable, rows: Ints, latency_bin: NDArray[np.int32]) -> None:
-    """Add the requests of each instance to its home."""
-    entry = np.flatnonzero(_IS_ENTRY[table.kind[rows]])
-    chosen = rows[entry]
-    requests = Requests(homes.number[entry], table.instance[chosen], latency_bin[entry], table.error[chosen])
+def _count_instances(homes: _Homes, table: SpanTable, entry: Ints, latency_bin: NDArray[np.int32]) -> None:
+    """Add the requests of each instance, which are the entry spans, to its home."""
+    requests = Requests(homes.number[entry], table.instance[entry], latency_bin[entry], table.error[entry])
     for home, name, tally in tally_instances(requests, table.names):
         homes.deltas[home].contents.instances.setdefault(name, InstanceTally()).add(tally)
 
@@ -233,11 +246,10 @@ def tally_late(table: SpanTable | LogTable, late: NDArray[np.bool_], pane_ns: in
     return homes.by_appearance()
 
 
-def _sample(table: SpanTable, rows: Ints, homes: _Homes, duration_ns: Ints) -> None:
+def _sample(table: SpanTable, entry: Ints, homes: _Homes, duration_ns: Ints) -> None:
     """Choose exemplars among the entry spans of each home."""
-    entry = np.flatnonzero(_IS_ENTRY[table.kind[rows]])
-    home, duration_ns, rows = homes.number[entry], duration_ns[entry], rows[entry]
-    hi, lo, error = table.trace_hi[rows], table.trace_lo[rows], table.error[rows]
+    home, duration_ns = homes.number[entry], duration_ns[entry]
+    hi, lo, error = table.trace_hi[entry], table.trace_lo[entry], table.error[entry]
     slow = _slow(home, len(homes.deltas), duration_ns, hi, lo)
     by_duration = slow[np.lexsort((lo[slow], hi[slow], -duration_ns[slow], home[slow]))]
     for run in _runs(home, by_duration):

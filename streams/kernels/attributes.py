@@ -105,9 +105,15 @@ def read_attribute(keys, first_key, last_key, data, begin, end, found, mask):
         key = find_key(keys, data, begin + 2, key_end)
         if not first_key <= key <= last_key:
             return end, mask
-        if _is_plain_text(data, key_end, end):
+        tag = _plain_tag(data, key_end, end)
+        if tag == _STRING and np.int64(byte_at(data, key_end + 3)) == end - key_end - 4:
             found[key, BEGIN], found[key, END], found[key, NUMBER] = key_end + 4, end, 0
             return end, _with_bit(mask, key, end > key_end + 4)
+        if tag == _INT:
+            number, after = read_varint(data, key_end + 3, end)
+            if after == end:
+                found[key, BEGIN], found[key, END], found[key, NUMBER] = 0, 0, np.int64(number)
+                return end, _with_bit(mask, key, number != 0)
     outcome, key, value = _read_pair(keys, data, begin, end)
     if outcome < 0:
         return np.int64(outcome if outcome == GROUP_MET else end), mask
@@ -118,16 +124,12 @@ def read_attribute(keys, first_key, last_key, data, begin, end, found, mask):
 
 
 @inlined
-def _is_plain_text(data, at, end):
-    """Tell whether what is left of a ``KeyValue`` is nothing but a value that is nothing but a short string."""
+def _plain_tag(data, at, end):
+    """Return the first tag in a value that is all that is left of a ``KeyValue`` and short, else 0."""
     size = end - at
-    return (
-        4 <= size < _ONE_BYTE
-        and byte_at(data, at) == _VALUE
-        and np.int64(byte_at(data, at + 1)) == size - 2
-        and byte_at(data, at + 2) == _STRING
-        and np.int64(byte_at(data, at + 3)) == size - 4
-    )
+    if 4 <= size < _ONE_BYTE and byte_at(data, at) == _VALUE and np.int64(byte_at(data, at + 1)) == size - 2:
+        return np.int64(byte_at(data, at + 2))
+    return np.int64(0)
 
 
 @inlined

@@ -83,11 +83,13 @@ def refill(table):
 @inlined
 def are_equal(text, first, data, begin, end):
     """Tell whether ``data[begin:end]`` stands in ``text`` from ``first`` on."""
-    shift = first - begin
-    while end - begin >= 8:
-        if little_endian(text, begin + shift) != little_endian(data, begin):
-            return False
-        begin += 8
+    shift, size = first - begin, end - begin
+    if size >= 8:
+        while end - begin > 8:
+            if little_endian(text, begin + shift) != little_endian(data, begin):
+                return False
+            begin += 8
+        return little_endian(text, end - 8 + shift) == little_endian(data, end - 8)
     while begin < end:
         if byte_at(text, begin + shift) != byte_at(data, begin):
             return False
@@ -97,17 +99,22 @@ def are_equal(text, first, data, begin, end):
 
 @inlined
 def _hash(data, begin, end, seed):
-    """Multiply and shift, eight bytes at a time, as SplitMix64 does at its end (`streams.mixing`)."""
+    """Multiply and shift, eight bytes at a time, as SplitMix64 does at its end (`streams.mixing`).
+
+    The last eight may overlap those before.
+    """
     mixed = seed + np.uint64(end - begin) * _TWO
-    at = begin
-    while end - at >= 8:
-        mixed = (mixed ^ little_endian(data, at)) * _ONE
-        mixed ^= mixed >> _SHIFT
-        at += 8
     rest = np.uint64(0)
-    while at < end:
-        rest = rest << np.uint64(8) | np.uint64(byte_at(data, at))
-        at += 1
+    if end - begin >= 8:
+        at = begin
+        while end - at > 8:
+            mixed = (mixed ^ little_endian(data, at)) * _ONE
+            mixed ^= mixed >> _SHIFT
+            at += 8
+        rest = little_endian(data, end - 8)
+    else:
+        for at in range(begin, end):
+            rest = rest << np.uint64(8) | np.uint64(byte_at(data, at))
     mixed = (mixed ^ rest) * _TWO
     return mixed ^ (mixed >> _SHIFT)
 

@@ -34,6 +34,7 @@ from streams.kernels.wire import (
     read_size,
     read_tag,
     read_varint,
+    skip_alike,
     skip_value,
 )
 
@@ -225,8 +226,10 @@ def _read_span(data, at, end, message, table, scratch):
             if at >= 0 and field == _ATTRIBUTES:
                 if span[_KIND, NUMBER] >= _FIRST_CALLING_KIND:
                     at, mask = read_attribute(_KEYS, peers.FIRST, peers.LAST, data, begin, at, scratch.peer, mask)
-                elif span[_ATTRIBUTES, END] == 0:
-                    span[_ATTRIBUTES, BEGIN], span[_ATTRIBUTES, END] = field_begin, at
+                else:
+                    if span[_ATTRIBUTES, END] == 0:
+                        span[_ATTRIBUTES, BEGIN], span[_ATTRIBUTES, END] = field_begin, at
+                    at = skip_alike(data, at, end, _ATTRIBUTES_TAG)
             elif at >= 0 and field == _EVENTS:
                 at = _note_event(data, begin, at, message, table, span)
             elif field < _SPAN_FIELDS:

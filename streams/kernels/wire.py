@@ -23,6 +23,7 @@ _MAX_TAG = np.uint64(0xFFFFFFFF)
 _MAX_SIZE = np.uint64(0x7FFFFFFF)
 _SEVEN_BITS = np.uint64(0x7F)
 _MORE = np.uint64(0x80)
+_ONE_BYTE = 0x80
 
 
 @inlined
@@ -87,6 +88,17 @@ def skip_value(data, at, end, tag):
     if wire_type == FIXED32:
         return at + 4 if end - at >= 4 else MALFORMED
     return GROUP_MET if wire_type == GROUP else MALFORMED
+
+
+@inlined
+def skip_alike(data, at, end, tag):
+    """Return where fields end that have all the same tag, of one byte, and sizes below 128; there may be none."""
+    while end - at >= 2 and byte_at(data, at) == tag:
+        after = at + 2 + np.int64(byte_at(data, at + 1))
+        if byte_at(data, at + 1) >= _ONE_BYTE or after > end:
+            break
+        at = after
+    return at
 
 
 @inlined

@@ -84,6 +84,8 @@ class SignedRows:
 
     def part(self, begin: int, end: int) -> SignedRows:
         """Return what is of the rows from ``begin`` to ``end``, where ``row`` and ``unread`` ascend."""
+        if not len(self.row) and not len(self.unread):
+            return self
         first, last = np.searchsorted(self.row, (begin, end)).tolist()
         unread = self.unread[slice(*np.searchsorted(self.unread, (begin, end)).tolist())]
         row, line, mark = self.row[first:last] - begin, self.line[first:last], self.mark[first:last]

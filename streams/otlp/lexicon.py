@@ -29,6 +29,9 @@ class Lexicon:
         self.table = intern_table(_FIRST_NAMES, _FIRST_BYTES, _SEED)
         self._ids: dict[str, int] = {}
         self._settled = 0
+        self._is_own_place = True
+        """Whether the number of each string is its place, as it is until two have one text, or one has none."""
+        self._any_repaired = self._any_truncated = False
         self._places = np.zeros(0, np.int32)
         self._repaired = np.zeros(0, np.bool_)
         self._truncated = np.zeros(0, np.bool_)
@@ -56,7 +59,10 @@ class Lexicon:
 
     def settle(self) -> None:
         """Make the texts of the strings that came since the last time."""
-        for number in range(self._settled, len(self)):
+        first, end = self._settled, len(self)
+        if first == end:
+            return
+        for number in range(first, end):
             begin = self.table.entries[number - 1, END] if number else 0
             raw = self.table.text[begin : self.table.entries[number, END]].tobytes()
             category = int(self.table.entries[number, CATEGORY])
@@ -67,20 +73,25 @@ class Lexicon:
                 if place == len(self.texts):
                     self.texts.append(text)
                 self._places[number] = place
-        self._settled = len(self)
+        self._is_own_place &= self._places[first:end].tolist() == list(range(first, end))
+        self._any_repaired |= bool(self._repaired[first:end].any())
+        self._any_truncated |= bool(self._truncated[first:end].any())
+        self._settled = end
 
     def places(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the places of strings in ``texts``; -1 where there is none."""
+        if self._is_own_place:
+            return numbers
         found: NDArray[np.int32] = self._places[numbers]
         return found
 
     def repaired(self, numbers: NDArray[np.int32]) -> int:
         """Return how many of these strings were not UTF-8."""
-        return int(self._repaired[numbers].sum())
+        return int(self._repaired[numbers].sum()) if self._any_repaired else 0
 
     def truncated(self, numbers: NDArray[np.int32]) -> int:
         """Return how many of these strings were cut."""
-        return int(self._truncated[numbers].sum())
+        return int(self._truncated[numbers].sum()) if self._any_truncated else 0
 
     def _make_room(self) -> None:
         """Let what is known of each string be as long as the table; the last place answers for -1."""

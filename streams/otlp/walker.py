@@ -13,7 +13,6 @@ the words for what is refused in one place. Where nothing can be compiled, every
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,6 @@ class SpanDecoder:
         self._table = _span_table(_FIRST_ROWS, _FIRST_REJECTS, _FIRST_EVENTS)
         self._reader = LineReader()
         self._scratch = make_scratch()
-        self._joined = bytearray(JOINED_BYTES + ALONE_BYTES)
 
     def decode(self, payloads: Sequence[bytes]) -> Iterator[Decoded[SpanColumns]]:
         """Decode messages; yields what they came to, in their order, in one piece or more."""
@@ -95,30 +93,15 @@ class SpanDecoder:
         self._table.totals[:] = 0
         self._reader = LineReader()
         status, sizes = np.zeros(len(payloads), np.int8), np.zeros(len(payloads), np.int64)
-        done = 0
+        sizes_bytes, done = np.fromiter(map(len, payloads), np.int64, len(payloads)), 0
         while done < len(payloads) and self._table.totals[ROWS] < MAX_ROWS:
-            data, bounds = self._join(payloads, done)
-            end = done + len(bounds) - 1
+            end = done + _joined_at_once(sizes_bytes[done:])
+            data = np.frombuffer(b"".join(payloads[done:end]), np.uint8)  # of one message: the message itself
+            bounds = np.concatenate(([0], np.cumsum(sizes_bytes[done:end])))
             self._walk_joined(data, bounds, done, status[done:end], sizes[done:end])
             done = end
         self._lexicon.settle()
         return status[:done], sizes[:done]
-
-    def _join(self, payloads: Sequence[bytes], first: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return some messages from ``first`` on, one after the other, and where each begins and the last ends."""
-        if len(payloads[first]) >= ALONE_BYTES:
-            return np.frombuffer(payloads[first], np.uint8), np.array([0, len(payloads[first])])
-        bounds, size_bytes = [0], 0
-        for payload in islice(payloads, first, None):
-            if len(payload) >= ALONE_BYTES or size_bytes + len(payload) > len(self._joined):
-                break
-            self._joined[size_bytes : size_bytes + len(payload)] = payload
-            size_bytes += len(payload)
-            bounds.append(size_bytes)
-            if size_bytes >= JOINED_BYTES:
-                break
-        joined = memoryview(self._joined).toreadonly()  # as a message is: for other data other code would be compiled
-        return np.frombuffer(joined, np.uint8, size_bytes), np.array(bounds)
 
     def _walk_joined(
         self,
@@ -181,6 +164,14 @@ class SpanDecoder:
     def _rejects(self, first: int) -> list[tuple[int, Reject]]:
         found = self._table.rejects[: self._table.totals[REJECTS]].tolist()
         return [(first + message, Reject(item, RejectReason.BAD_ID, BAD_IDS[why])) for message, item, why in found]
+
+
+def _joined_at_once(sizes_bytes: NDArray[np.int64]) -> int:
+    """Return how many messages, of which there is one at least, are walked at once."""
+    large = np.flatnonzero(sizes_bytes >= ALONE_BYTES)
+    small = int(large[0]) if len(large) else len(sizes_bytes)
+    enough = int(np.searchsorted(np.cumsum(sizes_bytes[:small]), JOINED_BYTES)) + 1
+    return max(1, min(small, enough))
 
 
 def _span_table(rows: int, rejects: int, events: int) -> SpanTable:

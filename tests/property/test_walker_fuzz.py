@@ -10,8 +10,9 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count, islice
+from itertools import chain, count, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from decoder_runs import outcome_alone, outcomes_of_batch
 from fenced import Fence
 from made_spans import CLIENT, CONSUMER, PEERS, SERVER, START_NS, MadeSpan, traces_payload
 from mutating import mutations
+from odd_messages import number, sized, span
 
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.interning import InternTable, intern_table
@@ -72,13 +74,33 @@ def test_the_decoders_accept_the_same_items_of_mutated_payloads() -> None:
             assert outcome == outcome_alone(payload), payload.hex()
 
 
+def test_the_decoders_accept_the_same_of_spans_that_are_cut_in_their_attributes() -> None:
+    """At every byte: within a tag, a size, a key, a text and a number, of spans whose attributes are read or not."""
+    payloads = list(cut_spans())
+    for payload, outcome in zip(payloads, outcomes_of_batch(SpanDecoder(), payloads), strict=True):
+        assert outcome == outcome_alone(payload), payload.hex()
+
+
+def cut_spans() -> Iterator[bytes]:
+    """Yield spans that are cut anywhere in their attributes, as the last bytes of messages that are whole otherwise."""
+    port, address = sized(1, b"server.port"), sized(1, b"server.address")
+    values = (
+        (sized(1, b"thread.name"), sized(1, b"main")), (address, sized(1, b"bank")), (port, number(3, 5432)),
+        (sized(1, b"k"), sized(1, b"x" * 130)), (address, sized(1, b"x" * 130)), (port, number(3, 2**64 - 1)),
+        (port, number(3, 0)), (address, sized(1)),
+    )  # fmt: skip
+    attributes = b"".join(sized(9, key, sized(2, value)) for key, value in values)
+    for kind, end in product((SERVER, CLIENT), range(len(attributes) + 1)):
+        yield span(number(6, kind), attributes[:end])
+
+
 @pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reason="the walker is not compiled here")
 def test_no_byte_outside_of_a_payload_is_read() -> None:
     """In a process of its own, which a read outside would end."""
     environment = with_tests(dict(os.environ))
     child = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
-    assert child.stdout.split() == [str(PAYLOADS), "payloads"]
+    assert child.stdout.split() == [str(len(list(cut_spans())) + PAYLOADS), "payloads"]
 
 
 def walk_fenced() -> int:
@@ -86,7 +108,7 @@ def walk_fenced() -> int:
     fence, done = Fence(), 0
     status, sizes = np.zeros(1, np.int8), np.zeros(1, np.int64)
     room = (status, sizes, MAX_ITEMS, MAX_RESOURCES)
-    for payload in mutations(sound_payloads(), SEED, PAYLOADS):
+    for payload in chain(cut_spans(), mutations(sound_payloads(), SEED, PAYLOADS)):
         if done % ROOM_LASTS == 0:
             tables = empty_tables()
         bounds = np.array([0, len(payload)])
