@@ -61,6 +61,12 @@ def put_pair(data, at, end, sheet, maps):
     return end
 
 
+@compiled
+def put_pair_apart(data, at, end, sheet, maps):
+    """Append one ``KeyValue`` as `put_pair` does: a call, where there are seldom any."""
+    return put_pair(data, at, end, sheet, maps)
+
+
 @inlined
 def split_pair(data, at, end):
     """Return where the key of a ``KeyValue`` begins and ends, and its value begins, which ends at ``end``."""

@@ -7,7 +7,7 @@ import numpy as np
 from streams.kernels.attributes import BEGIN, END, NUMBER
 from streams.kernels.compiled import compiled
 from streams.kernels.flat_attributes import MAP_COLUMNS, ODD, end_maps
-from streams.kernels.flat_fields import NO_ENUM, NONE, OFTEN, SEEN, fill_value, note_fields, put_pairs
+from streams.kernels.flat_fields import NO_ENUM, NONE, OFTEN, SEEN, fill_value, note_fields_apart, put_pairs
 from streams.kernels.flat_scopes import OWN
 from streams.kernels.printing import put_hex
 from streams.kernels.sheets import put_64, put_byte
@@ -25,7 +25,7 @@ _TIME, _DOUBLE, _SPAN, _TRACE, _INT, _ATTRIBUTES = np.arange(2, 8)
 @compiled
 def put_exemplar(data, at, end, sheet, fields):
     """Append one exemplar; return ``end``, or `ODD`. ``fields`` is room for the places of its fields."""
-    if note_fields(data, at, end, _WIRES, NO_ENUM, fields) < 0 or not fill_value(fields, _DOUBLE, _INT):
+    if note_fields_apart(data, at, end, _WIRES, NO_ENUM, fields) < 0 or not fill_value(fields, _DOUBLE, _INT):
         return np.int64(ODD)
     if put_pairs(data, at, end, _ATTRIBUTES, fields[_ATTRIBUTES, NUMBER], sheet, MAPS) < 0:
         return np.int64(ODD)

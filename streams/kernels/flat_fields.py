@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels.attributes import BEGIN, END, NUMBER
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.flat_attributes import MOST_PAIRS, ODD, put_pair
 from streams.kernels.wire import (
     FIXED32,
@@ -34,7 +34,7 @@ NO_ENUM = np.int64(0)
 _MOST_INT32, _MOST_UINT32 = np.uint64(0x7FFFFFFF), np.uint64(0xFFFFFFFF)
 
 
-@compiled
+@inlined
 def note_fields(data, at, end, wires, signed, fields):
     """Note the fields of a message; return ``end``, or `ODD`. Of what is there often, `NUMBER` says how often."""
     fields[:] = 0
@@ -54,6 +54,12 @@ def note_fields(data, at, end, wires, signed, fields):
 
 
 @compiled
+def note_fields_apart(data, at, end, wires, signed, fields):
+    """Note the fields of a message as `note_fields` does: a call, for messages that are seldom met."""
+    return note_fields(data, at, end, wires, signed, fields)
+
+
+@inlined
 def put_pairs(data, at, end, field, left, sheet, maps):
     """Append the attributes of a message without faults, as many as there are; return ``end``, or `ODD`."""
     if left > MOST_PAIRS:
@@ -69,7 +75,7 @@ def put_pairs(data, at, end, field, left, sheet, maps):
     return np.int64(ODD if at < 0 else end)
 
 
-@compiled
+@inlined
 def note_field(data, at, end, tag, wires, signed, fields):
     """Note one field; return where it ends, or `ODD`. The field ``signed`` is an enum."""
     field, wire = tag >> 3, tag & 7
@@ -94,7 +100,7 @@ def note_field(data, at, end, tag, wires, signed, fields):
     return at
 
 
-@compiled
+@inlined
 def fill_value(fields, double, integer):
     """Where there is an integer, fill in the double that it is; tell whether one of the two at most was there."""
     if fields[integer, SEEN] and fields[double, SEEN]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels.attributes import BEGIN, END, NUMBER
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import inlined
 from streams.kernels.flat_attributes import MAP_COLUMNS, ODD, VALUES, end_maps, put_value
 from streams.kernels.flat_fields import NONE, OFTEN, note_fields, put_pairs
 from streams.kernels.flat_scopes import OWN, ROWS
@@ -34,7 +34,7 @@ _SEVERITY, _BODY, _ATTRIBUTES, _TRACE, _SPAN = np.array([2, 5, 6, 9, 10])
 _ARRAY_TYPE, _LIST_TYPE = 5, 6
 
 
-@compiled
+@inlined
 def put_log(data, at, end, sheet, fields):
     """Append one log record; return ``end``, or `ODD`. ``fields`` is room for the places of its fields."""
     cuts = sheet.items[MAPS + VALUES] + sheet.items[BODY]
@@ -55,7 +55,7 @@ def put_log(data, at, end, sheet, fields):
     return end
 
 
-@compiled
+@inlined
 def _put_fields(data, sheet, fields):
     """Append what a record has once; an id that is not there is zeros, and so is a span id of another length."""
     put_64(sheet, TIME, fields[1, NUMBER])

@@ -17,7 +17,7 @@ import numpy as np
 from streams.kernels.attributes import BEGIN, END, NUMBER
 from streams.kernels.compiled import compiled
 from streams.kernels.flat_attributes import ODD
-from streams.kernels.flat_fields import NO_ENUM, NONE, OFTEN, SEEN, note_fields
+from streams.kernels.flat_fields import NO_ENUM, NONE, OFTEN, SEEN, note_fields_apart
 from streams.kernels.flat_points import (
     DESCRIPTION,
     EXPONENTIAL,
@@ -52,7 +52,7 @@ _POINT = 0x0A
 def put_metric(data, at, end, sheet, scratch):
     """Append the points of one metric; return ``end``, or what was wrong."""
     outer, fields = scratch.outer, scratch.fields
-    if note_fields(data, at, end, _METRIC_WIRES, NO_ENUM, outer) < 0:
+    if note_fields_apart(data, at, end, _METRIC_WIRES, NO_ENUM, outer) < 0:
         return np.int64(ODD)
     kind, kinds = np.int64(0), 0
     for each in range(1, _TYPES + 1):
@@ -61,7 +61,7 @@ def put_metric(data, at, end, sheet, scratch):
     if kinds != 1:
         return np.int64(ODD if kinds else end)
     begin, until = outer[_DATA[kind], BEGIN], outer[_DATA[kind], END]
-    if note_fields(data, begin, until, _DATA_WIRES, _TEMPORALITY, fields) < 0:
+    if note_fields_apart(data, begin, until, _DATA_WIRES, _TEMPORALITY, fields) < 0:
         return np.int64(ODD)
     temporality, is_monotonic = fields[_TEMPORALITY, NUMBER], fields[_MONOTONIC, NUMBER]
     if not _are_sound(kind, temporality, is_monotonic):

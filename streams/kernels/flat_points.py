@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels.attributes import BEGIN, END, NUMBER
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.flat_attributes import MAP_COLUMNS, ODD, VALUES, end_maps
 from streams.kernels.flat_exemplars import EXEMPLAR_ENDS, NEXT, put_exemplar
 from streams.kernels.flat_fields import (
@@ -22,6 +22,7 @@ from streams.kernels.flat_fields import (
     SEEN,
     fill_value,
     note_fields,
+    note_fields_apart,
     put_pairs,
     unfolded,
 )
@@ -111,7 +112,7 @@ def put_point(data, at, end, shape, sheet, fields, inner):
     return end
 
 
-@compiled
+@inlined
 def _complete(data, shape, fields):
     """Fill in what a row has beyond what was sent; tell whether SQL would store this point."""
     if shape == NUMBER_POINT:
@@ -148,7 +149,7 @@ def _double_at(data, at):
     return np.uint64(little_endian(data, at)).view(np.float64)
 
 
-@compiled
+@inlined
 def _put_numbers(sheet, shape, fields):
     """Append what is one number, column by column."""
     for place in range(_NUMBERS.shape[1]):
@@ -160,7 +161,7 @@ def _put_numbers(sheet, shape, fields):
     put_32(sheet, SCALE, fields[_SCALE_AT[shape], NUMBER])
 
 
-@compiled
+@inlined
 def _put_array(data, place, sheet, ends):
     """Append packed numbers of 64 bits to the column behind ``ends``: they are what the column is made of."""
     put_bytes(sheet, ends + 1, data, place[BEGIN], place[END])
@@ -173,7 +174,7 @@ def _put_sides(data, shape, sheet, fields, inner):
     """Append both sides of an exponential histogram; tell whether they are sound and add up to the count."""
     total = np.uint64(fields[_ZERO_COUNT, NUMBER])
     for field, offset in ((_POSITIVE_AT[shape], POSITIVE_OFFSET), (_NEGATIVE_AT[shape], NEGATIVE_OFFSET)):
-        if note_fields(data, fields[field, BEGIN], fields[field, END], _SIDE_WIRES, NO_ENUM, inner) < 0:
+        if note_fields_apart(data, fields[field, BEGIN], fields[field, END], _SIDE_WIRES, NO_ENUM, inner) < 0:
             return False
         put_32(sheet, offset, unfolded(inner[1, NUMBER]))
         at, count = _put_counts(data, inner[2, BEGIN], inner[2, END], sheet, offset + 1)
@@ -221,7 +222,7 @@ def _put_parts(data, at, end, shape, sheet, fields, inner):
 @compiled
 def _put_quantile(data, at, end, sheet, inner):
     """Append one quantile and its value; return ``end``, or `ODD`."""
-    if note_fields(data, at, end, _QUANTILE_WIRES, NO_ENUM, inner) < 0:
+    if note_fields_apart(data, at, end, _QUANTILE_WIRES, NO_ENUM, inner) < 0:
         return np.int64(ODD)
     put_64(sheet, QUANTILES, inner[1, NUMBER])
     put_64(sheet, QUANTILE_VALUES, inner[2, NUMBER])

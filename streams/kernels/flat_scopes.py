@@ -20,7 +20,7 @@ from streams.kernels.flat_attributes import (
     MAP_COLUMNS,
     MOST_PAIRS,
     ODD,
-    put_pair,
+    put_pair_apart,
     repeat_maps,
     service_in,
 )
@@ -75,7 +75,7 @@ def put_resource(data, end, shared, parts):
         tag, at = read_tag(data, at, until)
         if at >= 0 and tag == 0x0A:
             begin, at = read_size(data, at, until)
-            if at < 0 or put_pair(data, begin, at, shared, RESOURCE_MAPS) < 0:
+            if at < 0 or put_pair_apart(data, begin, at, shared, RESOURCE_MAPS) < 0:
                 return np.int64(ODD)
             found = service_in(data, begin, at)
             if found >= 0:
@@ -113,7 +113,7 @@ def put_scope(data, end, shared, parts):
             at = version_end
         elif tag == 0x1A:
             begin, at = read_size(data, at, until)
-            at = put_pair(data, begin, at, shared, SCOPE_MAPS) if at >= 0 else at
+            at = put_pair_apart(data, begin, at, shared, SCOPE_MAPS) if at >= 0 else at
             bit = 0
         else:
             at = skip_value(data, at, until, tag) if tag >> 3 > 3 else np.int64(ODD)

@@ -9,8 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from streams.kernels.attributes import BEGIN, END, NUMBER
-from streams.kernels.compiled import compiled
-from streams.kernels.flat_attributes import ENDS, MAP_COLUMNS, MOST_PAIRS, ODD, VALUES, end_maps, put_pair
+from streams.kernels.compiled import compiled, inlined
+from streams.kernels.flat_attributes import (
+    ENDS,
+    MAP_COLUMNS,
+    MOST_PAIRS,
+    ODD,
+    VALUES,
+    end_maps,
+    put_pair,
+    put_pair_apart,
+)
 from streams.kernels.flat_fields import note_field, read_int32, read_uint32
 from streams.kernels.flat_scopes import OWN, ROWS
 from streams.kernels.printing import put_hex
@@ -48,7 +57,7 @@ _ZERO = np.int64(0)
 _ATTRIBUTE, _EVENT, _LINK, _STATUS, _KIND_FIELD = 0x4A, 0x5A, 0x6A, 15, np.int64(6)
 
 
-@compiled
+@inlined
 def put_span(data, at, end, sheet, fields):
     """Append one span; return ``end``, or `ODD`. ``fields`` is room for the places of its fields."""
     fields[:] = 0
@@ -80,7 +89,7 @@ def put_span(data, at, end, sheet, fields):
     return _put_fields(data, end, sheet, fields)
 
 
-@compiled
+@inlined
 def _are_sound(data, fields):
     """Tell whether the ids are such as SQL stores."""
     trace, own, parent = fields[1], fields[2], fields[4]
@@ -93,7 +102,7 @@ def _are_sound(data, fields):
     )
 
 
-@compiled
+@inlined
 def _put_fields(data, end, sheet, fields):
     """Append what a span has once; return ``end``, or `ODD`."""
     put_bytes(sheet, TRACE_ID, data, fields[1, BEGIN], fields[1, END])
@@ -146,7 +155,7 @@ def _put_event(data, at, end, sheet):
         bit = 1 << (tag >> 3)
         if at >= 0 and tag == 0x1A:
             first, at = read_size(data, at, end)
-            at = put_pair(data, first, at, sheet, EVENT_MAPS) if at >= 0 else at
+            at = put_pair_apart(data, first, at, sheet, EVENT_MAPS) if at >= 0 else at
         elif at < 0 or tag > 0x20 or seen & bit:
             at = np.int64(ODD)
         elif tag == 0x09 and end - at >= 8:
@@ -180,7 +189,7 @@ def _put_link(data, at, end, sheet):
         bit = 1 << (tag >> 3)
         if at >= 0 and tag == 0x22:
             first, at = read_size(data, at, end)
-            at = put_pair(data, first, at, sheet, LINK_MAPS) if at >= 0 else at
+            at = put_pair_apart(data, first, at, sheet, LINK_MAPS) if at >= 0 else at
         elif at < 0 or tag > 0x35 or seen & bit:
             at = np.int64(ODD)
         elif tag == 0x0A:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.kernels.compiled import compiled
+from streams.kernels.compiled import compiled, inlined
 from streams.kernels.sheets import put_byte, put_size
 from streams.kernels.wire import byte_at
 
@@ -43,7 +43,7 @@ _LEAST_EXPONENT, _MOST_EXPONENT = -6, 21
 """Of the first digit's place, one further: outside, a double is printed with an exponent."""
 
 
-@compiled
+@inlined
 def digits_of(number):
     """Return how many decimal digits an unsigned number has."""
     digits = 1
@@ -53,7 +53,7 @@ def digits_of(number):
     return digits
 
 
-@compiled
+@inlined
 def put_digits(sheet, column, number, digits):
     """Append the last ``digits`` decimal digits of an unsigned number."""
     at = sheet.used[column] + digits
@@ -64,7 +64,7 @@ def put_digits(sheet, column, number, digits):
     sheet.used[column] += digits
 
 
-@compiled
+@inlined
 def put_integer(sheet, column, bits):
     """Append a signed integer of 64 bits as a text."""
     is_negative = np.int64(bits) < 0
@@ -101,6 +101,11 @@ def put_hex(sheet, column, data, begin, end):
 
 
 @compiled
+def _put_digits_apart(sheet, column, number, digits):
+    put_digits(sheet, column, number, digits)
+
+
+@compiled
 def put_double(sheet, column, bits):
     """Append a double, given as its bits, as a text."""
     biased = np.int64(bits >> _52 & _EXPONENT)
@@ -134,7 +139,7 @@ def _put_decimal(sheet, column, sign, number, power):
     elif power >= 0:
         put_size(sheet, column, sign + point)
         _put_sign(sheet, column, sign)
-        put_digits(sheet, column, number, digits)
+        _put_digits_apart(sheet, column, number, digits)
         _put_zeros(sheet, column, power)
     elif point > 0:
         put_size(sheet, column, sign + digits + 1)
@@ -142,16 +147,16 @@ def _put_decimal(sheet, column, sign, number, power):
         scale = np.uint64(1)
         for _ in range(-power):
             scale *= _TEN
-        put_digits(sheet, column, number // scale, point)
+        _put_digits_apart(sheet, column, number // scale, point)
         put_byte(sheet, column, _POINT)
-        put_digits(sheet, column, number, -power)
+        _put_digits_apart(sheet, column, number, -power)
     else:
         put_size(sheet, column, sign + 2 - power)
         _put_sign(sheet, column, sign)
         put_byte(sheet, column, _NOUGHT)
         put_byte(sheet, column, _POINT)
         _put_zeros(sheet, column, -point)
-        put_digits(sheet, column, number, digits)
+        _put_digits_apart(sheet, column, number, digits)
 
 
 @compiled
@@ -169,13 +174,13 @@ def _put_with_exponent(sheet, column, sign, number, digits, exponent):
     scale = np.uint64(1)
     for _ in range(digits - 1):
         scale *= _TEN
-    put_digits(sheet, column, number // scale, _ONE_DIGIT)
+    _put_digits_apart(sheet, column, number // scale, _ONE_DIGIT)
     if digits > 1:
         put_byte(sheet, column, _POINT)
-        put_digits(sheet, column, number, digits - 1)
+        _put_digits_apart(sheet, column, number, digits - 1)
     put_byte(sheet, column, _E)
     _put_sign(sheet, column, np.int64(exponent < 0))
-    put_digits(sheet, column, size, exponent_digits)
+    _put_digits_apart(sheet, column, size, exponent_digits)
 
 
 @compiled

@@ -28,6 +28,7 @@ NO_ROOM = -6
 """In place of a position: the sheet has no room for the next item."""
 
 SLACK_BYTES = 64
+_WIDE = 32
 EXPANSION = 8
 """No column takes more than so many bytes for each of an item: a packed varint of one byte becomes eight."""
 
@@ -109,6 +110,17 @@ def put_size(sheet, column, size):
 @inlined
 def put_text(sheet, column, data, begin, end):
     """Append ``data[begin:end]`` as a text."""
+    to, size = sheet.used[column], end - begin
+    if size > 0x7F or len(data) - end < _WIDE:
+        _put_any_text(sheet, column, data, begin, end)
+        return
+    sheet.room[np.uint64(to)] = np.uint8(size)
+    _copy_widely(sheet.room, to + 1, data, begin, size)
+    sheet.used[column] = to + 1 + size
+
+
+@compiled
+def _put_any_text(sheet, column, data, begin, end):
     put_size(sheet, column, end - begin)
     put_bytes(sheet, column, data, begin, end)
 
@@ -148,6 +160,17 @@ def _copy(room, to, data, begin, size):
         return
     for at in range(size):
         room[np.uint64(to + at)] = byte_at(data, begin + at)
+
+
+@inlined
+def _copy_widely(room, to, data, begin, size):
+    """Copy at least ``size`` bytes, up to 31 more: most texts are as short as that, so there is nothing to guess.
+
+    What is too much lies within the slack of the column, and the next text is written over it.
+    """
+    for at in range(0, max(size, 1), _WIDE):
+        for step in range(0, _WIDE, 8):
+            _store_64(room, to + at + step, little_endian(data, begin + at + step))
 
 
 @inlined
