@@ -24,5 +24,5 @@ async def shop(stack: Settings, received: Received, tmp_path_factory: pytest.Tem
     """Run the shop under load; each test repairs what it breaks."""
     folder = tmp_path_factory.mktemp("shop")
     target = OtlpTarget(received.endpoint, {"x-api-key": "any"})
-    async with Shop(folder, stack.postgres_dsn.get_secret_value(), target, rate_per_s=20.0) as open_shop:
+    async with Shop(folder, stack.postgres_dsn.get_secret_value(), target, rate_per_s=10.0) as open_shop:
         yield open_shop

@@ -29,6 +29,30 @@ def paths(received: Received) -> list[set[str]]:
     return list(services.values())
 
 
+async def test_killing_the_owner_ends_every_process_of_the_shop(
+    stack: Settings, received: Received, tmp_path: Path
+) -> None:
+    """After ``kill -9`` of whoever started it no process of the shop is left.
+
+    First, while the shop of the other tests is not open yet.
+    """
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deploy.shop", "--folder", str(tmp_path), "--endpoint", received.endpoint,
+        "--postgres", stack.postgres_dsn.get_secret_value(), "--rate", "1",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert owner.stdout is not None
+    assert b"the shop is open" in await owner.stdout.readline()
+    children = psutil.Process(owner.pid).children(recursive=True)
+    beside = len(["catalog-2", "proxy", "card network", "load", "fork server", "its resource tracker"])
+    assert len(children) == len(SERVICES) + beside
+    os.kill(owner.pid, signal.SIGKILL)
+    await owner.wait()
+    gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 15.0)
+    assert not alive
+    assert len(gone) == len(children)
+
+
 async def test_receiving_leaves_control_c_to_the_tests() -> None:
     """Else a handler stays that shows all that was received whenever it is looked at: before and after each test."""
     before = signal.getsignal(signal.SIGINT)
@@ -118,24 +142,3 @@ async def test_traffic_stops_at_the_door(shop: Shop, received: Received) -> None
     stopped_ns = time.time_ns()
     await shop.repair(FAULTS["traffic-stop"])
     await received.until(lambda: received.server_spans("storefront", stopped_ns) != [])
-
-
-async def test_killing_the_owner_ends_every_process_of_the_shop(
-    stack: Settings, received: Received, tmp_path: Path
-) -> None:
-    """After ``kill -9`` of whoever started it no process of the shop is left."""
-    owner = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "deploy.shop", "--folder", str(tmp_path), "--endpoint", received.endpoint,
-        "--postgres", stack.postgres_dsn.get_secret_value(), "--rate", "1",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert owner.stdout is not None
-    assert b"the shop is open" in await owner.stdout.readline()
-    children = psutil.Process(owner.pid).children(recursive=True)
-    beside = len(["catalog-2", "proxy", "card network", "load", "fork server", "its resource tracker"])
-    assert len(children) == len(SERVICES) + beside
-    os.kill(owner.pid, signal.SIGKILL)
-    await owner.wait()
-    gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 15.0)
-    assert not alive
-    assert len(gone) == len(children)
