@@ -61,7 +61,10 @@ class BaselineConfig:
     freeze_s: float = 600.0
     """While evidence grows a series is judged by what was before it began; by panes up to this old at least ..."""
     freeze_panes: int = 8
-    """... provided that these are at least so many with data."""
+    """... provided that these are at least so many with data, ..."""
+    freeze_clean_requests: int = 3
+    """... or that so many requests were measured and none failed. Belief stands in for the rest; who fails half of his
+    requests by habit begins like that once in eight times."""
     stale_s: float = 140.0
     """Evidence of a series that was not measured for this long is void: unmeasured time proves nothing."""
     better_panes: int = 5

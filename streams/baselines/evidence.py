@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from streams.baselines.config import BaselineConfig
 
 Floats = NDArray[np.float64]
-RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5))
-"""Sizes of a rise that are tried: at least factor x normal, at least this ratio."""
+RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5), (1.5, 0.9))
+"""Sizes of a rise that are tried: at least factor x normal, at least this ratio. The last is a fault of everything."""
 _RATIO_CONTRAST = 10.0
 _RECOVERY_SPEED = 3.0
 

@@ -177,7 +177,7 @@ class _Judgement:
         """Return what judges these series (series x 2 x panes): the panes before this one, and before their episodes.
 
         While evidence grows, normal is what was before it began; for ten minutes at most, lest a drift freezes it,
-        and not on the word of a few panes.
+        and not on the word of a few panes, unless they say what is believed: of a ratio, that no request fails.
         """
         names = [key.packed() for key in keys]
         past = self.history.past(table, names, self.pane_ns, self.config.history_panes)
@@ -188,10 +188,17 @@ class _Judgement:
             if since is None:
                 continue
             end = max(self.history.columns_before(max(since, longest_ns)) - first, 0)
-            seen = np.count_nonzero(~np.isnan(past[row, 1, :end]) & (past[row, 1, :end] != 0))
-            if seen >= self.config.freeze_panes:
+            if self._is_known(table, past[row, :, :end]):
                 past[row, :, end:] = table.nothing
         return past
+
+    def _is_known(self, table: Table, before: Cells) -> bool:
+        """Tell whether panes (2 x panes) are enough to say what is normal."""
+        seen = int(np.count_nonzero(~np.isnan(before[1]) & (before[1] != 0)))
+        if seen >= self.config.freeze_panes or table is not self.history.ratios:
+            return seen >= self.config.freeze_panes
+        hits, trials = before.sum(axis=1).tolist()
+        return bool(hits == 0 and trials >= self.config.freeze_clean_requests)
 
     def _accept_new_normals(self) -> None:
         span_ns = int(self.config.rebaseline_s * 1e9)

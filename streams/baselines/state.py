@@ -16,7 +16,7 @@ from streams.baselines.hour_cells import HourCells
 from streams.baselines.hour_notes import HourNotes
 from streams.baselines.measures import RATE_KEY, SEPARATOR
 
-_VERSION = 4
+_VERSION = 5
 
 
 @dataclass(slots=True)
