@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import examples
+from api import examples, examples_services
 from api.auth import Tenant
 from api.parameters import Instant
 from api.paths import API
@@ -23,7 +23,7 @@ router = APIRouter(prefix=f"{API}/edges", tags=["edges"])
     "",
     summary="Get the service map",
     response_description="Nodes and edges, each edge from both sides.",
-    responses=examples.answer(examples.MAP),
+    responses=examples.answer(examples_services.MAP),
 )
 async def get_map(
     tenant: Tenant,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
-from api import examples
+from api import examples, examples_services
 from api.auth import Tenant
 from api.parameters import CLEAN_TEXT, Instant, ServiceName
 from api.paths import API, health_path
@@ -33,7 +33,7 @@ UNRESOLVED: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentSta
     "",
     summary="List services",
     response_description="Services and virtual nodes with their newest window.",
-    responses=examples.answer(examples.SERVICE_LIST),
+    responses=examples.answer(examples_services.SERVICE_LIST),
 )
 async def list_services(
     tenant: Tenant,
@@ -73,7 +73,7 @@ async def _current_picture(stores: Stores, tenant: str) -> list[ServiceHealth] |
     "/{service:path}/health",
     summary="Get the health of a service as a series",
     response_description="Panes of 10 s, each with the sliding window that ends with it.",
-    responses=examples.answer(examples.HEALTH_SERIES),
+    responses=examples.answer(examples_services.HEALTH_SERIES),
 )
 async def get_health(
     tenant: Tenant,
@@ -93,7 +93,7 @@ async def get_health(
     "/{service:path}/signatures",
     summary="List the error signatures of a service",
     response_description="Log templates and exceptions, most lines first, each with a sample.",
-    responses=examples.answer(examples.SIGNATURES),
+    responses=examples.answer(examples_services.SIGNATURES),
 )
 async def get_signatures(
     tenant: Tenant,
@@ -113,7 +113,7 @@ async def get_signatures(
     "/{service:path}",
     summary="Get a service",
     response_description="Its newest window, operations, callers, incidents and deploys.",
-    responses=examples.answer(examples.SERVICE) | documented(Slug.NOT_FOUND),
+    responses=examples.answer(examples_services.SERVICE) | documented(Slug.NOT_FOUND),
 )
 async def get_service(tenant: Tenant, stores: OpenStores, wall_ns: WallNs, service: ServiceName) -> ServiceDetail:
     """Return one service or virtual node as it is now, with what concerns it."""

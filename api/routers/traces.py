@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
-from api import examples
+from api import examples, examples_services
 from api.auth import Tenant
 from api.parameters import TraceId
 from api.paths import API
@@ -26,7 +26,7 @@ MOST_LOGS: Final = 1_000
     "/{trace_id}",
     summary="Get a trace",
     response_description="The trace's spans in drawing order.",
-    responses=examples.answer(examples.TRACE) | documented(Slug.NOT_FOUND),
+    responses=examples.answer(examples_services.TRACE) | documented(Slug.NOT_FOUND),
 )
 async def get_trace(
     tenant: Tenant,
@@ -45,7 +45,7 @@ async def get_trace(
     "/{trace_id}/logs",
     summary="Get the logs of a trace",
     response_description="Log records that name the trace, oldest first; none is not an error.",
-    responses=examples.answer(examples.TRACE_LOGS),
+    responses=examples.answer(examples_services.TRACE_LOGS),
 )
 async def get_trace_logs(
     tenant: Tenant,

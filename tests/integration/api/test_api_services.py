@@ -8,7 +8,8 @@ from typing import Any
 from api_caller import Caller, Served
 
 from api.app import create_app
-from api.examples import ONSET_NS, SERVICE
+from api.examples import ONSET_NS
+from api.examples_services import SERVICE
 from schemas.health import (
     ConnectionType,
     InstanceHealth,
