@@ -88,8 +88,8 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(
         16 * 1024**2,
         ge=1024,
-        description="Bytes of records in a batch. A stage holds at most four of them: two in its buffer, one being "
-        "taken, one being decoded.",
+        description="Bytes of records in a batch. A stage holds at most five of them: two in its buffer, one being "
+        "taken, one being decoded, one being told.",
     )
     insert_bytes: int = Field(
         40 * 1024**2,

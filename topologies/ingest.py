@@ -7,8 +7,9 @@
     otel.logs  ──┘     per partition└──▶ Storing ──▶ ClickHouse raw tables, dead-letters, floors
                                          (topologies.storing; several batches at once, while the next are taken)
 
-One agent a topic. Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics
-are only stored: nothing of them is in a window, so they have no progress.
+A batch is decoded and folded while what the one before has changed is on its way to the broker. One agent a topic.
+Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics are only stored:
+nothing of them is in a window, so they have no progress.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from faust.types import TP
@@ -25,8 +27,10 @@ from schemas.checkpoints import PendingInsert
 from schemas.failpoints import Failpoint
 from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawSink
+from sinks.kafka.producer import Message
 from sinks.kafka.ranges import read_ranges
 from sinks.postgres.checkpoints import Checkpoints
+from streams.progress import Progress
 from topologies import metrics
 from topologies.app import add_stage
 from topologies.failpoints import reached
@@ -40,6 +44,15 @@ from topologies.ticks import Ticker
 from topologies.wiring import Wiring
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a flush of a lane brought, and how far its source had come then."""
+
+    lane: Lane[SourceFolds]
+    messages: list[Message]
+    progress: Progress
+
+
 class Ingest:
     """The ingest stage of one raw topic."""
 
@@ -49,6 +62,7 @@ class Ingest:
         self._wiring = wiring
         self._ticker = ticker
         self._topic = topic
+        self._telling: asyncio.Task[None] | None = None
         app = wiring.app
         decoder = decoder_of(SIGNALS[topic.name], wiring.settings)
         self._lanes: Lanes[SourceFolds] = Lanes(
@@ -69,7 +83,7 @@ class Ingest:
         return add_stage(app, self._lanes.stage, topics, self.handle, batch=batch, within_s=within_s, channel=channel)
 
     async def handle(self, events: Sequence[Any]) -> None:
-        """Take a batch, send what it changes in the windows, and leave it to be stored.
+        """Take a batch and fold it; what it changes is told, and the batch stored, while the next one is taken.
 
         Windows go first: they are what somebody waits for, and the insert takes longer.
         """
@@ -82,10 +96,24 @@ class Ingest:
                 for lane, records in batches
             ]
             reached(Failpoint.DECODED)
-            for lane, _ in intakes:
-                self._ticker.heard(lane.partition, lane.next_offset)
-                await self._flush(lane)
-            await self._storing.store([_decoded(lane, intake) for lane, intake in intakes])
+            if self._telling is not None:  # of the batch before: in order, and no more than one
+                await self._telling
+            news = [await self._flush(lane) for lane, _ in intakes]
+            decoded = [_decoded(lane, intake) for lane, intake in intakes]
+            self._telling = asyncio.create_task(self._tell(news, decoded))
+            self._wiring.app.add_future(self._telling)  # whose own future would not say that it was cancelled
+
+    async def _tell(self, news: Sequence[_News | None], decoded: Sequence[Decoded]) -> None:
+        """Send what is new in the windows, and leave the batch to be stored. One that fails is the last."""
+        try:
+            with suppress(LaneEndedError):
+                for each in news:
+                    if each is not None:
+                        await self._send(each)
+                await self._storing.store(decoded)
+        except Exception as error:
+            self._wiring.app.fail(self._lanes.stage, error)
+            await asyncio.Event().wait()  # until the worker ends: nothing may be told or stored past it
 
     async def _take(
         self, folds: SourceFolds, records: Sequence[Record], present_ns: int, wanted: Callable[[], bool]
@@ -94,18 +122,23 @@ class Ingest:
         replays = await find_replays(self._wiring.stores.postgres, settings, folds.partition, records, wanted)
         return await asyncio.to_thread(folds.take, records, settings, present_ns, replays)
 
-    async def _flush(self, lane: Lane[SourceFolds]) -> None:
-        """Send what is new in the windows when that is due, then the progress it allows."""
+    async def _flush(self, lane: Lane[SourceFolds]) -> _News | None:
+        """Return what is new in the windows, when that is due."""
+        self._ticker.heard(lane.partition, lane.next_offset)
         folds = lane.state
         if folds.panes is None or not folds.flush_due.due():
-            return
+            return None
         progress = folds.clock.progress()
-        messages = await asyncio.to_thread(folds.flush)
+        return _News(lane, await asyncio.to_thread(folds.flush), progress)
+
+    async def _send(self, news: _News) -> None:
+        """Send what is new in the windows, then the progress it allows."""
+        lane, progress = news.lane, news.progress
         reached(Failpoint.WINDOWS_BEFORE)
-        await self._wiring.send(self._lanes, lane, messages)
+        await self._wiring.send(self._lanes, lane, news.messages)
         reached(Failpoint.WINDOWS_AFTER)
-        news = [message for broadcast in folds.broadcasts for message in broadcast.messages(progress)]
-        await self._wiring.send(self._lanes, lane, news)
+        broadcasts = [message for broadcast in lane.state.broadcasts for message in broadcast.messages(progress)]
+        await self._wiring.send(self._lanes, lane, broadcasts)
         reached(Failpoint.PROGRESS_AFTER)
         delay_s = (time.time_ns() - progress.wall_ns) / 1e9
         metrics.PROGRESS_DELAY.labels(*map(str, lane.partition)).set(delay_s)
