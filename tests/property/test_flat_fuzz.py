@@ -30,7 +30,7 @@ from streams.kernels.sheets import make_sheet
 PAYLOADS = int(os.environ.get("FUZZ_PAYLOADS", "3000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 MOST_BYTES = 4_000
-TIGHT_BYTES, WIDE_BYTES = 600, 200_000
+TIGHT_BYTES, WIDE_BYTES, BEHIND_BYTES = 600, 200_000, 64
 
 pytestmark = pytest.mark.skipif(not IS_COMPILED or sys.platform == "win32", reason="nothing is compiled here")
 
@@ -56,13 +56,18 @@ def flatten_fenced(topic: str) -> int:
     fence, scratch, rows, done = Fence(), make_scratch(), np.zeros(1, np.int64), 0
     signal, regions, _ = SIGNALS[topic]
     for payload in payloads(topic):
-        bounds = np.array([0, len(payload)])
+        bounds, made = np.array([0, len(payload)]), []
         for place, room in ((fence.at_the_end, TIGHT_BYTES), (fence.at_the_beginning, WIDE_BYTES)):
             sheet = make_sheet(np.full(regions, room))
-            sheet.room[:] = 0xA5
+            sheet = sheet._replace(room=np.full(len(sheet.room) + BEHIND_BYTES, 0xA5, np.uint8))
             flatten(place(payload), bounds, 0, signal, sheet, scratch, rows)
             assert (sheet.used <= sheet.limits).all()
+            assert (sheet.room[-BEHIND_BYTES:] == 0xA5).all()
             assert rows[0] or (sheet.items == 0).all()
+            begins = sheet.limits - room
+            if rows[0]:
+                made.append([sheet.room[begin:end].tobytes() for begin, end in zip(begins, sheet.used, strict=True)])
+        assert made[1:] in ([], made[:1])  # no column is written into the one behind it
         done += 1
     return done
 

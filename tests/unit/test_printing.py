@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.kernels.printing import put_base64, put_double, put_hex, put_integer
-from streams.kernels.sheets import Sheet, make_sheet
+from streams.kernels.sheets import Sheet, make_sheet, put_text
 
 DOUBLES = st.floats() | st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(), st.integers(-30, 30))
 
@@ -89,3 +89,16 @@ def test_bytes_are_printed_in_base64_and_in_hexadecimal(size: int) -> None:
         found = sheet()
         put(found, 0, data, 0, size)
         assert text_in(found) == text
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 31, 32, 33, 63, 64, 65, 127, 128, 300])
+@pytest.mark.parametrize("behind", [0, 31, 32, 100])
+def test_a_text_is_written_behind_its_length_and_the_next_one_behind_it(size: int, behind: int) -> None:
+    """Short and long, in the midst of the data and at its end, where no more than the text may be read."""
+    data = np.random.default_rng(size).integers(0, 256, size + behind, np.uint8)
+    data.flags.writeable = False
+    found, text = make_sheet(np.array([2 * size + 100])), data[:size].tobytes()
+    put_text(found, 0, data, 0, size)
+    put_text(found, 0, data, 0, size)
+    length = bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])
+    assert found.room[: found.used[0]].tobytes() == 2 * (length + text)

@@ -43,6 +43,11 @@ def event(name: bytes, after: bytes = b"") -> bytes:
     return sized(0x5A, b"\x09" + bytes(8) + sized(0x12, name) + after)
 
 
+def of_address(value: bytes) -> bytes:
+    """Return an attribute of a span whose key is wanted, with these bytes behind the key."""
+    return sized(0x4A, sized(0x0A, b"server.address") + value)
+
+
 IDS = sized(0x0A, b"t" * 16) + sized(0x12, b"s" * 8)
 KEY_ERROR = sized(0x1A, pair(b"exception.type", b"KeyError"))
 TIMES = b"\x39" + START_NS.to_bytes(8, "little") + b"\x41" + (START_NS + 5).to_bytes(8, "little")
@@ -64,6 +69,22 @@ ODD = {
     ),
     "attribute that breaks off": request(CALL + sized(0x4A, sized(0x0A, b"server.address") + b"\x12\x09ab")),
     "attributes before the kind": request(IDS + sized(0x4A, pair(b"server.address", b"bank")) + b"\x30\x03" + TIMES),
+    "attributes before the kind, with a time between them": request(
+        IDS + sized(0x4A, pair(b"server.address", b"bank")) + TIMES + sized(0x4A, pair(b"k", b"v")) + b"\x30\x03"
+    ),
+    "key without a value": request(CALL + of_address(b"")),
+    "value without a size": request(CALL + of_address(b"\x12")),
+    "value that is empty": request(CALL + of_address(b"\x12\x00")),
+    "text without a size": request(CALL + of_address(b"\x12\x01\x0a")),
+    "number without digits": request(CALL + of_address(b"\x12\x01\x18")),
+    "text that leaves its value": request(CALL + of_address(b"\x12\x03\x0a\x05abcde")),
+    "number that leaves its value": request(CALL + of_address(b"\x12\x01\x18\x07")),
+    "text, then a number": request(CALL + of_address(b"\x12\x05\x0a\x01a\x18\x07")),
+    "number, then a text": request(CALL + of_address(b"\x12\x05\x18\x07\x0a\x01a")),
+    "size that would fit if it were one byte": request(CALL + of_address(b"\x12\x80\x0a\x7e" + b"a" * 126)),
+    "keys that are nearly wanted": request(
+        CALL + sized(0x4A, pair(b"server.adXXess", b"bank")) + sized(0x4A, pair(b"db.nXme", b"bank"))
+    ),
     "kind told twice": request(CALL + sized(0x4A, pair(b"server.address", b"bank")) + b"\x30\x01"),
     "nested value": request(CALL + sized(0x4A, sized(0x0A, b"server.address") + sized(0x12, sized(0x2A, b"\x0a\x00")))),
     "attribute given twice": request(
