@@ -2,6 +2,8 @@
 VENV ?= .venv
 READY = $(VENV)/.ready
 RUN = $(VENV)/bin
+# Else each process compiles what it imports: packages are installed without bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench faults clean distclean
