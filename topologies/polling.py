@@ -12,6 +12,7 @@ long the others stood still, full buffers of aiokafka or not.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,11 @@ log = structlog.get_logger()
 FETCH_WAIT_MS = 250
 """How long a fetch may wait at the broker for data. Faust fixes 1500, which each of the six hops would add."""
 
+POLL_BYTES = 8 << 20
+"""About so much a poll brings, however large records are: all of it is unpacked before any of it is handed on."""
+FORGOTTEN = 0.9
+"""What is left of the size of earlier records after a poll of smaller ones."""
+
 
 class PollThread(AIOKafkaConsumerThread):
     """The consumer thread with a shorter wait of its fetches, commits that may fail, and seeks that leave none out.
@@ -41,17 +47,32 @@ class PollThread(AIOKafkaConsumerThread):
     """
 
     _poll: asyncio.Future[Any] | None = None
+    _record_bytes: float = 64 << 10
 
-    async def _fetch_records(self, consumer: Any, active_partitions: Any, *arguments: Any, **options: Any) -> Any:
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's
+        max_records: int | None = None,
+    ) -> Any:
         wanted = set(active_partitions)  # Faust changes its set meanwhile, and aiokafka takes none for all
         if not wanted:
             return {}
-        self._poll = asyncio.ensure_future(super()._fetch_records(consumer, wanted, *arguments, **options))
+        most = min(max_records or sys.maxsize, max(1, int(POLL_BYTES / self._record_bytes)))
+        self._poll = asyncio.ensure_future(super()._fetch_records(consumer, wanted, timeout, most))
         try:
             await asyncio.wait([self._poll])
-            return {} if self._poll.cancelled() else self._poll.result()
+            return {} if self._poll.cancelled() else self._sized(self._poll.result())
         finally:
             self._poll.cancel()
+
+    def _sized(self, found: Mapping[TP, Sequence[Any]]) -> Mapping[TP, Sequence[Any]]:
+        """Note how large records are; they may be small for a while, and then as large as before."""
+        sizes = [len(record.value or b"") for records in found.values() for record in records]
+        if sizes:
+            self._record_bytes = max(1.0, sum(sizes) / len(sizes), FORGOTTEN * self._record_bytes)
+        return found
 
     async def _end_poll(self) -> None:
         """Let the poll that is under way bring nothing any more."""

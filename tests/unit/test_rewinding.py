@@ -224,3 +224,28 @@ async def test_with_all_buffers_full_the_first_that_has_room_is_polled(app: Stre
     consumer._thread = Polls(7)
     records, _ = await asyncio.wait_for(waiting, 10)
     assert set(records) == {TP(*KNOWN)}
+
+
+@dataclass
+class Bringing(Fetcher):
+    """Brings at once two records of a size, and notes how many it was asked for at most."""
+
+    size_bytes: int = 0
+    most: list[int] = field(default_factory=list)
+
+    async def fetched_records(self, wanted: set[TP], **options: Any) -> dict[TP, list[Any]]:
+        """Bring them."""
+        self.most.append(options["max_records"])
+        record = ConsumerRecord(*KNOWN, 0, 0, 0, None, b"x" * self.size_bytes, None, 0, 0, ())
+        return {TP(*KNOWN): [record] * 2 if self.size_bytes else []}
+
+
+async def test_a_poll_brings_as_many_records_as_eight_mebibytes_hold(app: StreamApp) -> None:
+    """All of them are unpacked before one is handed on. Small records and none at all are no reason to expect them."""
+    thread: Any = app.consumer._thread  # type: ignore[attr-defined]
+    fetcher = Bringing()
+    for size_bytes in (1 << 20, 10, 0, 16 << 20, 10, *[10] * 150):
+        fetcher.size_bytes = size_bytes
+        await thread._fetch_records(fetcher, {TP(*KNOWN)}, timeout=1.0, max_records=1_024)
+    assert fetcher.most[:6] == [128, 8, 8, 8, 1, 1]
+    assert fetcher.most[30] < fetcher.most[60] < fetcher.most[-1] == 1_024
