@@ -1,4 +1,4 @@
-"""Where reading begins after a rebalance, and what the recovery of tables does without an answer."""
+"""Where reading begins after a rebalance, what a poll brings and when it ends, and recovery without an answer."""
 
 from __future__ import annotations
 
