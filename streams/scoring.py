@@ -10,7 +10,8 @@ time for all of this. "Opened" is the instant of the decision, not of the pane i
 has any; 1 is one incident a fault.
 
 Some labels are sure of their start only to a minute and more (`start_uncertainty_s`). What is found before such a start
-is neither a hit nor, beyond 5 s, anything but a false alarm; figures that allow for the uncertainty stand beside.
+is no hit and, beyond 5 s, a false alarm. Faults `within_uncertainty` are scored the same way, with windows that begin
+so much earlier: those figures stand beside the strict ones.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ USUAL_S = 180.0
 """How long a fault lasts that these times are meant for."""
 _DEEPEST = 5
 _DAY_S = 86_400
+Period = tuple[float, float]
+"""From when until when something was recorded, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,18 @@ class Fault:
     kind: str = ""
     start_uncertainty_s: float = 0.0
     duration_s: float = 0.0
+    early_s: float = 0.0
+    """What is found so long before the start counts as found."""
 
     @property
     def longer_s(self) -> float:
         """By how much it lasts longer than usual."""
         return max(0.0, self.duration_s - USUAL_S)
+
+    @property
+    def begins_s(self) -> float:
+        """From when on an incident may be about it."""
+        return self.start_s - max(BEFORE_S, self.early_s)
 
     @property
     def ranked_by_s(self) -> float:
@@ -75,8 +85,6 @@ class FaultScore:
     incident: Opened | None
     delay_s: float | None = None
     rank: int = 0
-    early_s: float | None = None
-    """So long before the start as labelled, and within its uncertainty, the first incident was opened, if one was."""
     fragments: int = 0
     """Incidents opened while the fault and its consequences lasted."""
 
@@ -88,8 +96,6 @@ class RecordingScore:
     faults: tuple[FaultScore, ...]
     false_alarms: tuple[Opened, ...]
     fault_free_hours: float
-    doubtful_alarms: int = 0
-    """False alarms that are before a fault's start by less than its uncertainty."""
 
     @property
     def hits(self) -> int:
@@ -113,7 +119,6 @@ class RecordingScore:
         depths = [self.accuracy(depth) for depth in range(1, _DEEPEST + 1)]
         known = [value for value in depths if value is not None]
         hours = self.fault_free_hours
-        found = sum(score.incident is not None or score.early_s is not None for score in self.faults)
         return {
             "faults": len(self.faults),
             "recall": _rounded(self.hits / len(self.faults) if self.faults else None),
@@ -125,22 +130,27 @@ class RecordingScore:
             "ac_3": _rounded(self.accuracy(3)),
             "avg_5": _rounded(statistics.mean(known) if known else None),
             "fragments_per_fault": _rounded(self.fragments_per_fault),
-            "recall_within_uncertainty": _rounded(found / len(self.faults) if self.faults else None),
-            "false_alarms_beyond_uncertainty": len(self.false_alarms) - self.doubtful_alarms,
         }
 
 
+def within_uncertainty(faults: Iterable[Fault]) -> list[Fault]:
+    """Return the faults as beginning as early as their labels allow: what is found from then on is found."""
+    return [replace(fault, early_s=fault.start_uncertainty_s) for fault in faults]
+
+
 def score_recording(
-    faults: Sequence[Fault], incidents: Sequence[Opened], start_s: float, end_s: float, dont_care_utc: Sequence[str]
+    faults: Sequence[Fault], incidents: Sequence[Opened], periods: Sequence[Period], dont_care_utc: Sequence[str]
 ) -> RecordingScore:
-    """Score one recording. `dont_care_utc` are ranges ``HH:MM-HH:MM`` of every day, both ends included."""
+    """Score what was recorded in these periods, which may overlap.
+
+    `dont_care_utc` are ranges ``HH:MM-HH:MM`` of every day, both ends included.
+    """
     ordered = sorted(incidents, key=lambda one: (one.at_s, one.incident_id))
     scored = {score.fault: score for cluster in _clusters(faults) for score in _score_cluster(cluster, ordered)}
     scores = tuple(_with_neighbours(scored[fault], faults, ordered) for fault in faults)
     alarms = tuple(one for one in ordered if not _excused(one.at_s, faults, dont_care_utc))
-    doubtful = sum(any(_early_s(one, fault) is not None for fault in faults) for one in alarms)
-    hours = _fault_free_s(faults, start_s, end_s, dont_care_utc) / 3600.0
-    return RecordingScore(scores, alarms, hours, doubtful)
+    hours = _fault_free_s(faults, periods, dont_care_utc) / 3600.0
+    return RecordingScore(scores, alarms, hours)
 
 
 def total(scores: Iterable[RecordingScore]) -> RecordingScore:
@@ -150,7 +160,6 @@ def total(scores: Iterable[RecordingScore]) -> RecordingScore:
         tuple(fault for score in each for fault in score.faults),
         tuple(alarm for score in each for alarm in score.false_alarms),
         sum(score.fault_free_hours for score in each),
-        sum(score.doubtful_alarms for score in each),
     )
 
 
@@ -185,7 +194,7 @@ def _worth(scores: Sequence[FaultScore]) -> tuple[float, ...]:
 
 
 def _in_time(incident: Opened, fault: Fault) -> bool:
-    return fault.start_s < incident.at_s <= fault.start_s + HIT_S + fault.longer_s
+    return fault.start_s - fault.early_s < incident.at_s <= fault.start_s + HIT_S + fault.longer_s
 
 
 def _score(fault: Fault, hit: Opened | None) -> FaultScore:
@@ -199,27 +208,20 @@ def _score(fault: Fault, hit: Opened | None) -> FaultScore:
 def _with_neighbours(score: FaultScore, faults: Sequence[Fault], incidents: Sequence[Opened]) -> FaultScore:
     """Add what else was opened about the fault: an incident belongs to the last fault that began before it."""
     fault = score.fault
-    later = [other.start_s - BEFORE_S for other in faults if other.start_s > fault.start_s]
+    later = [other.begins_s for other in faults if other.start_s > fault.start_s]
     end_s = min([fault.start_s + AFTER_S + fault.longer_s, *later])
-    fragments = sum(fault.start_s - BEFORE_S <= one.at_s <= end_s for one in incidents)
-    early = [_early_s(one, fault) for one in incidents]
-    return replace(score, fragments=fragments, early_s=max((s for s in early if s is not None), default=None))
-
-
-def _early_s(incident: Opened, fault: Fault) -> float | None:
-    """Return how long before the fault's labelled start the incident was opened, if the label allows for that."""
-    early_s = fault.start_s - incident.at_s
-    return early_s if 0 <= early_s <= fault.start_uncertainty_s else None
+    fragments = sum(fault.begins_s <= one.at_s <= end_s for one in incidents)
+    return replace(score, fragments=fragments)
 
 
 def _excused(at_s: float, faults: Sequence[Fault], dont_care_utc: Sequence[str]) -> bool:
-    near = any(fault.start_s - BEFORE_S <= at_s <= fault.start_s + AFTER_S + fault.longer_s for fault in faults)
+    near = any(fault.begins_s <= at_s <= fault.start_s + AFTER_S + fault.longer_s for fault in faults)
     return near or any(_in_range(at_s, text) for text in dont_care_utc)
 
 
-def _fault_free_s(faults: Sequence[Fault], start_s: float, end_s: float, dont_care_utc: Sequence[str]) -> float:
+def _fault_free_s(faults: Sequence[Fault], periods: Sequence[Period], dont_care_utc: Sequence[str]) -> float:
     """Count the seconds in which an incident would be a false alarm."""
-    seconds = range(int(start_s), int(end_s))
+    seconds = {second for start_s, end_s in periods for second in range(int(start_s), int(end_s))}
     return float(sum(not _excused(float(second), faults, dont_care_utc) for second in seconds))
 
 

@@ -180,6 +180,9 @@ def evaluate(
     report_dir: Annotated[
         Path | None, typer.Option("--report", help="Also write a page with a plot for each fault to this folder.")
     ] = None,
+    continued: Annotated[
+        bool, typer.Option("--continued", help="Also play the recordings of each system on through the same state.")
+    ] = False,
 ) -> None:
     """Judge the product on recorded outages: recall, false alarms, time to detect, AC@1, AC@3, Avg@5.
 
@@ -188,7 +191,7 @@ def evaluate(
     """
     from topologies.evaluate import evaluate as judge
 
-    judge(recordings, json_file, report_folder=report_dir)
+    judge(recordings, json_file, report_folder=report_dir, is_continued=continued)
 
 
 @app.command(rich_help_panel=DATA)

@@ -81,6 +81,8 @@ class Labels(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    system: str = ""
+    """Recordings that share it are of one system, and of days that follow each other; else their names tell."""
     start_unix: float
     end_unix: float
     faults: list[RecordedFault] = []
