@@ -130,8 +130,9 @@ class Budget:
         return any(bad for _, bad in self.coarse.values())
 
     def known_s(self, end_s: int) -> int:
-        """Return how long ago the first requests that are still counted came."""
-        return end_s - min(min(self.minutes, default=end_s), min(self.coarse, default=end_s))
+        """Return how long ago the first requests that are still counted came: to the minute while minutes are kept."""
+        minute_s, half_hour_s = min(self.minutes, default=end_s), min(self.coarse, default=end_s)
+        return end_s - (minute_s if minute_s < half_hour_s + _COARSE_S else half_hour_s)
 
     def over(self, end_s: int, window_s: int) -> tuple[int, int]:
         """Return (requests, errors) over the window that ends here; up to one bucket more."""

@@ -10,6 +10,7 @@ from schemas.health import NodeKind
 from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
+from streams.slo import LATENCY
 
 _WORKING = 0.5
 """The tenant works when its services get this share of their normal traffic on average."""
@@ -83,19 +84,31 @@ def alarms_of(
     pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig, heard_since_ns: int = 0
 ) -> dict[str, Alarm]:
     """Return the alarms of one pane by service. Traffic has not stopped before `heard_since_ns`: nothing was heard."""
-    failing = {service for service, one in pane.items() if any(s.deviating and s.kind in _FAILURES for s in one.series)}
+    failing = {service for service, one in pane.items() if any(s.deviating and _is_failure(s) for s in one.series)}
+    late = {service for service, one in pane.items() if any(s.deviating and _is_late(s) for s in one.series)}
     stoppable = stoppable_in(pane, set(graph.entries))
     alarms = {}
     for service, one in sorted(pane.items()):
         alarm = Alarm(one)
         for series in one.series:
             if series.deviating or _is_news(series, one, config):
-                _sort(series, alarm, failing, graph, stoppable, config, heard_since_ns)
+                excuses = late if _is_late(series) else failing
+                _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
     for service, alarm in alarms.items():
         alarm.reaches_caller = any(_follows(alarms[one], alarm) for one in graph.callers(service) if one in alarms)
     return alarms
+
+
+def _is_late(series: SeriesScore) -> bool:
+    """Tell whether it is the budget of slow requests that burns."""
+    return series.kind is SeriesKind.BURN_RATE and series.name == LATENCY
+
+
+def _is_failure(series: SeriesScore) -> bool:
+    """Tell whether it is about failed requests. Callees that are slow excuse nobody's failures."""
+    return series.kind in _FAILURES and not _is_late(series)
 
 
 def _is_news(series: SeriesScore, one: ServiceDeviations, config: IncidentConfig) -> bool:
@@ -114,24 +127,25 @@ def _follows(caller: Alarm, callee: Alarm) -> bool:
 
 
 def _sort(
-    series: SeriesScore, alarm: Alarm, failing: set[str], graph: LiveGraph, stoppable: set[str], config: IncidentConfig,
+    series: SeriesScore, alarm: Alarm, excuses: set[str], graph: LiveGraph, stoppable: set[str], config: IncidentConfig,
     heard_since_ns: int,
 ) -> None:  # fmt: skip
+    """Add a series to what the service itself is to blame for, or to what follows from `excuses`, services like it."""
     one = alarm.deviations
     if series.kind is SeriesKind.REQUEST_RATE:
         if one.service in stoppable and is_stop(series, one.pane_start_ns, config, heard_since_ns):
             alarm.own.append(series)
         return
-    own = series.score > 0 and _is_own(series, one, failing, graph)
+    own = series.score > 0 and _is_own(series, one, excuses, graph)
     (alarm.own if own else alarm.symptoms).append(series)
 
 
-def _is_own(series: SeriesScore, one: ServiceDeviations, failing: set[str], graph: LiveGraph) -> bool:
+def _is_own(series: SeriesScore, one: ServiceDeviations, excuses: set[str], graph: LiveGraph) -> bool:
     virtual = one.node_kind is not NodeKind.SERVICE
     if series.kind in (SeriesKind.SELF_TIME, SeriesKind.GAP, SeriesKind.LOG_ERRORS):
         return True
     if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE):
-        return not any(callee in failing for callee in graph.callees(one.service))
+        return not any(callee in excuses for callee in graph.callees(one.service))
     if series.kind is SeriesKind.EDGE_ERROR_RATE:
         return virtual or one.errors == 0
     return virtual and series.kind is SeriesKind.EDGE_LATENCY

@@ -50,9 +50,9 @@ def _span(scope: Any, trace: int, place: int, kind: int, name: str, from_ns: int
     return span
 
 
-def add_purchase(request: ExportTraceServiceRequest, trace: int, start_ns: int) -> None:
-    """Add trace number ``trace``: four spans; every 37th fails."""
-    end_ns = start_ns + (20 + trace % 50) * MS_NS
+def add_purchase(request: ExportTraceServiceRequest, trace: int, start_ns: int, slower_ms: int = 0) -> None:
+    """Add trace number ``trace``: four spans of 20 ms and more; every 37th fails."""
+    end_ns = start_ns + (20 + trace % 50 + slower_ms) * MS_NS
     frontend, cart = _scope(request, "frontend"), _scope(request, "cart")
     spans = [
         _span(frontend, trace, 1, SERVER, "POST /buy", start_ns, end_ns),

@@ -98,6 +98,31 @@ def test_errors_that_come_from_a_callee_are_a_symptom() -> None:
     assert event.title.startswith("payments")
 
 
+@pytest.mark.parametrize(("budget", "opens"), [("latency", True), (None, False)])
+def test_a_callee_that_burns_its_budget_excuses_failures_only_by_failing(budget: str | None, opens: bool) -> None:
+    """Slow callees, which burn a latency budget, make nobody fail."""
+    run = Run()
+    run.step(10, shop(10))
+    for pane in range(11, 16):
+        burn = score(SeriesKind.BURN_RATE, pane, value=20.0).model_copy(update={"name": budget})
+        bad = {"checkout": [score(SeriesKind.ERROR_RATE, pane, since=11)], "payments": [burn]}
+        run.step(pane, shop(pane, bad))
+    found = {one.service: one.reason for event in run.opened() for one in event.services}
+    assert ("it calls payments" not in found["checkout"]) is opens
+
+
+def test_a_caller_that_is_slow_with_its_callee_burns_no_latency_budget_by_itself() -> None:
+    """Both burn it: the callee is to blame."""
+    run = Run()
+    run.step(10, shop(10))
+    for pane in range(11, 14):
+        burn = score(SeriesKind.BURN_RATE, pane, value=20.0).model_copy(update={"name": "latency"})
+        run.step(pane, shop(pane, {"checkout": [burn], "payments": [burn]}))
+    reasons = {one.service: one.reason for one in run.opened()[0].services}
+    assert "it calls payments" in reasons["checkout"]
+    assert "it calls" not in reasons["payments"]
+
+
 def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
     """Not in the first one."""
     run = Run()

@@ -64,6 +64,17 @@ def test_each_rule_takes_what_the_workbook_says(rule: BurnRule, share: float, se
     assert seconds - bucket_s <= took_s <= seconds * 1.05 + bucket_s + 10 * step
 
 
+@pytest.mark.parametrize("first_pane", [0, 90, 179])
+def test_half_an_hour_must_be_known_before_the_hour_is_judged(first_pane: int) -> None:
+    """Wherever in a half hour of the clock the first request came."""
+    fold, budget = BurnRateFold(SloConfig(rules=RULES[:1])), Budgets()
+    burning = []
+    for pane in range(first_pane, first_pane + 190):
+        told, _ = fold.advance(budget, health("cart", pane, 100, errors=50))
+        burning += [pane - first_pane + 1] if told is not None and told.series[0].deviating else []
+    assert 174 <= burning[0] <= 180, "minutes are rounded down"
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_is_met_just_below_its_factor(rule: BurnRule) -> None:
     """For half as long again as its window."""
