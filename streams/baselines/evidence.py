@@ -64,7 +64,20 @@ def gather_ratios(
     misses = (trials - hits)[:, None]
     gain = hits[:, None] * np.log(p1 / p0) + misses * np.log((1 - p1) / (1 - p0))
     gain = np.where(p1 > 1.5 * p0, gain, -config.pane_limit)
-    return np.where((trials > 0)[:, None], add(sums, gain, active[:, None], config), sums)
+    after = add(sums, gain, active[:, None], config)
+    after = np.where(active[:, None], np.minimum(after, _fallen(sums, gain, config)), after)
+    return np.where((trials > 0)[:, None], after, sums)
+
+
+def _fallen(sums: Floats, gain: Floats, config: BaselineConfig) -> Floats:
+    """Return how far the sums of alarms come down because the largest rise that is believed does not go on.
+
+    Who failed nine in ten requests and now fails none of ten has recovered. The sum for two in a hundred takes
+    hundreds of requests to say so, the longer the better the service was before.
+    """
+    kept = sums >= config.release * config.alarm
+    falls = np.where(kept, np.clip(gain, -config.pane_limit, 0.0), 0.0)
+    return np.asarray(np.maximum(sums + falls.min(axis=1, keepdims=True), 0.0))
 
 
 def gather_drop(
