@@ -28,6 +28,9 @@ from streams.kernels.flattening import flatten, make_scratch
 from streams.kernels.sheets import Sheet, make_sheet
 
 Bytes = NDArray[np.uint8]
+Sizes = NDArray[np.int64]
+"""Bytes, of each column."""
+_Grown = tuple[Sheet, Sizes]
 
 JOINED_BYTES = 1 << 20
 FIRST_BYTES = 64 << 10
@@ -166,7 +169,7 @@ class Flattener:
         self._signal, regions, self._names = SIGNALS[topic]
         self._lock = threading.Lock()
         self._scratch = make_scratch()
-        self._sizes = np.full(regions, FIRST_BYTES)
+        self._sizes: Sizes = np.full(regions, FIRST_BYTES)
 
     def flatten(self, messages: Sequence[bytes]) -> Flat:
         """Return the rows of those messages that can be read here."""
@@ -178,36 +181,36 @@ class Flattener:
 
     def _columns(self, messages: Sequence[bytes], rows: NDArray[np.int64]) -> Mapping[str, Sequence[Bytes]]:
         """Return the pieces of each column, and fill ``rows``."""
-        sheet, done = make_sheet(self._sizes), 0
+        sheet, sizes, done = make_sheet(self._sizes), self._sizes, 0
         while done < len(messages):
             end = _end_of_piece(messages, done)
-            sheet = self._append(messages[done:end], rows[done:end], sheet)
+            sheet, sizes = self._append(messages[done:end], rows[done:end], sheet, sizes)
             done = end
-        begins = sheet.limits - self._sizes
+        begins = sheet.limits - sizes
         regions = [sheet.room[begin:end] for begin, end in zip(begins, sheet.used, strict=True)]
         self._sizes = np.maximum(FIRST_BYTES + (sheet.used - begins) * 5 // 4, self._sizes * 7 // 8)
         return {name: [regions[each] for each in places] for name, places in self._names.items()}
 
-    def _append(self, messages: Sequence[bytes], rows: NDArray[np.int64], sheet: Sheet) -> Sheet:
-        """Append messages, making room where there is none; return the sheet that has them."""
+    def _append(self, messages: Sequence[bytes], rows: NDArray[np.int64], sheet: Sheet, sizes: Sizes) -> _Grown:
+        """Append messages, making room where there is none; return the sheet that has them and its sizes."""
         data = np.frombuffer(b"".join(messages), np.uint8)
         bounds, done = np.cumsum([0, *map(len, messages)]), 0
         while (done := int(flatten(data, bounds, done, self._signal, sheet, self._scratch, rows))) < len(messages):
-            larger = self._larger(sheet)
-            if larger.sum() > MOST_BYTES:
+            wanted = self._scratch.wanted[: len(sizes)]
+            if wanted.sum() > MOST_BYTES:
                 done += 1
             else:
-                sheet, self._sizes = _moved(sheet, self._sizes, larger), larger
-        return sheet
-
-    def _larger(self, sheet: Sheet) -> NDArray[np.int64]:
-        """Return sizes with room for twice what is there and wanted, in those columns that lack room."""
-        wanted = self._scratch.wanted[: len(sheet.used)]
-        used = sheet.used - sheet.limits + self._sizes
-        return np.where(self._sizes - used < wanted, 2 * (used + wanted) + self._sizes, self._sizes)
+                larger = _larger(sheet.used - sheet.limits + sizes, wanted, sizes)
+                sheet, sizes = _moved(sheet, sizes, larger), larger
+        return sheet, sizes
 
 
-def _moved(sheet: Sheet, sizes: NDArray[np.int64], larger: NDArray[np.int64]) -> Sheet:
+def _larger(used: Sizes, wanted: Sizes, sizes: Sizes) -> Sizes:
+    """Return sizes with room for twice what is there and for what is wanted, in those columns that lack room."""
+    return np.where(sizes - used < wanted, 2 * used + wanted * 5 // 4 + FIRST_BYTES, sizes)
+
+
+def _moved(sheet: Sheet, sizes: Sizes, larger: Sizes) -> Sheet:
     """Return a sheet with regions of other sizes, and the same in it."""
     made = make_sheet(larger)
     for column, (begin, end) in enumerate(zip(sheet.limits - sizes, sheet.used, strict=True)):

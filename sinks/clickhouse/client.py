@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import re
 import threading
+import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
@@ -128,9 +129,11 @@ class ClickHouse:
         try:
             return work(self._client())
         except DriverError as error:
+            _forget_locals(error)
             self._replace_spoilt()
             raise _told_apart(error, sent_bytes) from error
         except (ClickHouseError, OSError) as error:
+            _forget_locals(error)
             raise StoreUnavailable(_brief(error)) from error
 
     def _client(self) -> Client:
@@ -174,6 +177,16 @@ class ClickHouse:
         with self._clients_lock:
             while self._clients:
                 self._clients.pop().close()
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Let go of what was sent: errors of the HTTP client and its frames hold each other until somebody collects them.
+
+    While ClickHouse is away every attempt fails, and each has an insert of megabytes in such a frame.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _told_apart(error: DriverError, sent_bytes: int) -> StoreUnavailable | ClickHouseRejected:

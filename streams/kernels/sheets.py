@@ -16,6 +16,7 @@ a text has around it.
 
 from __future__ import annotations
 
+import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ NO_ROOM = -6
 
 SLACK_BYTES = 64
 _WIDE = 32
+LARGE_BYTES = 64 << 20
 EXPANSION = 8
 """No column takes more than so many bytes for each of an item: a packed varint of one byte becomes eight."""
 
@@ -45,7 +47,17 @@ class Sheet(NamedTuple):
 def make_sheet(sizes_bytes: NDArray[np.int64]) -> Sheet:
     """Return an empty sheet whose columns have room for so many bytes each."""
     limits = np.cumsum(sizes_bytes)
-    return Sheet(np.empty(limits[-1], np.uint8), limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
+    return Sheet(_make_room(int(limits[-1])), limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
+
+
+def _make_room(size_bytes: int) -> NDArray[np.uint8]:
+    """Return a buffer. Of a large one only what is written takes memory: a column that may need much seldom does.
+
+    NumPy would ask for huge pages, of which each column takes one with its first byte.
+    """
+    if size_bytes < LARGE_BYTES:
+        return np.empty(size_bytes, np.uint8)
+    return np.frombuffer(mmap.mmap(-1, size_bytes), np.uint8)
 
 
 @compiled
