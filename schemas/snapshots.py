@@ -68,6 +68,21 @@ class InstanceFinding(Event):
     before: InstanceCounts
 
 
+class MetricFinding(Event):
+    """A metric of one instance that left its own past since the onset."""
+
+    metric: str
+    unit: str = ""
+    instance: str = Field("", description="What reports it; may be empty.")
+    attributes: dict[str, str] = {}
+    is_rate: bool = Field(False, description="A counter: values are its increase a second.")
+    usual: float = Field(description="Median before the onset.")
+    value: float = Field(description="Farthest from it since.")
+    strength: float = Field(description="Mean over its points since the onset: 0 is normal, 1 clear, 3 the most.")
+    points: int = Field(description="How many there are since the onset ...")
+    known: int = Field(description="... and before it.")
+
+
 class NodeFinding(Event):
     """All that is known about one service or virtual node around the onset."""
 
@@ -86,6 +101,7 @@ class NodeFinding(Event):
         default_factory=list, description="Changed since the onset, clearest first."
     )
     instances: list[InstanceFinding] = Field(default_factory=list, description="By name; none where there is one.")
+    metrics: list[MetricFinding] = Field(default_factory=list, description="Of its instances, farthest moved first.")
     exemplars: Exemplars = Exemplars()
 
 

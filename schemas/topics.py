@@ -31,6 +31,7 @@ LOGS = TopicSpec("otel.logs", "any", "OTLP ExportLogsServiceRequest", 3 * DAY_MS
 
 STUBS = TopicSpec("telemetry.stubs", "tenant|trace_id hash", "span stubs, or progress", 6 * HOUR_MS)
 ROLLUPS = TopicSpec("telemetry.rollups", "tenant|service", "partial windows, or progress", 6 * HOUR_MS)
+POINTS = TopicSpec("telemetry.points", "tenant", "points of single metrics, or progress", 6 * HOUR_MS)
 HEALTH = TopicSpec("health", "tenant|service", "ServiceHealth JSON, or progress", 3 * DAY_MS)
 LATE = TopicSpec("telemetry.late", "tenant", "panes that late items belong to, or progress", 3 * DAY_MS)
 DEVIATIONS = TopicSpec("deviations", "tenant", "ServiceDeviations JSON, or progress", 3 * DAY_MS)
@@ -64,8 +65,8 @@ TABLES = (
 
 RAW_TOPICS = (TRACES, METRICS, LOGS)
 ALL_TOPICS = (
-    *RAW_TOPICS, STUBS, ROLLUPS, HEALTH, LATE, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS, DEAD_LETTERS,
-    *TABLES,
+    *RAW_TOPICS, STUBS, ROLLUPS, POINTS, HEALTH, LATE, DEVIATIONS, INCIDENT_EVENTS, HYPOTHESES, DEPLOYS, ALERTS,
+    DEAD_LETTERS, *TABLES,
 )  # fmt: skip
 
 

@@ -4,7 +4,8 @@
 
     traces ─▶ PaneFold ──────────────────────┐
        └────▶ StubFold ─▶ EdgeFold ──────────┼─▶ HealthFold ─▶ JudgeFold, BurnRateFold ─▶ IncidentFold ─▶ rank
-    logs ───▶ PaneFold ──────────────────────┘
+    logs ───▶ PaneFold ──────────────────────┘                                              ▲
+    metrics ▶ PointFold ────────────────────────────────────────────────────────────────────┘
 
 One partition of everything, one tenant on a driven clock (arrival times are given). Used to evaluate recordings; the
 same operators in the same order as the topologies, so the outcome is theirs.
@@ -23,28 +24,29 @@ from schemas.health import ServiceHealth
 from schemas.incidents import Deploy, HypothesisSet, IncidentEvent, IncidentState
 from schemas.settings import Settings
 from schemas.snapshots import RankingSnapshot
-from schemas.topics import LOGS, ROLLUPS, STUBS, TRACES
+from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES
 from streams.batch import Messages
 from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
-from streams.otlp import Signal, decode_logs, open_payload
-from streams.otlp.columns import LogColumns, SpanColumns
+from streams.otlp import Signal, decode_logs, decode_metrics, open_payload
+from streams.otlp.columns import LogColumns, MetricCounts, SpanColumns
 from streams.otlp.decoding import Decoder, OneByOne
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
+from streams.points.readings import PointFold, read_told
 from streams.progress import SourceClock
 from streams.slo import Budgets, BurnRateFold, SloConfig
 from streams.stub_blocks import decode_stubs
 from streams.stubs import StubFold
 from streams.windows import WindowConfig
 
-Columns = TypeVar("Columns", SpanColumns, LogColumns)
+Columns = TypeVar("Columns", SpanColumns, LogColumns, MetricCounts)
 
-_TRACES, _LOGS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS, STUBS, ROLLUPS))
+_TRACES, _LOGS, _METRICS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS, METRICS, STUBS, ROLLUPS))
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
 EAGER_PANES, LATER_EVERY = 12, 6
 """An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
@@ -118,8 +120,10 @@ class LocalPipeline:
         signed_from = SEVERITIES.index(settings.signature_severity)
         self._span_decoder = SpanDecoder()
         self._log_decoder = OneByOne(partial(decode_logs, signed_from=signed_from))
-        self._waiting: dict[str, list[_Record]] = {_TRACES: [], _LOGS: []}
-        self._offsets = {_TRACES: 0, _LOGS: 0, _STUBS: 0, _ROLLUPS: 0}
+        self._metric_decoder = OneByOne(decode_metrics)
+        self._points = PointFold(self._windows)
+        self._waiting: dict[str, list[_Record]] = {_TRACES: [], _LOGS: [], _METRICS: []}
+        self._offsets = dict.fromkeys((_TRACES, _LOGS, _METRICS, _STUBS, _ROLLUPS), 0)
         self._next_due_ns = 0
 
     def feed(self, topic: str, raw: bytes, arrival_ns: int) -> Iterator[Decided]:
@@ -149,6 +153,10 @@ class LocalPipeline:
             self._stubs.take(self.tenant, spans, messages, True)
         for logs, messages in self._decoded(_LOGS, Signal.LOGS, self._log_decoder):
             self._panes[_LOGS].take_logs(self.tenant, logs, messages, True)
+        for metrics, messages in self._decoded(_METRICS, Signal.METRICS, self._metric_decoder):
+            self._points.take(self.tenant, metrics.resources, messages.arrivals_ns[0], True)
+        for _, record in self._points.flush():
+            self._judges.see_points(record)
 
     def _decoded(self, source: str, signal: Signal, decoder: Decoder[Columns]) -> Iterator[tuple[Columns, Messages]]:
         """Yield what waits of a source, some messages at a time."""
@@ -222,6 +230,10 @@ class _Judges:
             decided.events += events
             decided.rankings += self._rank(events, pane_ns + self._windows.pane_ns)
         yield decided
+
+    def see_points(self, record: bytes) -> None:
+        """Take a record of single metrics."""
+        self._picture.step_points(read_told(record).told)
 
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
         memory = self._memories.setdefault(health.service, JudgeMemory())

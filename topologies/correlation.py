@@ -5,10 +5,13 @@
     deviations ───────▶ TenantPicture ┐ both clocks have passed the pane
       (by tenant)                     ├──▶ rank (an open incident, pane by pane) ─┬─▶ PostgreSQL, with what it is like
     incidents.events ─▶ open ones ────┘        ▲ near deploys                     └─▶ incidents.hypotheses
-    deploys.events ───▶ PostgreSQL ────────────┘                                  └─▶ pinned evidence
+    telemetry.points ─▶ TenantPicture ─────────┤                                  └─▶ pinned evidence
+    deploys.events ───▶ PostgreSQL ────────────┘
 
-The three topics are co-partitioned by tenant, so one desk per partition number sees all of them. A picture is
+The four topics are co-partitioned by tenant, so one desk per partition number sees all of them. A picture is
 kept in memory for half an hour of panes; the floors of its topics trail by that much and it is rebuilt by replay.
+A ranking waits until the metrics that had arrived by its instant are here, but not for a source of metrics that is far
+behind: they only explain.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ from schemas.events import Event
 from schemas.incidents import Deploy, HypothesisSet, IncidentEvent, IncidentState
 from schemas.keys import PROGRESS_KEY, tenant_key
 from schemas.snapshots import RankingSnapshot
-from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS
+from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS, METRICS, POINTS, sources
 from sinks.kafka.producer import Message
 from sinks.postgres import deploys as deploy_store
 from sinks.postgres import rankings, resemblance
 from streams.hypotheses import TenantPicture, rank, snapshot_of
+from streams.points.readings import PointRecord, read_told
 from streams.progress import Progress, ProgressClock
 from streams.resemblance import features_of, lines_of, vector_of
 from streams.windows import SECOND_NS, WindowConfig
@@ -54,6 +58,9 @@ WITHIN_S = 0.1
 
 PICTURE_NS = 1800 * SECOND_NS
 """How far back a ranking may look, and so how long records are needed."""
+
+PATIENCE_NS = 60 * SECOND_NS
+"""A ranking is made without the metrics of a source that is so far behind the rest (by arrival)."""
 
 DEPLOYS_BEFORE_NS = 7200 * SECOND_NS
 DEPLOYS_LIMIT = 200
@@ -145,15 +152,18 @@ class Desk:
         self.windows = wiring.windows
         self.deviations_clock = ProgressClock(incidents.expected_sources(wiring.settings.partitions))
         self.events_clock = ProgressClock([f"{DEVIATIONS.name}/{number}"])
+        self.points_clock = ProgressClock(sources(METRICS, wiring.settings.partitions))
         self.broadcast = Broadcast(HYPOTHESES, [number])
         self.source = correlation_source(number)
         self.pictures: dict[str, TenantPicture] = {}
         self._dockets: dict[str, Docket] = {}
         self._seen: deque[tuple[int, str, int]] = deque()
+        self._points_seen: deque[tuple[int, str, int]] = deque()
 
     def clock_ns(self, tenant: str) -> int:
-        """Return the time up to which both the tenant's deviations and its incidents' events are here."""
-        return min(self.deviations_clock.at(tenant), self.events_clock.at(tenant))
+        """Return the time up to which the tenant's deviations and its incidents' events are here, and its metrics."""
+        here_ns = min(self.deviations_clock.at(tenant), self.events_clock.at(tenant))
+        return _patiently(here_ns, self.points_clock.at(tenant))
 
     def see(self, offset: int, deviations: ServiceDeviations) -> None:
         """Add to the tenant's picture."""
@@ -161,10 +171,22 @@ class Desk:
         if deviations.driven:
             self.deviations_clock.mark_driven(tenant)
             self.events_clock.mark_driven(tenant)
+            self.points_clock.mark_driven(tenant)
+        self._picture(tenant).step(deviations)
+        self._seen.append((offset, tenant, deviations.pane_start_ns))
+
+    def see_points(self, offset: int, record: PointRecord) -> None:
+        """Add points of metrics to the tenant's picture."""
+        if record.driven:
+            self.points_clock.mark_driven(record.tenant)
+        self._picture(record.tenant).step_points(record.told)
+        newest_ns = max((point.arrival_ns for _, point in record.told), default=0)
+        self._points_seen.append((offset, record.tenant, newest_ns))
+
+    def _picture(self, tenant: str) -> TenantPicture:
         if tenant not in self.pictures:
             self.pictures[tenant] = TenantPicture(tenant)
-        self.pictures[tenant].step(deviations)
-        self._seen.append((offset, tenant, deviations.pane_start_ns))
+        return self.pictures[tenant]
 
     def file(self, offset: int, event: IncidentEvent) -> None:
         """Take an event of an incident."""
@@ -180,17 +202,31 @@ class Desk:
             self._seen.popleft()
         return self._seen[0][0] if self._seen else None
 
+    def needed_points(self) -> int | None:
+        """Return the smallest offset of points that a picture still needs."""
+        seen = self._points_seen
+        while seen and seen[0][2] < self.points_clock.at(seen[0][1]) - PICTURE_NS:
+            seen.popleft()
+        return seen[0][0] if seen else None
+
     def needed_events(self) -> int | None:
         """Return the smallest offset of an event that is still needed."""
         floors = [docket.needed() for docket in self._dockets.values()]
         return min((floor for floor in floors if floor is not None), default=None)
 
     def progress(self) -> Progress:
-        """Return how far rankings have come: as far as both clocks."""
+        """Return how far rankings have come: as far as the clocks."""
         one, other = self.deviations_clock.progress(self.source), self.events_clock.progress(self.source)
         tenants = one.driven.keys() | other.driven.keys()
-        driven = {tenant: min(one.driven.get(tenant, 0), other.driven.get(tenant, 0)) for tenant in tenants}
-        return Progress(self.source, min(one.wall_ns, other.wall_ns), driven)
+        here = {tenant: min(one.driven.get(tenant, 0), other.driven.get(tenant, 0)) for tenant in tenants}
+        driven = {tenant: _patiently(at_ns, self.points_clock.at(tenant)) for tenant, at_ns in here.items()}
+        wall_ns = _patiently(min(one.wall_ns, other.wall_ns), self.points_clock.wall_ns)
+        return Progress(self.source, wall_ns, driven)
+
+
+def _patiently(here_ns: int, points_ns: int) -> int:
+    """Return how far all have come, or all but the metrics where these are too far behind."""
+    return max(min(here_ns, points_ns), here_ns - PATIENCE_NS, 0)
 
 
 class Correlation:
@@ -200,7 +236,7 @@ class Correlation:
         self._wiring = wiring
         self._desks: dict[int, Desk] = {}
         app = wiring.app
-        topics = [DEVIATIONS.name, INCIDENT_EVENTS.name, DEPLOYS.name]
+        topics = [DEVIATIONS.name, INCIDENT_EVENTS.name, DEPLOYS.name, POINTS.name]
         self._lanes: Lanes[Desk] = Lanes(STAGE, topics, app.floors, app.generation, self._desk, app.committed)
         self._topics = topics
         self._pinner = Pinner(wiring.stores)
@@ -222,7 +258,7 @@ class Correlation:
         self._desks.clear()
 
     async def handle(self, events: Sequence[Any]) -> None:
-        """Take a batch of deviations, incident events, deploys and progress."""
+        """Take a batch of deviations, incident events, deploys, points of metrics and progress."""
         for lane, records in self._lanes.split(events):
             with suppress(LaneEndedError):
                 for record in records:
@@ -234,8 +270,9 @@ class Correlation:
         desk, topic = lane.state, lane.partition.topic
         try:
             if record.key == PROGRESS_KEY:
-                clock = desk.deviations_clock if topic == DEVIATIONS.name else desk.events_clock
-                clock.step(Progress.decode(record.value or b""))
+                _clock_of(desk, topic).step(Progress.decode(record.value or b""))
+            elif topic == POINTS.name:
+                desk.see_points(record.offset, read_told(record.value or b""))
             elif topic == DEVIATIONS.name:
                 desk.see(record.offset, _read(ServiceDeviations, record))
             elif topic == INCIDENT_EVENTS.name:
@@ -291,7 +328,15 @@ class Correlation:
     def _needed(self, lane: Lane[Desk]) -> int | None:
         if lane.partition.topic == DEVIATIONS.name:
             return lane.state.needed_deviations()
+        if lane.partition.topic == POINTS.name:
+            return lane.state.needed_points()
         return lane.state.needed_events() if lane.partition.topic == INCIDENT_EVENTS.name else None
+
+
+def _clock_of(desk: Desk, topic: str) -> ProgressClock:
+    """Return the clock that a topic's progress moves."""
+    clocks = {DEVIATIONS.name: desk.deviations_clock, POINTS.name: desk.points_clock}
+    return clocks.get(topic, desk.events_clock)
 
 
 def _read(kind: type[E], record: Record) -> E:

@@ -4,12 +4,13 @@
 
     otel.traces ─┐                  ┌──▶ PaneFold ──▶ telemetry.rollups   partials, then Progress to all partitions
     otel.metrics ├─▶ take ─▶ decode ┼──▶ StubFold ──▶ telemetry.stubs     traces only; likewise
-    otel.logs  ──┘     per partition└──▶ Storing ──▶ ClickHouse raw tables, dead-letters, floors
+    otel.logs  ──┘     per partition├──▶ PointFold ─▶ telemetry.points    metrics only; likewise
+                                    └──▶ Storing ──▶ ClickHouse raw tables, dead-letters, floors
                                          (topologies.storing; several batches at once, while the next are taken)
 
 A batch is decoded and folded while what the one before has changed is on its way to the broker. One agent a topic.
-Partials and stubs are flushed at most every ``flush_interval_s``, and progress follows them. Metrics are only stored:
-nothing of them is in a window, so they have no progress.
+Partials, stubs and points are flushed at most every ``flush_interval_s``, and progress follows them. Of metrics a few
+points go on, for rankings; nothing of them is in a window, so no window waits for them.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Ingest:
         """Return what is new in the windows, when that is due."""
         self._ticker.heard(lane.partition, lane.next_offset)
         folds = lane.state
-        if folds.panes is None or not folds.flush_due.due():
+        if not folds.flush_due.due():
             return None
         progress = folds.clock.progress()
         return _News(lane, await asyncio.to_thread(folds.flush), progress)
@@ -160,5 +161,4 @@ class Ingest:
 def _decoded(lane: Lane[SourceFolds], intake: Intake) -> Decoded:
     """Note what the folds need now, when all they have closed is sent: the next batch may close more before it is."""
     folds = lane.state
-    keeper = None if folds.panes is None else folds.keeper
-    return Decoded(lane, intake, lane.next_offset, folds.needed(), keeper, folds.closed(), folds.drain_late())
+    return Decoded(lane, intake, lane.next_offset, folds.needed(), folds.keeper, folds.closed(), folds.drain_late())

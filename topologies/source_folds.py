@@ -3,6 +3,7 @@
 ::
 
     records ─▶ open ─▶ decode all of a tenant at once ─┬─▶ PaneFold, StubFold     (replays: measured again, later)
+      │ │       │                                      ├─▶ PointFold              metrics
       │ │       │                                      ├─▶ letters for items that cannot be used
       │ │       └─ letter                              └─▶ rows to land, in the order of the records
       │ └─ tick: time alone
@@ -25,7 +26,7 @@ from schemas.errors import BadPayload, RejectReason
 from schemas.keys import service_key, tenant_key
 from schemas.reconciling import Outcome
 from schemas.settings import Settings
-from schemas.topics import LATE, LOGS, METRICS, ROLLUPS, STUBS, TRACES
+from schemas.topics import LATE, LOGS, METRICS, POINTS, ROLLUPS, STUBS, TRACES
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
 from streams.batch import Messages
@@ -36,6 +37,7 @@ from streams.otlp.decoding import Decoded, Decoder, OneByOne
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
+from streams.points.readings import PointFold
 from streams.progress import Progress, SourceClock
 from streams.stubs import StubFold
 from topologies import metrics
@@ -80,11 +82,12 @@ class _Opened:
 
 
 class SourceFolds:
-    """The folds of one source partition. ``panes`` and ``stubs`` are None for signals without windows.
+    """The folds of one source partition; those that its signal has no use for are None.
 
     What holds for its floor, `needed` and `closed` (its checkpoint):
 
-    - Below `needed` lies nothing of an open pane, no stub that was not sent, and no record whose time was not told.
+    - Below `needed` lies nothing of an open pane, no stub or point that was not sent, and no record whose time was not
+      told.
     - `closed` is what the last flush told. It is kept before the floor rises, so every time told below the floor is in
       it, and all that it speaks of was sent: the clock of the next fold may start with it, and tells it again.
     """
@@ -102,7 +105,9 @@ class SourceFolds:
         has_panes, has_stubs = self.signal is not Signal.METRICS, self.signal is Signal.TRACES
         self.panes = PaneFold(source, wiring.windows, closed) if has_panes else None
         self.stubs = StubFold(source, partitions, wiring.windows) if has_stubs else None
-        self.broadcasts = [Broadcast(ROLLUPS, range(partitions))] if has_panes else []
+        self.points = None if has_panes else PointFold(wiring.windows)
+        self._told = self.clock.progress()
+        self.broadcasts = [Broadcast(ROLLUPS if has_panes else POINTS, range(partitions))]
         if has_stubs:
             self.broadcasts.append(Broadcast(STUBS, range(partitions)))
         self.windows = wiring.windows
@@ -183,9 +188,12 @@ class SourceFolds:
     def _take_together(self, tenant: str, ones: Sequence[_Opened], intake: Intake) -> None:
         """Decode and fold the records of one tenant."""
         for decoded in self._decode(ones, intake):
-            if decoded.columns is None or self.signal is Signal.METRICS:
+            if decoded.columns is None:
                 continue
             origins = [ones[number].origin for number in decoded.messages]
+            if self.points is not None:  # metrics are decoded one message at a time
+                self.points.take(tenant, decoded.columns.resources, origins[0].arrival_ns, origins[0].driven)
+                continue
             driven = any(origin.driven for origin in origins)
             messages = Messages(
                 decoded.sizes, [origin.arrival_ns for origin in origins], [origin.offset for origin in origins]
@@ -266,7 +274,9 @@ class SourceFolds:
         if self.stubs is not None:
             messages += [Message(STUBS.name, s.value, s.key, partition=s.partition) for s in self.stubs.flush()]
             count_losses(self.stubs.drain_losses())
-        self._told_wall_ns, self._untold_offset = self.clock.driven_wall_ns(), None
+        if self.points is not None:
+            messages += [Message(POINTS.name, value, tenant_key(tenant)) for tenant, value in self.points.flush()]
+        self._told, self._told_wall_ns, self._untold_offset = self.clock.progress(), self.clock.driven_wall_ns(), None
         count_losses(self.clock.drain_losses())
         return messages
 
@@ -281,12 +291,13 @@ class SourceFolds:
     def needed(self) -> int | None:
         """Return the smallest offset that an open pane, an unsent stub or an untold time still needs."""
         folds = [fold for fold in (self.panes, self.stubs) if fold is not None]
-        floors = [fold.lowest_needed_offset() for fold in folds] + ([self._untold_offset] if folds else [])
+        floors = [*(fold.lowest_needed_offset() for fold in folds), self._untold_offset]
         return min((floor for floor in floors if floor is not None), default=None)
 
-    def closed(self) -> Progress | None:
-        """Return what the last flush closed and told, None for signals without windows. See `needed`."""
-        return None if self.panes is None else replace(self.panes.closed(), driven_wall_ns=self._told_wall_ns)
+    def closed(self) -> Progress:
+        """Return what the last flush closed (of metrics: no pane) and told. See `needed`."""
+        closed = self._told if self.panes is None else self.panes.closed()
+        return replace(closed, driven_wall_ns=self._told_wall_ns)
 
 
 def decoder_of(signal: Signal, settings: Settings) -> Decoder[Any]:

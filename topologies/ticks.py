@@ -22,14 +22,14 @@ from faust.types import TP
 
 from schemas.errors import StoreError
 from schemas.keys import TICK_HEADER
-from schemas.topics import LOGS, TRACES
+from schemas.topics import RAW_TOPICS
 from sinks.kafka.producer import Producer
 from topologies import metrics
 
 log = structlog.get_logger()
 
-SOURCE_TOPICS = frozenset({TRACES.name, LOGS.name})
-"""The topics whose time moves windows. Metrics are in no window, so nobody waits for their time."""
+SOURCE_TOPICS = frozenset(topic.name for topic in RAW_TOPICS)
+"""The topics whose time moves windows, or, of metrics, the rankings that look at them."""
 
 
 class Ticker:

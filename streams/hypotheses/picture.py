@@ -1,12 +1,13 @@
-"""What was seen of a tenant lately: the deviations of the last half hour, pane by pane."""
+"""What was seen of a tenant lately: the deviations of the last half hour, pane by pane, and its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.deviations import ServiceDeviations
 from schemas.health import Exemplars
+from streams.points.courses import Course, Point, SeriesName, TenantCourses
 
 Pane = dict[str, ServiceDeviations]
 
@@ -28,6 +29,7 @@ class TenantPicture:
     config: PictureConfig = field(default_factory=PictureConfig)
     _panes: dict[int, Pane] = field(default_factory=dict)
     _newest_ns: int = -1
+    _courses: TenantCourses = field(default_factory=TenantCourses)
 
     def step(self, deviation: ServiceDeviations) -> None:
         """Remember one record; of several about one service in one pane their series are merged, newest last."""
@@ -43,6 +45,14 @@ class TenantPicture:
             self._newest_ns = start_ns
             self._forget()
 
+    def step_points(self, told: Iterable[tuple[SeriesName, Point]]) -> None:
+        """Remember points of metrics."""
+        self._courses.step(told)
+
+    def courses(self, service: str, arrived_by_ns: int) -> Iterator[Course]:
+        """Yield what the metrics of a service did, as far as their records had arrived."""
+        return self._courses.of(service, arrived_by_ns)
+
     def _forget(self) -> None:
         oldest_ns = self._newest_ns - int(self.config.keep_s * 1e9)
         for start_ns in [start for start in self._panes if start <= oldest_ns]:
@@ -51,7 +61,7 @@ class TenantPicture:
     def frozen(self) -> TenantPicture:
         """Return the picture as it is now, for a ranking that may be made later."""
         panes = {start_ns: dict(pane) for start_ns, pane in self._panes.items()}
-        return TenantPicture(self.tenant, self.config, panes, self._newest_ns)
+        return TenantPicture(self.tenant, self.config, panes, self._newest_ns, self._courses.frozen())
 
     def between(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Pane]]:
         """Yield (start, pane) of the panes that begin in [start_ns, end_ns), in order."""

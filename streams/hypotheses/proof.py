@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from schemas.deviations import SeriesKind, SignatureChange
 from schemas.incidents import Evidence
-from schemas.snapshots import RankingSnapshot, SeriesFinding
+from schemas.snapshots import MetricFinding, RankingSnapshot, SeriesFinding
 from streams.hypotheses.replicas import Concentration
+from streams.hypotheses.resources import move_in_words
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
 from streams.incidents.words import series_in_words
 
@@ -21,6 +22,12 @@ _BY_INSTANCE = (
     "FROM spans WHERE tenant = {tenant} AND service = {service} AND kind_code IN (2, 5) "
     "AND end_unix_nano >= {start} AND end_unix_nano < {end} GROUP BY instance ORDER BY instance"
 )
+_METRIC = (
+    "SELECT resource_attributes['service.instance.id'] AS instance, attributes, time, value FROM metric_points "
+    "WHERE tenant = {tenant} AND service = {service} AND metric = {metric} "
+    "AND unix_nano >= {start} AND unix_nano < {end} ORDER BY instance, time"
+)
+_EARLIER_NS = 1800 * 1_000_000_000
 _TITLES = {
     "self_time": "{service} itself is slow",
     "dependency": "{service} answers slowly",
@@ -30,6 +37,7 @@ _TITLES = {
     "origin": "requests fail first in {service}",
     "spectrum": "slow and failing requests have {service} in common",
     "instances": "one instance of {service} is unlike the others",
+    "metrics": "resources of {service} are not what they were",
     "missing_calls": "{service} no longer makes the calls it made",
     "stopped": "{service} gets no requests any more",
     "load": "more requests than usual reach {service}",
@@ -62,6 +70,7 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
     evidence += [_signature(suspect.service, change) for change in suspect.node.finding.signatures[:_MOST_SERIES]]
+    evidence += [_metric(suspect.service, move, snapshot) for move in suspect.node.finding.metrics[:_MOST_SERIES]]
     if suspect.concentration is not None and suspect.instance is not None:
         evidence.append(_instances(suspect.service, suspect.concentration, snapshot))
     if suspect.node.finding.stop is not None:
@@ -88,6 +97,16 @@ def _signature(service: str, change: SignatureChange) -> Evidence:
         query=f"/api/v1/services/{quote(service, safe='')}/signatures", series=change.series,
         trace_ids=[change.sample_trace_id] if change.sample_trace_id else [],
     )  # fmt: skip
+
+
+def _metric(service: str, move: MetricFinding, snapshot: RankingSnapshot) -> Evidence:
+    """Tell how far a metric went, with the question that returns its points and those of half an hour before."""
+    query = _METRIC.format(
+        tenant=_quoted(snapshot.tenant), service=_quoted(service), metric=_quoted(move.metric),
+        start=snapshot.start_ns - _EARLIER_NS, end=snapshot.end_ns,
+    )  # fmt: skip
+    where = f" at {move.instance}" if move.instance else ""
+    return Evidence(kind="series", summary=f"{service}{where}: {move_in_words(move)}", query=query)
 
 
 def _instances(service: str, found: Concentration, snapshot: RankingSnapshot) -> Evidence:

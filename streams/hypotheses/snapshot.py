@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.incidents import Deploy, IncidentEvent
-from schemas.snapshots import RankingSnapshot
+from schemas.snapshots import NodeFinding, RankingSnapshot
 from streams.hypotheses.findings import findings_of
 from streams.hypotheses.picture import TenantPicture
+from streams.points.moves import moves_of
 
 _NS = 1_000_000_000
 _LOOK_S = 300.0
@@ -31,8 +32,17 @@ def snapshot_of(
     end_ns = max(start_ns, min(as_of_ns, since_ns + int(_LOOK_S * _NS)))
     before = picture.between(start_ns - int(_PAST_S * _NS), start_ns)
     known = sorted((d for d in deploys if d.at_ns <= as_of_ns), key=lambda d: (d.at_ns, d.deploy_id))
+    nodes = findings_of(before, picture.between(start_ns, end_ns))
     return RankingSnapshot(
         tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
         onset_ns=incident.onset_ns, start_ns=start_ns, end_ns=end_ns,
-        nodes=findings_of(before, picture.between(start_ns, end_ns)), deploys=known,
+        nodes=[_with_metrics(node, picture, start_ns, end_ns, as_of_ns) for node in nodes], deploys=known,
     )  # fmt: skip
+
+
+def _with_metrics(
+    node: NodeFinding, picture: TenantPicture, start_ns: int, end_ns: int, as_of_ns: int
+) -> NodeFinding:  # fmt: skip
+    """Add the metrics that moved, by what had arrived at the instant of the ranking, however much is known by now."""
+    moves = moves_of(picture.courses(node.service, as_of_ns), start_ns, end_ns)
+    return node.model_copy(update={"metrics": moves}) if moves else node

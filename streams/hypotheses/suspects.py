@@ -19,6 +19,7 @@ from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.novelty import novelty_parts
 from streams.hypotheses.parts import Part
 from streams.hypotheses.replicas import Concentration, concentration
+from streams.hypotheses.resources import metric_parts
 from streams.hypotheses.spectrum import spectrum_parts
 from streams.hypotheses.times import time_parts
 from streams.hypotheses.traffic import traffic_parts
@@ -107,6 +108,8 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.concentration = concentration(suspect.node)
         if suspect.concentration is not None:
             suspect.add([suspect.concentration.part()], weights)
+        if suspect.parts:  # a metric explains, and accuses nobody by itself
+            suspect.add(metric_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
     for suspect in suspects:
         suspect.change = change_of(suspect.service, snapshot, suspect.parts, suspect.since_ns)

@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = {
     "origin": "Traces that fail first here, among those that pass through: twice the square root of their share.",
     "spectrum": "How alike passing through here and being a slow or failing trace are (Ochiai, 0 to 1).",
     "instances": "How far failed or slow requests keep to one of several instances of the service (0 to 1).",
+    "metrics": "How much farther a metric of it left its past than any of another service (0 to 1).",
     "missing_calls": "Calls per request that this node no longer makes: twice the square root of their share.",
     "stopped": "Requests that stopped coming (0 or 1).",
     "first": "How early it began among the suspects (0 to 1).",
@@ -37,7 +38,7 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-d",
+    "2026-11-e",
     {
         "self_time": 1.0,
         "gap": 1.0,
@@ -48,6 +49,7 @@ WEIGHTS = Weights(
         "origin": 0.8,
         "spectrum": 0.4,
         "instances": 0.5,
+        "metrics": 0.4,
         "missing_calls": 0.05,
         "stopped": 1.0,
         "first": 0.4,

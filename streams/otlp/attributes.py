@@ -93,6 +93,13 @@ def read_attributes(raws: Iterable[bytes], wanted: Container[bytes]) -> dict[str
     return found
 
 
+def read_pairs(raws: Iterable[bytes], most: int) -> tuple[tuple[str, str], ...]:
+    """Return unparsed ``KeyValue`` messages as text, in order of their keys, at most so many; the first keys stay."""
+    pairs = (_read_pair(raw) for raw in raws)
+    found = sorted((cut(readable(pair[0])[0])[0], cut(pair[1])[0]) for pair in pairs if pair is not None)
+    return tuple(found[:most])
+
+
 def _read_pair(raw: bytes) -> tuple[bytes, str] | None:
     try:
         pair = KeyValue.FromString(raw)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,14 +158,22 @@ class LogColumns:
         return len(self.time_ns)
 
 
+class ResourceMetrics(NamedTuple):
+    """The metrics of one resource and its attributes, as they came: most are never looked at."""
+
+    attributes: Sequence[bytes]
+    metrics: Sequence[Any]
+
+
 @dataclass(slots=True)
 class MetricCounts:
-    """How many metrics and points a message holds; the windows do not use their values."""
+    """How many metrics and points a message holds, and what single series are made of; no window has them."""
 
     metrics: int
     points: dict[str, int]
     """Data points by type: gauge, sum, histogram, exponential_histogram, summary."""
     rejects: list[Reject] = field(default_factory=list)
+    resources: list[ResourceMetrics] = field(default_factory=list)
 
     def __len__(self) -> int:
         """How many data points were accepted."""

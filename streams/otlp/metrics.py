@@ -1,12 +1,21 @@
-"""Count what a metrics request holds; its values go to the store untouched."""
+"""Count what a metrics request holds, and name its gauges and sums; all values go to the store untouched."""
 
 from __future__ import annotations
 
-from streams.otlp.columns import MetricCounts, Reject, Signal
+from collections.abc import Sequence
+from typing import Any
+
+from streams.otlp.columns import MetricCounts, Reject, ResourceMetrics, Signal
 from streams.otlp.metric_checks import refused_points
 from streams.otlp.resources import check_caps
 from streams.otlp.slim import METRIC_TYPES
 from streams.otlp.wrong_signal import parse_as, refuse_other_signals
+
+MOST_POINTS = 16
+"""A metric with more points in one message is broken down by something of a request, and no series that explains."""
+
+_CUMULATIVE = 2
+_DELTA_OR_CUMULATIVE = (1, 2)
 
 
 def decode_metrics(payload: bytes) -> MetricCounts:
@@ -29,4 +38,18 @@ def decode_metrics(payload: bytes) -> MetricCounts:
                 rejects += refused
         items_by_resource.append(first - before)
     check_caps(items_by_resource)
-    return MetricCounts(len(metrics), points, rejects)
+    attributes = (resource.resource.attributes for resource in request.resources)
+    resources = [ResourceMetrics(*each) for each in zip(attributes, by_resource, strict=True)]
+    return MetricCounts(len(metrics), points, rejects, resources)
+
+
+def numbers_of(metric: Any) -> tuple[Sequence[bytes], bool]:
+    """Return the points of a gauge or a sum, and whether it is a counter: values are to be read as their increase.
+
+    None of any other metric, of one with more than `MOST_POINTS`, and of one that cannot be used.
+    """
+    is_sum = metric.HasField("sum")
+    data = metric.sum if is_sum else metric.gauge
+    if len(data.points) > MOST_POINTS or (is_sum and data.temporality not in _DELTA_OR_CUMULATIVE):
+        return (), False
+    return data.points, is_sum and data.is_monotonic and data.temporality == _CUMULATIVE

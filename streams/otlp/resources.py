@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from schemas.errors import BadPayload, RejectReason
 from schemas.keys import UNKNOWN_SERVICE
-from streams.otlp.attributes import Names, read_attributes
+from streams.otlp.attributes import Names, cut, read_attributes
 from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES
 
 INSTANCE_KEYS = ("service.instance.id", "k8s.pod.name", "host.name")
@@ -33,6 +34,13 @@ def name_resource(resource: Any, names: Names) -> ResourceNames:
         names.of_text(instance) if instance else -1,
         names.of_text(version) if version else -1,
     )
+
+
+def service_and_instance(attributes: Iterable[bytes]) -> tuple[str, str]:
+    """Return the service and the instance of unparsed resource attributes; no instance is empty."""
+    found = read_attributes(attributes, RESOURCE_KEYS)
+    instance = next((found[key] for key in INSTANCE_KEYS if found.get(key)), "")
+    return cut(found.get("service.name", "") or UNKNOWN_SERVICE)[0], cut(instance)[0]
 
 
 def check_caps(items_by_resource: list[int]) -> int:

@@ -17,6 +17,7 @@ from schemas.errors import BadPayload, RejectReason
 _TYPES = descriptor_pb2.FieldDescriptorProto
 _BYTES, _INT32, _INT64 = _TYPES.TYPE_BYTES, _TYPES.TYPE_INT32, _TYPES.TYPE_INT64
 _FIXED64, _DOUBLE, _BOOL = _TYPES.TYPE_FIXED64, _TYPES.TYPE_DOUBLE, _TYPES.TYPE_BOOL
+_SFIXED64, _UINT32 = _TYPES.TYPE_SFIXED64, _TYPES.TYPE_UINT32
 _UINT64, _SINT32 = _TYPES.TYPE_UINT64, _TYPES.TYPE_SINT32
 
 # message -> field -> (number, type or message name, repeated)
@@ -61,7 +62,14 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
     "ScopeLogs": {"records": (2, "LogRecord", True)},
     "ResourceLogs": {"resource": (1, "Resource", False), "scopes": (2, "ScopeLogs", True)},
     "LogRequest": {"resources": (1, "ResourceLogs", True)},
-    "Data": {"points": (1, _BYTES, True), "temporality": (2, _INT32, False)},
+    "Data": {"points": (1, _BYTES, True), "temporality": (2, _INT32, False), "is_monotonic": (3, _BOOL, False)},
+    "NumberPoint": {
+        "time_ns": (3, _FIXED64, False),
+        "as_double": (4, _DOUBLE, False),
+        "as_int": (6, _SFIXED64, False),
+        "attributes": (7, _BYTES, True),
+        "flags": (8, _UINT32, False),
+    },
     "HistogramPoint": {
         "count": (4, _FIXED64, False),
         "bucket_counts": (6, _FIXED64, True),
@@ -77,6 +85,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, Any, bool]]] = {
     },
     "Metric": {
         "name": (1, _BYTES, False),
+        "unit": (3, _BYTES, False),
         "gauge": (5, "Data", False),
         "sum": (7, "Data", False),
         "histogram": (9, "Data", False),
@@ -120,6 +129,7 @@ KeyValueList: Any = _CLASSES["KeyValueList"]
 KeyValue: Any = _CLASSES["KeyValue"]
 Status: Any = _CLASSES["Status"]
 Event: Any = _CLASSES["Event"]
+NumberPoint: Any = _CLASSES["NumberPoint"]
 HistogramPoint: Any = _CLASSES["HistogramPoint"]
 ExponentialPoint: Any = _CLASSES["ExponentialPoint"]
 TraceRequest: Any = _CLASSES["TraceRequest"]

@@ -100,4 +100,4 @@ def test_garbage_is_counted_and_metrics_are_passed_over() -> None:
     list(pipeline.feed(LOGS.name, b"\xff", START_NS))
     list(pipeline.feed(METRICS.name, b"\xff", START_NS))
     list(pipeline.advance(START_NS + 60 * SECOND_NS))
-    assert pipeline.unreadable == 2
+    assert pipeline.unreadable == 3
