@@ -76,6 +76,13 @@ def test_small_counts_vary_by_their_square_root() -> None:
     assert strength(minutes([0.0] * 10 + [40.0, 42.0, 39.0])) > 0.5
 
 
+def test_a_past_that_stood_still_or_went_as_far_before_is_no_reason() -> None:
+    """A few per cent of a limit that never changed; a spike like the one of some minutes ago."""
+    assert strength(minutes([0.5] * 10 + [0.52, 0.53])) == 0.0
+    assert strength(minutes([0.5] * 10 + [5.2, 5.3])) > 0.3
+    assert strength(minutes([1.5] * 8 + [5.5, 1.5, 6.0, 6.2])) == 0.0
+
+
 def test_of_a_counter_the_increase_is_judged_and_not_where_it_begins_anew() -> None:
     """A restart is a fall, which says nothing; ten times the rate afterwards does."""
     steady = [60.0 * place for place in range(13)]
@@ -103,7 +110,7 @@ def told_of(courses: TenantCourses, arrived_by_ns: int = 2**62) -> list[Course]:
 def test_order_and_repetition_change_nothing(chance: random.Random, again: list[int]) -> None:
     """Points come from several partitions, and once more after a crash."""
     told = [
-        (CPU._replace(metric=f"m{place % 3}"), Point(ONSET_NS + place * 20 * SECOND_NS, float(place), place))
+        (CPU._replace(metric=f"m{place % 2}"), Point(ONSET_NS + place * 5 * SECOND_NS, float(place), place))
         for place in range(40)
     ]
     one, other = TenantCourses(), TenantCourses()
@@ -124,6 +131,15 @@ def test_half_an_hour_is_kept_and_what_is_gone_makes_room() -> None:
         courses.step(minutes([1.0] * 10, series, first=40))
     assert {one.series for one in told_of(courses)} == set(later)
     assert all(len(one.points) == 10 for one in told_of(courses))
+
+
+def test_a_picture_that_is_frozen_keeps_its_metrics_and_learns_no_more() -> None:
+    """A ranking may be made later than it was due."""
+    picture = TenantPicture("acme")
+    picture.step_points(minutes([1.0] * 5))
+    frozen = picture.frozen()
+    picture.step_points(minutes([1.0] * 5, first=0))
+    assert [len(one.points) for one in frozen.courses("cart", 2**62)] == [5]
 
 
 def test_of_too_many_series_resources_are_kept_first_whatever_comes_first() -> None:
@@ -179,7 +195,8 @@ def test_a_metric_is_told_once_in_half_a_minute() -> None:
 
 
 def test_points_that_say_nothing_are_not_told() -> None:
-    """No number, nothing recorded, sent an hour later, or of the future."""
+    """No number or too large a one, nothing recorded, sent an hour later, or of the future."""
+    assert tell((ONSET_NS, request_of({CPU.metric: 1.7e308}))) == []
     assert tell((ONSET_NS, request_of({CPU.metric: float("nan")}))) == []
     assert tell((ONSET_NS + 60 * MINUTE_NS, request_of({CPU.metric: 1.0}))) == []
     assert tell((ONSET_NS - 11 * MINUTE_NS, request_of({CPU.metric: 1.0}))) == []
