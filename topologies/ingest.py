@@ -9,8 +9,9 @@
                                          (topologies.storing; several batches at once, while the next are taken)
 
 A batch is decoded and folded while what the one before has changed is on its way to the broker. One agent a topic.
-Partials, stubs and points are flushed at most every ``flush_interval_s``, and progress follows them. Of metrics a few
-points go on, for rankings; nothing of them is in a window, so no window waits for them.
+Partials, stubs and points are flushed at most every ``flush_interval_s``, less often where that would take too much of
+the time (`Share`), and progress follows them. Of metrics a few points go on, for rankings; nothing of them is in a
+window, so no window waits for them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from topologies.failpoints import reached
 from topologies.lanes import Lane, Lanes
 from topologies.parcels import Record, record_of
 from topologies.patience import LaneEndedError, insist
+from topologies.progressing import Share
 from topologies.replays import find_replays
 from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
 from topologies.storing import Decoded, Storing
@@ -47,10 +49,11 @@ from topologies.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """What a flush of a lane brought, and how far its source had come then."""
+    """What a flush of a lane brought, what it took, and how far its source had come then."""
 
     lane: Lane[SourceFolds]
     messages: list[Message]
+    cpu_s: float
     progress: Progress
 
 
@@ -64,6 +67,7 @@ class Ingest:
         self._ticker = ticker
         self._topic = topic
         self._telling: asyncio.Task[None] | None = None
+        self._share = Share()
         app = wiring.app
         decoder = decoder_of(SIGNALS[topic.name], wiring.settings)
         self._lanes: Lanes[SourceFolds] = Lanes(
@@ -100,6 +104,7 @@ class Ingest:
             if self._telling is not None:  # of the batch before: in order, and no more than one
                 await self._telling
             news = [await self._flush(lane) for lane, _ in intakes]
+            self._share.took([each.cpu_s for each in news if each is not None], sum(1 for _ in self._lanes))
             decoded = [_decoded(lane, intake) for lane, intake in intakes]
             self._telling = asyncio.create_task(self._tell(news, decoded))
             self._wiring.app.add_future(self._telling)  # whose own future would not say that it was cancelled
@@ -127,10 +132,10 @@ class Ingest:
         """Return what is new in the windows, when that is due."""
         self._ticker.heard(lane.partition, lane.next_offset)
         folds = lane.state
-        if not folds.flush_due.due():
+        if not folds.flush_due.due(self._share.pause_s):
             return None
         progress = folds.clock.progress()
-        return _News(lane, await asyncio.to_thread(folds.flush), progress)
+        return _News(lane, *await asyncio.to_thread(_timed, folds.flush), progress)
 
     async def _send(self, news: _News) -> None:
         """Send what is new in the windows, then the progress it allows."""
@@ -156,6 +161,12 @@ class Ingest:
             records = [record_of(record) for record in consumed]
             intakes.append(await self._take(folds, records, insert.wall_ns, wanted))
         return intakes
+
+
+def _timed(flush: Callable[[], list[Message]]) -> tuple[list[Message], float]:
+    """Return what a flush brings, and the CPU time it took."""
+    began_s = time.thread_time()
+    return flush(), time.thread_time() - began_s
 
 
 def _decoded(lane: Lane[SourceFolds], intake: Intake) -> Decoded:

@@ -13,7 +13,7 @@ confirmed *before* the floor that needs it may be committed; being ahead of the 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -38,6 +38,12 @@ PROGRESS_STEP_NS = 1_000_000_000
 
 CHECKPOINT_PACE_S = 3.0
 
+FLUSH_PAUSE = 16
+"""From one flush of all lanes to the next is so many times its CPU time; to send what it brings takes as much again."""
+
+LONGEST_PAUSE_S = 3.0
+"""Stubs wait in memory for it, and what is closed is told so much later."""
+
 INNER_PACE_S = 0.25
 """How often the stages behind ingest flush at most. Short, because each adds to the time until an incident shows."""
 
@@ -49,13 +55,33 @@ class Pacer:
         self._interval_s = interval_s
         self._last_s = 0.0
 
-    def due(self) -> bool:
-        """Tell whether the interval is over, and if so begin the next."""
+    def due(self, at_least_s: float = 0.0) -> bool:
+        """Tell whether the interval, or a longer one, is over, and if so begin the next."""
         elapsed_s = time.monotonic()
-        if elapsed_s - self._last_s < self._interval_s:
+        if elapsed_s - self._last_s < max(self._interval_s, at_least_s):
             return False
         self._last_s = elapsed_s
         return True
+
+
+class Share:
+    """How far apart flushes of many lanes have to be, so that they have a bounded share of the time of a core.
+
+    Each lane flushes every series, however little it has of it: twice as many partitions cost twice as much.
+    """
+
+    def __init__(self) -> None:
+        self._round_s = 0.0
+
+    def took(self, flushes_s: Sequence[float], lanes: int) -> None:
+        """Note the CPU times of the flushes of some lanes, of so many that there are."""
+        if flushes_s:
+            self._round_s = sum(flushes_s) / len(flushes_s) * lanes
+
+    @property
+    def pause_s(self) -> float:
+        """From one flush of a lane to its next, at least."""
+        return min(FLUSH_PAUSE * self._round_s, LONGEST_PAUSE_S)
 
 
 class Broadcast:

@@ -63,12 +63,12 @@ def ingest_on(bench: Bench, sink: RecordingSink, checkpoints: AwaitedCheckpoints
     return Ingest(bench.wiring, TRACES, sink, checkpoints or AwaitedCheckpoints(), ticker)  # type: ignore[arg-type]
 
 
-def one_span(end_ns: int) -> bytes:
-    """Return a request with one server span of ``cart``."""
+def one_span(end_ns: int, service: str = "cart") -> bytes:
+    """Return a request with one server span of a service."""
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     name = resource.resource.attributes.add()
-    name.key, name.value.string_value = "service.name", "cart"
+    name.key, name.value.string_value = "service.name", service
     span = resource.scope_spans.add().spans.add()
     span.trace_id, span.span_id, span.kind, span.name = b"t" * 16, b"s" * 8, Span.SPAN_KIND_SERVER, "GET /"
     span.start_time_unix_nano, span.end_time_unix_nano = end_ns - 5_000_000, end_ns

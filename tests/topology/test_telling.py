@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faust.types import TP
 from stage_bench import Bench, RecordingProducer
-from test_ingest import ACME, BEGIN_NS, RecordingSink, ingest_on, one_span
+from test_ingest import ACME, BEGIN_NS, TICK, RecordingSink, ingest_on, one_span
 
 from schemas.keys import service_key
 from schemas.topics import ROLLUPS, TRACES
@@ -18,6 +18,8 @@ from streams.partials import ServicePartial
 from topologies import metrics
 
 TRACES_0 = TP(TRACES.name, 0)
+SERVICES = 1_000
+BATCHES = 12
 
 
 @dataclass
@@ -67,9 +69,27 @@ async def test_a_batch_is_decoded_while_the_one_before_is_told(tmp_path: Path) -
         assert not sink.rows
         producer.gate.set()
         await bench.until(lambda: bench.app.floors.position(TRACES_0) == 2)
+        while len(producer.values(ROLLUPS.name, service_key("acme", "cart"))) < 2:  # due with a tick
+            await bench.give(TRACES.name, b"", headers=TICK, wall_ns=BEGIN_NS)
+            await asyncio.sleep(0.05)
     told = [ServicePartial.decode(value) for value in producer.values(ROLLUPS.name, service_key("acme", "cart"))]
     assert [partial.last_offset for partial in told] == [0, 1]
     assert [row.offset for row in sink.rows] == [0, 1]
+
+
+async def test_telling_has_a_bounded_share_of_the_time(tmp_path: Path) -> None:
+    """Each batch changes every service's window, and telling that takes longer than decoding it: few are told."""
+    bench, sink = bench_on(tmp_path, producer := GatedProducer()), RecordingSink()
+    producer.gate.set()
+    payload = b"".join(
+        one_span(BEGIN_NS, f"service-{number}") for number in range(SERVICES)
+    )  # appended: repeated fields
+    async with bench.running(ingest_on(bench, sink)):
+        for batch in range(1, BATCHES + 1):
+            await bench.give(TRACES.name, payload, headers=ACME, wall_ns=BEGIN_NS)
+            await bench.until(lambda: bench.app.floors.position(TRACES_0) == batch)  # noqa: B023
+    told = producer.values(ROLLUPS.name, service_key("acme", "service-0"))
+    assert 0 < len(told) < BATCHES / 2
 
 
 async def test_nothing_is_told_or_stored_past_what_could_not_be_told(tmp_path: Path) -> None:

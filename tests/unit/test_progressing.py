@@ -1,9 +1,11 @@
 """Progress is told once, checkpoints never go back."""
 
+import pytest
+
 from schemas.keys import PROGRESS_KEY
 from schemas.topics import ROLLUPS
 from streams.progress import Progress
-from topologies.progressing import Broadcast, latest
+from topologies.progressing import LONGEST_PAUSE_S, Broadcast, Pacer, Share, latest
 
 SECOND = 1_000_000_000
 
@@ -36,3 +38,25 @@ def test_checkpoint_keeps_when_each_replay_was_heard_of_last() -> None:
     """The newer word counts; of who is not in it, the older one."""
     kept = latest(Progress("s", 100, {"a": 50, "b": 70}, {"a": 90, "b": 80}), Progress("s", 110, {"a": 60}, {"a": 105}))
     assert kept.driven_wall_ns == {"a": 105, "b": 80}
+
+
+def test_flushes_of_all_lanes_have_a_bounded_share_of_the_time() -> None:
+    """One of two lanes took 10 ms: both may again when 16 times 20 ms are over, however many partitions there are."""
+    share = Share()
+    assert share.pause_s == 0.0
+    share.took([0.01], lanes=2)
+    assert share.pause_s == pytest.approx(0.32)
+    share.took([], lanes=2)
+    assert share.pause_s == pytest.approx(0.32)
+    share.took([0.02, 0.04], lanes=4)
+    assert share.pause_s == pytest.approx(1.92)
+    share.took([0.1], lanes=100)
+    assert share.pause_s == LONGEST_PAUSE_S
+
+
+def test_an_interval_can_be_longer_than_usual() -> None:
+    """What costs much is due later; the usual interval is the least."""
+    pacer = Pacer(0.0)
+    assert pacer.due()
+    assert not pacer.due(at_least_s=3600.0)
+    assert pacer.due()
