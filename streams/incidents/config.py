@@ -21,6 +21,9 @@ class IncidentConfig:
     together_s: float = 60.0
     """Triggers that call or share a caller are one group when they began within this time of each other. Later ones
     join only from above: trouble spreads to callers, a callee that begins later has its own."""
+    spread_s: float = 300.0
+    """Callers whose trouble began within this time of the last cause of an incident belong to it; later ones have
+    trouble of their own, however long a weak deviation has held the incident open."""
     logs_confirm_s: float = 90.0
     """Error logs with no other symptom open an incident only after this long: one user's retries fill a minute."""
     news_evidence: float = 0.5

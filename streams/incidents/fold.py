@@ -134,12 +134,19 @@ class _Step:
         return alarm.is_fresh(since_ns, self.config) and not (only_budget and alarm.service in self.fold.recovered)
 
     def _home_of(self, group: list[Alarm]) -> OpenIncident | None:
-        """Return the open incident that the group belongs to: one that has a service of it, or that spreads to one."""
+        """Return the open incident that the group belongs to: the one that has most of it, or that spreads to one.
+
+        A group with newcomers that began long after the last cause of an incident is another matter, even if services
+        of the incident deviate anew with it.
+        """
         names = {alarm.service for alarm in group}
-        for incident in self.fold.open:
-            if any(name in names for name, member in incident.members.items() if member.trigger):
-                return incident
-        for incident in self.fold.open:
+        new = [alarm for alarm in group if not any(alarm.service in one.causes for one in self.fold.open)]
+        began_ns = min((alarm.since_ns for alarm in new), default=0)
+        near = [one for one in self.fold.open if began_ns - one.newest_ns <= self.config.spread_s * 1e9]
+        having = [one for one in near if names & one.causes]
+        if having:
+            return max(having, key=lambda one: len(names & one.causes))
+        for incident in near:
             causes = [(name, member.since_ns) for name, member in incident.members.items() if member.trigger]
             if any(spreads(*cause, alarm, self.fold.graph, self.config) for cause in causes for alarm in group):
                 return incident

@@ -30,8 +30,11 @@ def _linked(one: Alarm, other: Alarm, graph: LiveGraph, config: IncidentConfig) 
 
 
 def spreads(service: str, since_ns: int, alarm: Alarm, graph: LiveGraph, config: IncidentConfig) -> bool:
-    """Tell whether trouble at `service` may have caused the alarm: it is a caller, or a neighbour at the same time."""
-    if (alarm.service, service) in graph.edges and alarm.since_ns >= since_ns:
+    """Tell whether trouble at `service` may have caused the alarm: it is a caller, or a neighbour at the same time.
+
+    Trouble reaches a caller within minutes. Who deviates by itself long after has a reason of its own.
+    """
+    if (alarm.service, service) in graph.edges and 0 <= alarm.since_ns - since_ns <= config.spread_s * 1e9:
         return True
     near = graph.touches(alarm.service, service) or service in alarm.partners
     return near and _together(alarm.since_ns, since_ns, config)

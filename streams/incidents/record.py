@@ -56,6 +56,16 @@ class OpenIncident:
     opened_at_ns: int = 0
 
     @property
+    def causes(self) -> set[str]:
+        """The services that deviate by themselves."""
+        return {name for name, member in self.members.items() if member.trigger}
+
+    @property
+    def newest_ns(self) -> int:
+        """When the last of them began."""
+        return max(self.members[name].since_ns for name in self.causes)
+
+    @property
     def share(self) -> float:
         """Share of the entry requests that failed or went through a trigger service."""
         return min(1.0, max(self.failed, self.through) / self.requests) if self.requests else 0.0

@@ -88,6 +88,44 @@ def test_a_caller_that_begins_minutes_later_joins() -> None:
     assert "service_joined" in run.kinds()
 
 
+def test_a_caller_that_begins_long_after_has_an_incident_of_its_own() -> None:
+    """A weak deviation that lasts must not swallow the next fault of everything that calls it."""
+    run = Run()
+    for pane in range(80):
+        bad = {"payments": [score(SeriesKind.SELF_TIME, pane, since=0)]}
+        if pane >= 60:
+            bad["checkout"] = [score(SeriesKind.SELF_TIME, pane, since=60)]
+        run.step(pane, shop(pane, bad))
+    assert [[one.service for one in event.services] for event in run.opened()] == [["payments"], ["checkout"]]
+    assert "service_joined" not in run.kinds()
+
+
+def test_trouble_that_spreads_from_one_to_the_next_stays_one_incident_however_long_it_takes() -> None:
+    """From payments to checkout to the storefront, four minutes each."""
+    run = Run()
+    for pane in range(80):
+        begun = {"payments": 0, "checkout": 24, "storefront": 48}
+        bad = {name: [score(SeriesKind.SELF_TIME, pane, since=at)] for name, at in begun.items() if pane >= at}
+        run.step(pane, shop(pane, bad))
+    assert len(run.opened()) == 1
+    assert run.kinds().count("service_joined") == 2
+
+
+def test_a_service_of_an_old_incident_that_deviates_anew_does_not_pull_others_into_it() -> None:
+    """Two that are called by one and the same begin together, long after; both are in the new incident, and stay."""
+    run = Run()
+    for pane in range(90):
+        bad = {"checkout": [score(SeriesKind.SELF_TIME, pane, since=0 if pane < 60 else 60)]}
+        if pane >= 60:
+            bad["cart"] = [score(SeriesKind.SELF_TIME, pane, since=60)]
+        run.step(pane, shop(pane, bad))
+    old, new = run.opened()
+    assert [one.service for one in old.services] == ["checkout"]
+    assert {one.service for one in new.services} == {"cart", "checkout"}
+    assert new.onset_ns == pane_start(60)
+    assert "service_joined" not in run.kinds()
+
+
 def test_errors_that_come_from_a_callee_are_a_symptom() -> None:
     """The callee leads, whatever order the services come in."""
     run = Run()
