@@ -16,7 +16,7 @@ from streams.baselines.history import Cells, Table
 from streams.baselines.hour_cells import Usual
 from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
-from streams.baselines.levels import judge_levels
+from streams.baselines.levels import Traffic, judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, measures_of
 from streams.baselines.state import BaselineState
 
@@ -220,7 +220,8 @@ class _Judgement:
         keys = set() if usual is None else {key for key, known in zip(levels, usual.known, strict=True) if known}
         reliable = keys | {key.pool for key in keys}
         scores = []
-        for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config, usual):
+        traffic = Traffic(self.measures.requests, self.history.traffic_before(self.pane_ns, self.config.history_panes))
+        for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config, traffic, usual):
             self.now.levels[one.key.packed()] = one.sums
             sums = [total for track in one.sums for total in track]
             hours = _Hours(one.key in reliable, one.by_hour)

@@ -104,6 +104,11 @@ class History:
                     block[place[erasure.name], :, cut] = table.nothing
         return block
 
+    def traffic_before(self, pane_ns: int, most: int) -> Cells:
+        """Return the requests of the last `most` panes before this one, by the columns of `past`; NaN = unknown."""
+        end = self.columns_before(pane_ns)
+        return self.requests[max(0, end - most) : end]
+
     def past_requests(self, name: str, pane_ns: int, most: int) -> Cells:
         """Return the requests of the last `most` panes before this one that count; `name` is the rate's series."""
         end = self.columns_before(pane_ns)

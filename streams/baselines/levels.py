@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,29 @@ from streams.baselines.kernels import describe
 from streams.baselines.measures import Level, SeriesKey
 
 Floats = NDArray[np.float64]
+_TAIL = 1
+_TAIL_REQUESTS = 20.0
+"""Of up to so many requests the 95th percentile is the slowest one."""
 POOLED = (SeriesKind.GAP, SeriesKind.SELF_TIME, SeriesKind.EDGE_LATENCY)
+
+
+class Traffic(NamedTuple):
+    """Requests of the service: in the pane, and in the panes (columns) of its past; NaN = unknown."""
+
+    requests: int
+    past: Cells
+
+    def crowding(self, past: Cells, requests: Floats) -> Floats:
+        """Return by series how many times more chances a slow request has to be the tail than it had; 1 at least.
+
+        The more requests a pane has, the likelier one of them is slow, until the 95th percentile is no longer the
+        slowest. Past requests of a series are those of the service in the panes that know it, by its present share.
+        """
+        before = np.clip(self.past * (requests / max(self.requests, 1))[:, None], 1.0, _TAIL_REQUESTS)
+        known = ~np.isnan(past[:, _TAIL]) & ~np.isnan(before)
+        mean = np.where(known, before, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        is_known = (mean > 0) & (self.requests > 0)
+        return np.where(is_known, np.maximum(np.minimum(requests, _TAIL_REQUESTS) / np.maximum(mean, 1.0), 1.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +69,7 @@ class LevelVerdict:
 
 def judge_levels(
     levels: Mapping[SeriesKey, Level], past: Cells, before: Mapping[str, list[list[float]]], active: Set[str],
-    is_new: bool, config: BaselineConfig, usual: Usual | None = None,
+    is_new: bool, config: BaselineConfig, traffic: Traffic, usual: Usual | None = None,
 ) -> Iterator[LevelVerdict]:  # fmt: skip
     """Judge the latencies of a pane. `past` (series x tracks x panes, NaN = unknown) is in order of the levels.
 
@@ -54,7 +77,7 @@ def judge_levels(
     Series with too little past are left out, unless the service `is_new` and something is believed of them. Pools
     follow the series they are made of.
     """
-    panel = _panel(levels, past, active, is_new, config, usual)
+    panel = _panel(levels, past, active, is_new, config, traffic, usual)
     if not panel.keys:
         return
     singles = [[row] for row in range(len(panel.keys))]
@@ -111,7 +134,7 @@ class _Panel:
 
 def _panel(
     levels: Mapping[SeriesKey, Level], past: Cells, active: Set[str], is_new: bool, config: BaselineConfig,
-    at_hour: Usual | None,
+    traffic: Traffic, at_hour: Usual | None,
 ) -> _Panel:  # fmt: skip
     keys, measured = list(levels), np.array([level[:3] for level in levels.values()]).reshape(-1, 3)
     own = [key.kind is SeriesKind.SELF_TIME for key in keys]
@@ -121,6 +144,7 @@ def _panel(
     medians, scale, panes, usual = describe(
         past, floors, relative, config.young_inflation, limits, np.array(config.level_priors), config.level_prior_panes
     )
+    usual[:, _TAIL] = 1.0 - (1.0 - usual[:, _TAIL]) ** traffic.crowding(past, measured[:, 2])[:, None]
     known = panes.min(axis=1) >= config.min_panes
     for row, (key, level) in enumerate(levels.items()):
         if not known[row] and level.has_prior and (is_new or key.packed() in active):
