@@ -71,13 +71,24 @@ class Alarm:
         return [s for s in self._now() if s.kind is SeriesKind.LOG_ERRORS]
 
     def _now(self) -> list[SeriesScore]:
-        return [s for s in self.own if abs(s.score) >= _FRESH_SCORE]
+        return [s for s in self.own if is_wrong_now(s)]
 
     @property
     def partners(self) -> set[str]:
         """Clients of deviating incoming edges: an edge has two ends."""
         kinds = (SeriesKind.GAP, SeriesKind.EDGE_LATENCY, SeriesKind.EDGE_ERROR_RATE)
         return {s.edge_client for s in self.own if s.kind in kinds and s.edge_client}
+
+
+def is_wrong_now(series: SeriesScore) -> bool:
+    """Tell whether a series is off in this very pane.
+
+    A request or two cannot be three scales above a habit of failing. They are off when they are nearer to
+    everything failing than to normal.
+    """
+    if abs(series.score) >= _FRESH_SCORE:
+        return True
+    return series.unit == "ratio" and series.value >= (1.0 + series.median) / 2
 
 
 def alarms_of(

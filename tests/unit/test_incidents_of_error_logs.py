@@ -7,6 +7,7 @@ import pytest
 from schemas.deviations import SeriesKind, ServiceDeviations, SignatureChange
 from schemas.incidents import ResolveReason
 from streams.incidents import IncidentFold
+from streams.incidents.triggers import is_wrong_now
 from tests.incident_runs import Run, hole, shop
 from tests.made_health import deviations, pane_start, score
 
@@ -135,3 +136,21 @@ def test_error_logs_of_an_open_incident_do_not_keep_it_open_in_silence() -> None
         ends.append(run.events[-1])
     assert [event.resolve_reason for event in ends] == [ResolveReason.NO_TRAFFIC] * 2
     assert ends[0].at_ns == ends[1].at_ns
+
+
+def test_a_request_or_two_of_a_service_that_often_fails_are_wrong_when_all_of_them_fail() -> None:
+    """They cannot be three scales above a half. One of two that fails is its habit."""
+    half = score(SeriesKind.LOG_ERRORS, 1, value=1.0, median=0.5, strength=1.4).model_copy(update={"unit": "ratio"})
+    assert is_wrong_now(half)
+    assert is_wrong_now(half.model_copy(update={"value": 0.75, "score": 0.7}))
+    assert not is_wrong_now(half.model_copy(update={"value": 0.7, "score": 0.6}))
+    assert not is_wrong_now(half.model_copy(update={"unit": "ms", "value": 400.0}))
+
+
+def test_a_service_that_fails_every_other_request_by_habit_has_an_incident_when_all_of_them_fail() -> None:
+    """With a request in a pane none of its panes is far out, all of them together are."""
+    run = Run()
+    for pane in range(12):
+        failing = score(SeriesKind.LOG_ERRORS, pane, value=1.0, median=0.5, strength=1.0, since=0)
+        run.step(pane, shop(pane, {"payments": [failing.model_copy(update={"unit": "ratio"})]}))
+    assert [event.services[0].service for event in run.opened()] == ["payments"]
