@@ -1,5 +1,6 @@
 # Everything a newcomer types. Each target sets up .venv first when needed (once; `make demo PYTHON=...` to choose).
 VENV ?= .venv
+PEERS ?= .venv-peers
 READY = $(VENV)/.ready
 RUN = $(VENV)/bin
 # Else each process compiles what it imports: packages are installed without bytecode.
@@ -34,15 +35,16 @@ check: $(READY)  ## lint, format, types, import contracts
 	$(RUN)/lint-imports
 
 bench: $(READY)  ## the benchmarks: one table of values and targets, build/bench.json (BENCH_QUICK=1: only that they run)
-	@$(RUN)/python -c 'import bytewax, confluent_kafka' 2>/dev/null || $(RUN)/pip install --quiet --editable '.[bench]' || true
-	@$(RUN)/python tests/bench/run.py
+	@test -d $(PEERS) || { $(RUN)/python -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --requirement tests/bench/peers.txt; } \
+		|| { echo "the peers cannot be installed: they are not measured"; rm -rf $(PEERS); }
+	@PEERS=$(PEERS) $(RUN)/python tests/bench/run.py
 
 faults: $(READY)  ## the long fault run, on each broker there is: 200 kills, 1,000,000 records (build/faults.json)
 	FAULTS_LONG=1 FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)
 
 clean:  ## remove caches and the data folder of the embedded stack
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .incidentscope
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+	find . \( -path ./$(VENV) -o -path ./$(PEERS) \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean  ## clean, and remove .venv
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)
