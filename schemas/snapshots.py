@@ -115,5 +115,8 @@ class RankingSnapshot(Event):
     onset_ns: int
     start_ns: int = Field(description="Panes from here on were looked at.")
     end_ns: int
+    services: list[str] = Field(
+        default_factory=list, description="Of the incident. Who neither calls them nor is called is not blamed."
+    )
     nodes: list[NodeFinding]
     deploys: list[Deploy] = Field(description="Of the tenant, near the onset, known by then.")

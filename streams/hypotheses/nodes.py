@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from schemas.deviations import SeriesKind
@@ -83,6 +83,15 @@ class Nodes:
         """Return the nodes that call this one."""
         return [self._nodes[client] for client in self._nodes[service].callers if client in self._nodes]
 
+    def reach(self, services: Collection[str]) -> set[str]:
+        """Return who may be the cause of trouble at these: whatever they call and whoever calls them, all the way.
+
+        Of services that none of the nodes is, it may be anyone.
+        """
+        found = {service for service in services if service in self._nodes} or set(self._nodes)
+        below = _closure(found, lambda service: [node.service for node in self.callees(service)])
+        return below | _closure(found, lambda service: [node.service for node in self.callers(service)])
+
     def depths(self) -> dict[str, int]:
         """Return how many calls each node is away from where users come in; what no call reaches has none."""
         ring = [node.service for node in self if node.finding.is_entry]
@@ -93,3 +102,11 @@ class Nodes:
             ring = list(dict.fromkeys(further))
             depths |= dict.fromkeys(ring, depth)
         return depths
+
+
+def _closure(start: Collection[str], further: Callable[[str], Collection[str]]) -> set[str]:
+    reached, ring = set(start), set(start)
+    while ring:
+        ring = {other for service in ring for other in further(service)} - reached
+        reached |= ring
+    return reached

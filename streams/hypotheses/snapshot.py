@@ -36,6 +36,7 @@ def snapshot_of(
     return RankingSnapshot(
         tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
         onset_ns=incident.onset_ns, start_ns=start_ns, end_ns=end_ns,
+        services=sorted(one.service for one in incident.services),
         nodes=[_with_metrics(node, picture, start_ns, end_ns, as_of_ns) for node in nodes], deploys=known,
     )  # fmt: skip
 

@@ -8,7 +8,16 @@ import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import NodeKind
-from schemas.incidents import Deploy, HypothesisSet, Impact, IncidentEvent, IncidentState, Place, Severity
+from schemas.incidents import (
+    Deploy,
+    HypothesisSet,
+    Impact,
+    IncidentEvent,
+    IncidentService,
+    IncidentState,
+    Place,
+    Severity,
+)
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses import WEIGHTS, TenantPicture, rank, snapshot_of
 from tests.made_health import deviations, pane_start, score
@@ -16,22 +25,27 @@ from tests.made_health import deviations, pane_start, score
 PANES = 6
 
 
-def incident(onset: int = 0) -> IncidentEvent:
-    """Return an open incident that began in a pane."""
+def incident(onset: int = 0, of: Sequence[str] = ()) -> IncidentEvent:
+    """Return an open incident of some services that began in a pane."""
+    peak = score(SeriesKind.GAP, onset)
+    services = [IncidentService(service=name, since_ns=pane_start(onset), reason="", peak=peak) for name in of]
     return IncidentEvent(
         event_id="inc-1-1", incident_id="inc-1", tenant="acme", sequence=1, kind="opened", at_ns=pane_start(onset + 1),
-        onset_ns=pane_start(onset), state=IncidentState.OPEN, severity=Severity.HIGH, title="something", services=[],
+        onset_ns=pane_start(onset), state=IncidentState.OPEN, severity=Severity.HIGH, title="something",
+        services=services,
         impact=Impact(requests=1, failed_requests=0, share=0.0, services=1),
     )  # fmt: skip
 
 
-def ranked(panes: Sequence[Sequence[ServiceDeviations]], deploys: Sequence[Deploy] = ()) -> HypothesisSet:
-    """Return the ranking after these panes, of which the first is the onset."""
+def ranked(
+    panes: Sequence[Sequence[ServiceDeviations]], deploys: Sequence[Deploy] = (), of: Sequence[str] = ()
+) -> HypothesisSet:
+    """Return the ranking of an incident (of some services) after these panes, of which the first is the onset."""
     picture = TenantPicture("acme")
     for pane in panes:
         for one in pane:
             picture.step(one)
-    return rank(snapshot_of(picture, incident(), deploys, pane_start(len(panes)), 1))
+    return rank(snapshot_of(picture, incident(of=of), deploys, pane_start(len(panes)), 1))
 
 
 def calm(kind: SeriesKind, client: str | None = None) -> SeriesScore:
@@ -305,3 +319,35 @@ def test_trouble_that_gathered_slowly_is_looked_at_around_its_opening() -> None:
     event = incident().model_copy(update={"at_ns": pane_start(opened), "opened_at_ns": pane_start(opened)})
     ranking = rank(snapshot_of(picture, event, [], pane_start(opened + 3), 1))
     assert names(ranking) == ["cart"]
+
+
+def test_of_two_faults_at_once_each_incident_names_its_own() -> None:
+    """What neither calls the services of an incident nor is called by them is another matter, however loud it is."""
+    panes = [
+        [
+            deviations("shop", p, callers=["client"], entry=True),
+            deviations("checkout", p, callers=["shop"]),
+            deviations("payments", p, [bad(SeriesKind.GAP, "checkout", strength=30.0)], callers=["checkout"]),
+            deviations("hints", p, [bad(SeriesKind.ERROR_RATE), bad(SeriesKind.LOG_ERRORS)], callers=["shop"]),
+        ]
+        for p in range(PANES)
+    ]
+    assert names(ranked(panes))[:2] == ["hints", "payments"]
+    assert "hints" not in names(ranked(panes, of=["payments"]))
+    assert names(ranked(panes, of=["hints", "shop"]))[:2] == ["hints", "payments"]
+    assert names(ranked(panes, of=["payments"]))[0] == "payments"
+
+
+def test_the_cause_may_be_far_below_or_far_above_the_services_of_an_incident() -> None:
+    """All the way down, and all the way up to where the load comes from."""
+    panes = [
+        [
+            deviations("shop", p, [bad(SeriesKind.SELF_TIME)], callers=["client"], entry=True),
+            deviations("checkout", p, callers=["shop"]),
+            deviations("payments", p, callers=["checkout"]),
+            deviations("bank", p, [bad(SeriesKind.SELF_TIME)], callers=["payments"]),
+        ]
+        for p in range(PANES)
+    ]
+    assert set(names(ranked(panes, of=["checkout"]))) >= {"shop", "bank"}
+    assert set(names(ranked(panes, of=["not seen"]))) >= {"shop", "bank"}
