@@ -20,6 +20,7 @@ from schemas.incidents import (
 )
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses import WEIGHTS, TenantPicture, rank, snapshot_of
+from streams.hypotheses.fitting import Case, choice_of
 from tests.made_health import deviations, pane_start, score
 
 PANES = 6
@@ -336,6 +337,17 @@ def test_of_two_faults_at_once_each_incident_names_its_own() -> None:
     assert "hints" not in names(ranked(panes, of=["payments"]))
     assert names(ranked(panes, of=["hints", "shop"]))[:2] == ["hints", "payments"]
     assert names(ranked(panes, of=["payments"]))[0] == "payments"
+
+
+def test_weights_are_fitted_to_the_suspects_that_a_ranking_has() -> None:
+    """Who has nothing to do with the incident is no choice."""
+    picture = TenantPicture("acme")
+    for p in range(PANES):
+        picture.step(deviations("payments", p, [bad(SeriesKind.SELF_TIME)], callers=["checkout"]))
+        picture.step(deviations("hints", p, [bad(SeriesKind.SELF_TIME)], callers=["shop"]))
+    snapshot = snapshot_of(picture, incident(of=["payments"]), [], pane_start(PANES), 1)
+    choice = choice_of(Case("shop", "one", "payments", snapshot), WEIGHTS)
+    assert (len(choice.parts), choice.truth) == (1, 0)
 
 
 def test_the_cause_may_be_far_below_or_far_above_the_services_of_an_incident() -> None:
