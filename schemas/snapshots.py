@@ -116,7 +116,8 @@ class RankingSnapshot(Event):
     start_ns: int = Field(description="Panes from here on were looked at.")
     end_ns: int
     services: list[str] = Field(
-        default_factory=list, description="Of the incident. Who neither calls them nor is called is not blamed."
+        default_factory=list,
+        description="Of the incident. Who neither calls them nor is called is not blamed; none: anyone.",
     )
     nodes: list[NodeFinding]
     deploys: list[Deploy] = Field(description="Of the tenant, near the onset, known by then.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.deviations import SeriesKind
 from schemas.incidents import Deploy, IncidentEvent
 from schemas.snapshots import NodeFinding, RankingSnapshot
 from streams.hypotheses.findings import findings_of
@@ -36,9 +37,19 @@ def snapshot_of(
     return RankingSnapshot(
         tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
         onset_ns=incident.onset_ns, start_ns=start_ns, end_ns=end_ns,
-        services=sorted(one.service for one in incident.services),
+        services=_services_of(incident),
         nodes=[_with_metrics(node, picture, start_ns, end_ns, as_of_ns) for node in nodes], deploys=known,
     )  # fmt: skip
+
+
+def _services_of(incident: IncidentEvent) -> list[str]:
+    """Return the services whose trouble the cause must have to do with; of a stop that is nobody in particular.
+
+    A caller that fails early no longer calls the rest, so the one to blame may be beside the one that is not called.
+    """
+    if any(one.peak.kind is SeriesKind.REQUEST_RATE for one in incident.services):
+        return []
+    return sorted(one.service for one in incident.services)
 
 
 def _with_metrics(

@@ -26,9 +26,9 @@ from tests.made_health import deviations, pane_start, score
 PANES = 6
 
 
-def incident(onset: int = 0, of: Sequence[str] = ()) -> IncidentEvent:
+def incident(onset: int = 0, of: Sequence[str] = (), kind: SeriesKind = SeriesKind.GAP) -> IncidentEvent:
     """Return an open incident of some services that began in a pane."""
-    peak = score(SeriesKind.GAP, onset)
+    peak = score(kind, onset)
     services = [IncidentService(service=name, since_ns=pane_start(onset), reason="", peak=peak) for name in of]
     return IncidentEvent(
         event_id="inc-1-1", incident_id="inc-1", tenant="acme", sequence=1, kind="opened", at_ns=pane_start(onset + 1),
@@ -337,6 +337,14 @@ def test_of_two_faults_at_once_each_incident_names_its_own() -> None:
     assert "hints" not in names(ranked(panes, of=["payments"]))
     assert names(ranked(panes, of=["hints", "shop"]))[:2] == ["hints", "payments"]
     assert names(ranked(panes, of=["payments"]))[0] == "payments"
+
+
+def test_what_stopped_being_called_may_have_its_cause_beside_it() -> None:
+    """The shop gives up when hints fail, and calls nobody else any more."""
+    stopped = incident(of=["payments"], kind=SeriesKind.REQUEST_RATE)
+    assert snapshot_of(TenantPicture("acme"), stopped, [], pane_start(PANES), 1).services == []
+    slow = incident(of=["payments", "cart"])
+    assert snapshot_of(TenantPicture("acme"), slow, [], pane_start(PANES), 1).services == ["cart", "payments"]
 
 
 def test_weights_are_fitted_to_the_suspects_that_a_ranking_has() -> None:
