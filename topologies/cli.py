@@ -183,6 +183,9 @@ def evaluate(
     continued: Annotated[
         bool, typer.Option("--continued", help="Also play the recordings of each system on through the same state.")
     ] = False,
+    moved: Annotated[
+        float, typer.Option("--moved", help="Move all times by so many seconds, so that panes have other edges.")
+    ] = 0.0,
 ) -> None:
     """Judge the product on recorded outages: recall, false alarms, time to detect, AC@1, AC@3, Avg@5.
 
@@ -191,7 +194,7 @@ def evaluate(
     """
     from topologies.evaluate import evaluate as judge
 
-    judge(recordings, json_file, report_folder=report_dir, is_continued=continued)
+    judge(recordings, json_file, report_folder=report_dir, is_continued=continued, moved_s=moved)
 
 
 @app.command(rich_help_panel=DATA)

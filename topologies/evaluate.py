@@ -30,6 +30,7 @@ from streams.scoring import RecordingScore, total
 from topologies.comparing import Comparison, Places, accuracies, add_up
 from topologies.continuing import Continued, play_on, scores_of, systems_of
 from topologies.garbage import collect_seldom
+from topologies.moving import MovedRecording
 from topologies.printing import print_accuracies, print_findings, print_scores
 from topologies.recordings import Recording
 from topologies.report import intervals, write_report
@@ -56,9 +57,9 @@ class Judged:
     cases: tuple[Case, ...]
 
 
-def replay_locally(folder: Path, settings: Settings | None = None) -> Judged:
-    """Replay one recording into a fresh pipeline and judge what comes out."""
-    with Recording(folder) as recording:
+def replay_locally(folder: Path, settings: Settings | None = None, moved_s: float = 0.0) -> Judged:
+    """Replay one recording, moved by some seconds, into a fresh pipeline and judge what comes out."""
+    with MovedRecording(folder, moved_s) as recording:
         labels = recording.labels
         faults = faults_of(labels)
         witness, comparison = Witness(faults), Comparison(faults)
@@ -84,14 +85,15 @@ def _cases(name: str, score: RecordingScore, witness: Witness) -> Iterator[Case]
             yield Case(name, alarm.incident_id, None, snapshot)
 
 
-def judge_all(folders: Sequence[Path], processes: int, console: Console) -> list[Judged]:
-    """Replay recordings, some at a time, and return what came of each.
+def judge_all(folders: Sequence[Path], processes: int, console: Console, moved_s: float = 0.0) -> list[Judged]:
+    """Replay recordings, each moved by some seconds, some at a time, and return what came of each.
 
     Raises `SetupError` when a folder is not a recording.
     """
     for folder in folders:
         Recording(folder)  # before anything starts: is it one?
-    judged = _all_of({folder: partial(replay_locally, folder) for folder in largest_first(folders)}, processes, console)
+    work = {folder: partial(replay_locally, folder, moved_s=moved_s) for folder in largest_first(folders)}
+    judged = _all_of(work, processes, console)
     return [judged[folder] for folder in folders]
 
 
@@ -133,14 +135,15 @@ def evaluate(
     report_folder: Path | None = None,
     *,
     is_continued: bool = False,
+    moved_s: float = 0.0,
 ) -> dict[str, Any]:
     """Evaluate recordings, print the table and return (and write) the figures; with a folder, also a page with plots.
 
-    With `is_continued`, the recordings of each system are also played one after the other into the same state. Raises
-    `SetupError` when a folder is not a recording.
+    With `is_continued`, the recordings of each system are also played one after the other into the same state. With
+    `moved_s` each recording by itself is moved so many seconds. Raises `SetupError` when a folder is not a recording.
     """
     console = console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
-    judged = judge_all(folders, processes, console)
+    judged = judge_all(folders, processes, console, moved_s)
     scores = {one.name: one.score for one in judged}
     whole, places = total(scores.values()), add_up(one.places for one in judged)
     methods = {method: accuracies(found) for method, found in places.items()}
