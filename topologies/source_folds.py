@@ -29,6 +29,7 @@ from schemas.settings import Settings
 from schemas.topics import LATE, LOGS, METRICS, POINTS, ROLLUPS, STUBS, TRACES
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
+from sinks.kafka.unpacking import RefusedBatch
 from streams.batch import Messages
 from streams.late import LateLedger
 from streams.otlp import Reject, Signal, decode_logs, decode_metrics, open_payload
@@ -154,7 +155,8 @@ class SourceFolds:
         intake: Intake,
     ) -> _Opened | None:
         """Return the record, refused or to be decoded; a tick and a replay that was there before are only noted."""
-        tenant, replay = tenant_of(envelope, settings), replays.get(record.offset)
+        unreadable = record.value if isinstance(record.value, RefusedBatch) else None
+        tenant, replay = None if unreadable is not None else tenant_of(envelope, settings), replays.get(record.offset)
         if replay is None and record.offset in replays:
             intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, record.timestamp_ns)
             return None
@@ -169,6 +171,8 @@ class SourceFolds:
         origin = Origin(*self.partition, record.offset, tenant or UNKNOWN_TENANT, arrival_ns, is_driven, replay)
         one = _Opened(origin, record, wall_ns, sent_ns, b"")
         try:
+            if unreadable is not None:
+                raise unreadable.refusal
             if tenant is None:
                 raise BadPayload(RejectReason.BAD_TENANT, "header x-tenant-id is missing or not a tenant id")
             one.payload = open_payload(record.value, self.signal, settings.max_unpacked_bytes)

@@ -16,6 +16,9 @@ from aiokafka.errors import (
 
 from schemas.errors import SetupError, StoreError, StoreRejected, StoreUnavailable
 from schemas.settings import Settings
+from sinks.kafka.unpacking import bound_batches
+
+bound_batches()  # whoever connects reads this module first
 
 _NEVER = (
     AuthenticationFailedError,

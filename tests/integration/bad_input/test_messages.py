@@ -9,14 +9,19 @@ import random
 
 import pytest
 import zstandard
+from aiokafka import AIOKafkaProducer
 from google.protobuf.json_format import MessageToDict
 from house import House
 from live_worker import eventually
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from payloads import logs, metric, spans
 
+from schemas.dead_letters import UNKNOWN_TENANT
+from schemas.errors import Conflict
 from schemas.keys import TENANT_HEADER
 from schemas.topics import LOGS, METRICS, TRACES
+from sinks.kafka.unpacking import MOST_BATCH_BYTES
+from sinks.replaying import Sender, replay_letter
 
 GOOD = spans({}).SerializeToString()
 pytestmark = pytest.mark.timeout(400)
@@ -72,6 +77,26 @@ async def test_rows_4_and_5_packed_payloads_are_opened_within_bounds(house: Hous
     await house.send(TRACES.name, gzip.compress(GOOD), zstandard.compress(GOOD), *bombs, gzip.compress(GOOD)[:-8])
     await house.rows("spans", 2)
     assert await house.reasons(3) == ["too_large", "too_large", "decode"]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
+async def test_row_5_a_batch_that_is_a_bomb_is_a_letter_and_the_others_are_stored(house: House, codec: str) -> None:
+    """Kafka's own packing, which is undone before anybody sees a record: nobody knows whose it was."""
+    unknown = house.of_tenant(UNKNOWN_TENANT)
+    before = len(await unknown.letters_now())
+    producer = AIOKafkaProducer(
+        bootstrap_servers=house.settings.kafka_brokers, compression_type=codec, max_request_size=1 << 28
+    )
+    async with producer:
+        headers = [(TENANT_HEADER, house.tenant.encode())]
+        for value in (GOOD, bytes(MOST_BATCH_BYTES), GOOD):
+            await producer.send_and_wait(TRACES.name, value, partition=0, headers=headers)
+    await house.rows("spans", 2)
+    (*_, letter) = await unknown.letters(before + 1)
+    assert (letter.letter.reason, letter.letter.payload_bytes) == ("too_large", 0)
+    sender = Sender(house.settings, house.stores.postgres, house.stores.producer)
+    with pytest.raises(Conflict, match="no value"):
+        await replay_letter(sender, letter, 0)
 
 
 async def test_row_6_large_garbage_keeps_its_hash_and_beginning(house: House) -> None:
