@@ -117,7 +117,7 @@ class RankingSnapshot(Event):
     end_ns: int
     services: list[str] = Field(
         default_factory=list,
-        description="Of the incident. Who neither calls them nor is called is not blamed; none: anyone.",
+        description="Of the incident. Who neither calls them nor is called is blamed less; none: nobody is.",
     )
     nodes: list[NodeFinding]
     deploys: list[Deploy] = Field(description="Of the tenant, near the onset, known by then.")

@@ -86,11 +86,9 @@ Fitter = Callable[[Sequence[Choice]], Fit]
 
 def choice_of(case: Case, weights: Weights) -> Choice:
     """Return the case as numbers. The values of the parts do not depend on the weights."""
-    nodes = Nodes(case.snapshot)
-    reach = nodes.reach(case.snapshot.services)
-    known = (one for one in suspects_of(case.snapshot, nodes, weights) if one.service in reach)
-    suspects = sorted(known, key=lambda one: one.service)
-    rows = [[{part.name: part.value for part in one.parts}.get(name, 0.0) for name in PARTS] for one in suspects]
+    suspects = sorted(suspects_of(case.snapshot, Nodes(case.snapshot), weights), key=lambda one: one.service)
+    known = [{part.name: part.value * one.nearness for part in one.parts} for one in suspects]
+    rows = [[values.get(name, 0.0) for name in PARTS] for values in known]
     names = [one.service for one in suspects]
     truth = names.index(case.service) if case.service in names else NOBODY
     return Choice(case.recording, np.array(rows, float).reshape(len(rows), len(PARTS)), truth)

@@ -21,8 +21,7 @@ def rank(snapshot: RankingSnapshot, weights: Weights = WEIGHTS) -> HypothesisSet
     """Rank the suspects of an incident. The same snapshot and weights give the same answer, to the last digit."""
     nodes = Nodes(snapshot)
     suspects = suspects_of(snapshot, nodes, weights)
-    reach = nodes.reach(snapshot.services)
-    blamed = [suspect for suspect in suspects if suspect.score > 0 and suspect.service in reach]
+    blamed = [suspect for suspect in suspects if suspect.score > 0]
     places = places_of(blamed[0].service, nodes) if blamed else {}
     listed = [s for i, s in enumerate(blamed) if i < _MOST_HYPOTHESES or s.service in places]
     chances = {one.service: chance for one, chance in zip(blamed, _confidences(blamed, weights), strict=True)}

@@ -36,6 +36,9 @@ OWN_KINDS = (
 _FIRST_S = 60.0
 _LEAST_CONCENTRATION = 0.5
 """From here on an instance is named."""
+_APART = 0.4
+"""What is said against a node that no call connects with the incident counts so much: it may share what no trace shows,
+but of two faults at once the louder one is not the cause of both."""
 _LEAST_VALUE = 0.005
 """A part below this is not shown and not counted."""
 
@@ -49,6 +52,8 @@ class Suspect:
     parts: list[ScorePart] = field(default_factory=list)
     change: Change | None = None
     concentration: Concentration | None = None
+    nearness: float = 1.0
+    """What weights are multiplied by: less than 1 apart from the incident's services."""
 
     @property
     def service(self) -> str:
@@ -84,7 +89,7 @@ class Suspect:
         """Weigh parts and add those that are anything."""
         for part in parts:
             if part.value > _LEAST_VALUE:
-                value, weight = round(part.value, 4), weights.of[part.name]
+                value, weight = round(part.value, 4), round(weights.of[part.name] * self.nearness, 4)
                 contribution = round(value * weight, 4)
                 self.parts.append(
                     ScorePart(name=part.name, value=value, weight=weight, contribution=contribution, why=part.why)
@@ -94,8 +99,9 @@ class Suspect:
 def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> list[Suspect]:
     """Return every node with its parts, the highest score first; ties by name."""
     blame = blame_edges(nodes)
+    reach = nodes.reach(snapshot.services)
     suspects = [
-        Suspect(node, blame.get(node.service, EdgeBlame()))
+        Suspect(node, blame.get(node.service, EdgeBlame()), nearness=1.0 if node.service in reach else _APART)
         for node in nodes
         if node.finding.node_kind is not NodeKind.CLIENT
     ]
