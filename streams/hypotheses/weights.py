@@ -38,7 +38,7 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-e",
+    "2026-11-f",
     {
         "self_time": 1.0,
         "gap": 1.0,
