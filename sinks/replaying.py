@@ -16,7 +16,7 @@ import hashlib
 from dataclasses import dataclass
 
 from schemas.dead_letters import REPLAY_HEADER, UNKNOWN_TENANT, LetterKey, Replay
-from schemas.errors import Conflict, NotFound
+from schemas.errors import Conflict, NotFound, RejectReason
 from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER
 from schemas.settings import Settings
 from sinks.kafka.producer import Ack, Headers, Producer
@@ -43,7 +43,8 @@ async def replay_letter(sender: Sender, stored: StoredLetter, wall_ns: int) -> A
     letter = stored.letter
     if stored.state is LetterState.REPLAYED:
         raise Conflict(f"{letter.key} was replayed already and has not been refused since")
-    if not letter.payload_bytes and not letter.items:  # null, or a batch that could not be unpacked
+    is_unreadable = not letter.payload_bytes and not letter.items  # a batch that could not be unpacked
+    if letter.reason is RejectReason.NULL_VALUE or is_unreadable:
         raise Conflict(f"{letter.key} has no value that could be sent again")
     value, items = await _original(sender.settings, stored)
     ack = await sender.producer.send(letter.topic, value, headers=_headers(stored, items), partition=letter.partition)
