@@ -212,7 +212,7 @@ def _larger(used: Sizes, wanted: Sizes, sizes: Sizes) -> Sizes:
 
 def _moved(sheet: Sheet, sizes: Sizes, larger: Sizes) -> Sheet:
     """Return a sheet with regions of other sizes, and the same in it."""
-    made = make_sheet(larger)
+    made = make_sheet(larger, is_sparse=True)  # a column that may need much for an item seldom does
     for column, (begin, end) in enumerate(zip(sheet.limits - sizes, sheet.used, strict=True)):
         made.room[made.used[column] : made.used[column] + end - begin] = sheet.room[begin:end]
         made.used[column] += end - begin

@@ -44,20 +44,17 @@ class Sheet(NamedTuple):
     items: NDArray[np.int64]
 
 
-def make_sheet(sizes_bytes: NDArray[np.int64]) -> Sheet:
-    """Return an empty sheet whose columns have room for so many bytes each."""
-    limits = np.cumsum(sizes_bytes)
-    return Sheet(_make_room(int(limits[-1])), limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
+def make_sheet(sizes_bytes: NDArray[np.int64], is_sparse: bool = False) -> Sheet:
+    """Return an empty sheet whose columns have room for so many bytes each.
 
-
-def _make_room(size_bytes: int) -> NDArray[np.uint8]:
-    """Return a buffer. Of a large one only what is written takes memory: a column that may need much seldom does.
-
-    NumPy would ask for huge pages, of which each column takes one with its first byte.
+    Of a large one that ``is_sparse`` only what is written takes memory. For others NumPy asks for huge pages, which are
+    cheaper to fill, and of which each column takes one with its first byte.
     """
-    if size_bytes < LARGE_BYTES:
-        return np.empty(size_bytes, np.uint8)
-    return np.frombuffer(mmap.mmap(-1, size_bytes), np.uint8)
+    limits = np.cumsum(sizes_bytes)
+    total_bytes = int(limits[-1])
+    mapped = is_sparse and total_bytes >= LARGE_BYTES
+    room = np.frombuffer(mmap.mmap(-1, total_bytes), np.uint8) if mapped else np.empty(total_bytes, np.uint8)
+    return Sheet(room, limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
 
 
 @compiled
