@@ -46,5 +46,5 @@ clean:  ## remove caches and the data folder of the embedded stack
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .incidentscope
 	find . \( -path ./$(VENV) -o -path ./$(PEERS) \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
-distclean: clean  ## clean, and remove .venv
+distclean: clean  ## clean, and remove .venv and what bench is compared with
 	rm -rf $(VENV) $(PEERS)

@@ -184,7 +184,9 @@ def _forget_locals(error: BaseException | None) -> None:
 
     While ClickHouse is away every attempt fails, and each has an insert of megabytes in such a frame.
     """
-    while error is not None:
+    seen: set[int] = set()  # what caused what can be a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 

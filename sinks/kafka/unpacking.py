@@ -125,6 +125,8 @@ class _Batch:
     def __iter__(self) -> Iterator[Any]:
         try:
             yield from self._batch
+        except MemoryError:  # says nothing about the batch: it is read again
+            raise
         except Exception as error:  # damage has many names: the codecs', aiokafka's, those of wrong lengths
             yield _refused(self._batch, error)
 

@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from aiokafka import codec
 from aiokafka.consumer import fetcher
+from aiokafka.record._crecords import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -103,6 +104,17 @@ def test_a_damaged_batch_is_refused_whatever_is_wrong_with_it(name: str) -> None
         found = records_of(TRACES.name, bytes(damaged), batch(2, [b"c"], number))
         assert found[-1].value == b"c"
         assert [one.offset for one in found[:-1]] in ([0, 1], [1])
+
+
+def test_a_batch_for_which_there_is_no_memory_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be sound, and its letter could not be replayed: it is read again."""
+
+    def starved(_packed: bytes) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(default_records, "zstd_decode", starved)
+    with pytest.raises(MemoryError):
+        records_of(TRACES.name, batch(0, [b"a"], 4))
 
 
 def test_of_our_own_topics_what_cannot_be_unpacked_is_an_error() -> None:
