@@ -30,6 +30,8 @@ class BaselineConfig:
 
     relative_floor: float = 0.10
     """The scale is never below this share of the median."""
+    request_spread: float = 0.5
+    """Nor below what chance makes of a quantile of so few requests, whose logarithms spread by this much."""
     latency_floor_ms: float = 2.0
     """The scale of a latency is never below this: nobody is paged for a millisecond."""
     own_time_floor_ms: float = 5.0

@@ -24,6 +24,8 @@ RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5), (1.5, 0.9))
 """Sizes of a rise that are tried: at least factor x normal, at least this ratio. The last is a fault of everything."""
 _RATIO_CONTRAST = 10.0
 _RECOVERY_SPEED = 3.0
+_QUANTILE_ERRORS = np.array((1.2533, 2.1133))
+"""Standard errors of the median and the 95th percentile of one request of a standard normal distribution."""
 
 
 def quantile_weights(requests: Floats, config: BaselineConfig) -> Floats:
@@ -34,6 +36,16 @@ def quantile_weights(requests: Floats, config: BaselineConfig) -> Floats:
     """
     needed = np.stack((np.ceil(requests / 2.0), np.floor(requests / 20.0) + 1.0), axis=1)
     return np.asarray(np.minimum(1.0, np.sqrt(needed / config.full_requests)))
+
+
+def sampling_errors(requests: Floats, spread: float) -> Floats:
+    """Return by what share the median and the 95th percentile of so many requests are off by chance (series x tracks).
+
+    That is sqrt(p (1 - p) / n) over the density at the quantile (Conover 1999), of latencies whose logarithms have this
+    standard deviation. Of a few requests the tail is the slowest one, which is no farther off than any single one.
+    """
+    root = np.sqrt(np.maximum(requests, 1.0))[:, None]
+    return np.asarray(spread * np.minimum(_QUANTILE_ERRORS / root, 1.0))
 
 
 def level_gains(scores: Floats, usual: Floats, weights: Floats, config: BaselineConfig) -> Floats:

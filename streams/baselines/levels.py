@@ -145,6 +145,7 @@ def _panel(
         past, floors, relative, config.young_inflation, limits, np.array(config.level_priors), config.level_prior_panes
     )
     usual[:, _TAIL] = 1.0 - (1.0 - usual[:, _TAIL]) ** traffic.crowding(past, measured[:, 2])[:, None]
+    scale = np.fmax(scale, medians * evidence.sampling_errors(measured[:, 2], config.request_spread))
     known = panes.min(axis=1) >= config.min_panes
     for row, (key, level) in enumerate(levels.items()):
         if not known[row] and level.has_prior and (is_new or key.packed() in active):
