@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from streams.partials import (
     OperationTally,
     PaneContents,
     PassageTally,
+    SpanKind,
 )
 from streams.passages import Passages, passages_of
 from streams.registry import Registry
@@ -60,6 +62,7 @@ def contents_of(family: Family, registry: Registry, config: WindowConfig, losses
     _add_passages(contents, passages_of(family), registry)
     for node in _candidates(family, registry):
         contents.setdefault(node, PaneContents())
+    _move_inferred(contents, family, registry)
     _take_back(contents, family.repeated, registry)
     for service in family.dropped.service.tolist():
         losses.add(registry.services.names[service][0], LossReason.DUPLICATE)
@@ -72,7 +75,7 @@ def _add_self_times(contents: Contents, family: Family, registry: Registry) -> N
     keys = pack(
         (spans.service[rows], 0),
         (spans.operation[rows], texts),
-        (spans.kind[rows], _KINDS),
+        (family.kind[rows], _KINDS),
         (bin_of(self_ns), BIN_COUNT),
     )
     cells = groups_of(keys)
@@ -83,20 +86,37 @@ def _add_self_times(contents: Contents, family: Family, registry: Registry) -> N
 
 def _take_back(contents: Contents, repeated: StubColumns, registry: Registry) -> None:
     """Take the requests, errors and durations of spans that were told again from their operations."""
-    if not len(repeated):
+    for key, tally in _counted(repeated, registry):
+        _operation(contents, key, len(registry.texts.names), registry).add(_less(tally))
+
+
+def _move_inferred(contents: Contents, family: Family, registry: Registry) -> None:
+    """Count spans without a kind that are server sides as such: their source counted them under no kind."""
+    for key, tally in _counted(family.spans.take(np.flatnonzero(family.inferred & family.own)), registry):
+        _operation(contents, key, len(registry.texts.names), registry).add(_less(tally))
+        _operation(contents, key + SpanKind.SERVER, len(registry.texts.names), registry).add(tally)
+
+
+def _less(tally: OperationTally) -> OperationTally:
+    """Return what takes a tally back."""
+    return OperationTally(-tally.requests, -tally.errors, {place: -count for place, count in tally.latency.items()})
+
+
+def _counted(spans: StubColumns, registry: Registry) -> Iterator[tuple[int, OperationTally]]:
+    """Yield what the source of the spans counts of them, by packed (service, operation, kind)."""
+    if not len(spans):
         return
-    texts = len(registry.texts.names)
-    latency_bin = bin_of(repeated.end_ns - repeated.start_ns)
+    duration_ns = spans.end_ns - spans.start_ns
     keys = pack(
-        (repeated.service, 0), (repeated.operation, texts), (repeated.kind, _KINDS), (latency_bin, BIN_COUNT),
-        (repeated.error, 2),
+        (spans.service, 0), (spans.operation, len(registry.texts.names)), (spans.kind, _KINDS),
+        (bin_of(duration_ns), BIN_COUNT), (spans.error, 2), (duration_ns < 0, 2),
     )  # fmt: skip
     cells = groups_of(keys)
     for key, count in zip(keys[cells.first].tolist(), cells.counts.tolist(), strict=True):
-        rest, error = divmod(key, 2)
+        rest, is_negative = divmod(key, 2)
+        rest, error = divmod(rest, 2)
         rest, place = divmod(rest, BIN_COUNT)
-        tally = _operation(contents, rest, texts, registry)
-        tally.add(OperationTally(-count, -count * error, {place: -count}))
+        yield rest, OperationTally(count, count * error, {} if is_negative else {place: count})
 
 
 def _operation(contents: Contents, key: int, texts: int, registry: Registry) -> OperationTally:

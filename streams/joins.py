@@ -61,10 +61,12 @@ class Family:
         self.parent = _parents(spans)
         has_parent = self.parent >= 0
         self.foreign = has_parent & (spans.service[self.parent] != spans.service)
-        self.is_entry = np.isin(spans.kind, (SpanKind.SERVER, SpanKind.CONSUMER))
+        self.known = self._known_parents()
+        self.inferred = self._inferred()
+        """Spans without a kind that are the server side of a request by their place in the trace."""
+        self.is_entry = np.isin(spans.kind, (SpanKind.SERVER, SpanKind.CONSUMER)) | self.inferred
         self.is_out = np.isin(spans.kind, (SpanKind.CLIENT, SpanKind.PRODUCER))
         self.duration_ns = spans.end_ns - spans.start_ns
-        self.known = self._known_parents()
         self.serves = self.is_entry | (self.foreign & (self.known >= 0))
         """The server sides of requests."""
         self.called = self.serves & (self.known >= 0) & self.is_out[self.known]
@@ -95,6 +97,20 @@ class Family:
         in_time = (spans.arrival_ns < final_ns[parent]) & (spans.arrival_ns[parent] < final_ns)
         near = np.abs(self.pane_start_ns - self.pane_start_ns[parent]) <= self._config.reach_ns
         return np.where((parent >= 0) & in_time & near, parent, NONE)
+
+    def _inferred(self) -> Mask:
+        """Tell which spans nobody gave a kind are where a service was called: from another service, or as a root.
+
+        One whose parent never came may be anything.
+        """
+        crossing = self.foreign & (self.known >= 0)
+        mask: Mask = (self.spans.kind == SpanKind.UNSPECIFIED) & (crossing | (self.spans.parent == 0))
+        return mask
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """Kinds as they were told or, where none was, as they are inferred."""
+        return np.where(self.inferred, np.uint8(SpanKind.SERVER), self.spans.kind)
 
     def _servers(self) -> Ints:
         """Of several server sides of one client span the one with the smallest key."""

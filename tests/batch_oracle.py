@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-from made_spans import Arrival
+from made_spans import SERVER, UNSPECIFIED, Arrival
 
 from streams.mixing import span_keys, trace_keys
 from streams.partials import EdgeTally, OperationTally, PaneContents, PassageTally
@@ -114,7 +114,13 @@ class View:
     def serves(self, arrival: Arrival) -> bool:
         """Whether a span is the server side of a request."""
         parent = self.known_parent(arrival)
-        return arrival.span.kind in ENTRY or (parent is not None and parent.span.service != arrival.span.service)
+        return self.kind(arrival) in ENTRY or (parent is not None and parent.span.service != arrival.span.service)
+
+    def kind(self, arrival: Arrival) -> int:
+        """The kind of a span; without one it is a server where another service, or nobody, called."""
+        span, parent = arrival.span, self.known_parent(arrival)
+        called = span.parent == 0 if parent is None else parent.span.service != span.service
+        return SERVER if span.kind == UNSPECIFIED and called else span.kind
 
     def servers(self, client: Arrival) -> list[Arrival]:
         """The server sides of a client span, in the order they started."""
@@ -127,14 +133,25 @@ class View:
             span = arrival.span
             if span.kind not in OUT:
                 contents = pictures[span.service, "service", self.pane_start_ns]
-                tally = contents.operations.setdefault((span.name, span.kind), OperationTally())
+                kind = self.kind(arrival)
+                tally = contents.operations.setdefault((span.name, kind), OperationTally())
                 count(tally.self_time, self.self_ns(arrival))
+                if kind != span.kind:
+                    self.move(arrival, contents, kind)
             if span.kind in OUT:
                 self.draw_client(arrival, pictures)
             if self.serves(arrival):
                 self.draw_server(arrival, pictures)
         for trace in {arrival.span.trace for arrival in self.own}:
             self.draw_passages([a for a in self.seen.values() if a.span.trace == trace], pictures)
+
+    def move(self, arrival: Arrival, contents: PaneContents, kind: int) -> None:
+        """Count a span as of this kind, and no longer as of its own."""
+        span = arrival.span
+        place = bin_of_one(span.end_ns - span.start_ns)
+        for counted, sign in ((span.kind, -1), (kind, 1)):
+            tally = contents.operations.setdefault((span.name, counted), OperationTally())
+            tally.add(OperationTally(sign, sign * span.error, {place: sign}))
 
     # -- requests ------------------------------------------------------------------------------------------
 
@@ -246,7 +263,7 @@ class View:
     def self_ns(self, arrival: Arrival) -> int:
         """Return a span's duration without what it waited for."""
         span = arrival.span
-        waits = self.calls_below(arrival) if span.kind in ENTRY else self.children(arrival)
+        waits = self.calls_below(arrival) if self.kind(arrival) in ENTRY else self.children(arrival)
         instants = sorted({span.start_ns, span.end_ns, *(i for a in waits for i in (a.span.start_ns, a.span.end_ns))})
         covered_ns = 0
         for begin_ns, end_ns in pairwise(instants):
@@ -261,7 +278,7 @@ class View:
         for child in self.children(arrival):
             if child.span.service != arrival.span.service:
                 found.append(child)
-            elif child.span.kind not in ENTRY:
+            elif self.kind(child) not in ENTRY:
                 found += [child] * (child.span.kind in OUT) + self.calls_below(child)
         return found
 

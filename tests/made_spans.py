@@ -13,7 +13,7 @@ from streams.windows import SECOND_NS
 
 MS_NS = 1_000_000
 START_NS = 1_700_000_000 * SECOND_NS
-INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
+UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 0, 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def traces(draw: st.DrawFn, trace: int, latest_s: int = 40) -> list[MadeSpan]:
         earliest_ns = parent.start_ns - SECOND_NS if parent else START_NS
         spread_ms = 12_000 if parent else latest_s * 1000
         start_ns = earliest_ns + draw(st.integers(0, spread_ms)) * MS_NS
-        kind = draw(st.sampled_from((INTERNAL, SERVER, SERVER, CLIENT, CLIENT, PRODUCER, CONSUMER)))
+        kind = draw(st.sampled_from((UNSPECIFIED, INTERNAL, SERVER, SERVER, CLIENT, CLIENT, PRODUCER, CONSUMER)))
         spans.append(
             MadeSpan(
                 service=draw(st.sampled_from(SERVICES)),

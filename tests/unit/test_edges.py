@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from made_spans import CLIENT, CONSUMER, INTERNAL, MS_NS, PRODUCER, SERVER, START_NS, MadeSpan, traces_payload
+from made_spans import (
+    CLIENT,
+    CONSUMER,
+    INTERNAL,
+    MS_NS,
+    PRODUCER,
+    SERVER,
+    START_NS,
+    UNSPECIFIED,
+    MadeSpan,
+    traces_payload,
+)
 
 from schemas.health import NodeKind
 from schemas.losses import LossReason
@@ -350,3 +361,36 @@ def test_a_replayed_tenant_is_paired_by_its_own_clock() -> None:
     (partial,) = run.fold.flush()
     assert partial.driven
     assert run.fold.progress().driven == {"acme": START_NS + 10 * SECOND_NS}
+
+
+def requests_of(found: dict[str, PaneContents], service: str, name: str) -> dict[int, tuple[int, int, list[int]]]:
+    """Return requests, errors and rounded durations of an operation by kind, as the join changes them."""
+    tallies = {kind: tally for (one, kind), tally in found[service].operations.items() if one == name}
+    return {
+        kind: (tally.requests, tally.errors, ms(tally.latency)) for kind, tally in tallies.items() if tally.requests
+    }
+
+
+def test_a_span_without_a_kind_is_a_request_where_a_service_is_called() -> None:
+    """As a root, and below a span of another service; its work inside the service is none."""
+    found = contents(
+        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
+        span("shop", "think", UNSPECIFIED, 2, 1, 10, 20),
+        span("pay", "charge", UNSPECIFIED, 3, 2, 12, 18, error=True),
+    )
+    assert requests_of(found, "shop", "buy") == {UNSPECIFIED: (-1, 0, []), SERVER: (1, 0, [100])}
+    assert requests_of(found, "pay", "charge") == {UNSPECIFIED: (-1, -1, []), SERVER: (1, 1, [6])}
+    assert requests_of(found, "shop", "think") == {}
+    assert self_ms(found, "shop", "buy", SERVER) == [93]  # what is not below it: 94, within a bin
+    assert edge(found, "pay").requests == 1
+    assert edge(found, "pay").errors == 1
+
+
+def test_a_span_without_a_kind_whose_parent_never_came_may_be_anything() -> None:
+    """What was called and what only works inside look the same then; so do spans that do say that they are inside."""
+    found = contents(
+        span("shop", "buy", UNSPECIFIED, 1, 99, 0, 100),
+        span("shop", "cron", INTERNAL, 2, 0, 0, 100, trace=2),
+    )
+    assert requests_of(found, "shop", "buy") == requests_of(found, "shop", "cron") == {}
+    assert not found["shop"].edges
