@@ -7,6 +7,7 @@ from urllib.parse import quote
 from schemas.deviations import SeriesKind, SignatureChange
 from schemas.incidents import Evidence
 from schemas.snapshots import MetricFinding, RankingSnapshot, SeriesFinding
+from streams.hypotheses.budgets import burn_of
 from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.resources import move_in_words
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
@@ -43,6 +44,7 @@ _TITLES = {
     "load": "more requests than usual reach {service}",
     "first": "{service} deviated first",
     "deploy": "{service} was deployed just before",
+    "budget": "{service} fails or is slow all the time",
 }
 
 
@@ -69,6 +71,9 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
     series = [f for f in suspect.node.series.values() if f.kind in OWN_KINDS and f.strength > 0]
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
+    burn = burn_of(suspect.node)
+    if burn is not None and any(part.name == "budget" for part in suspect.parts):
+        evidence.append(_burn(suspect.service, burn))
     evidence += [_signature(suspect.service, change) for change in suspect.node.finding.signatures[:_MOST_SERIES]]
     evidence += [_metric(suspect.service, move, snapshot) for move in suspect.node.finding.metrics[:_MOST_SERIES]]
     if suspect.concentration is not None and suspect.instance is not None:
@@ -86,6 +91,13 @@ def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int
     kind = "edge" if is_edge else "log_errors" if finding.kind is SeriesKind.LOG_ERRORS else "series"
     query = f"/api/v1/edges?at={end_ns}" if is_edge else _health(suspect.service, start_ns, end_ns)
     return Evidence(kind=kind, summary=summary, query=query, series=finding.peak)
+
+
+def _burn(service: str, burn: SeriesFinding) -> Evidence:
+    """Tell how fast the budget burns, with what it was at any time."""
+    indicator = f"?indicator={burn.peak.name}" if burn.peak.name else ""
+    query = f"/api/v1/services/{quote(service, safe='')}/budget{indicator}"
+    return Evidence(kind="series", summary=series_in_words(service, burn.peak), query=query, series=burn.peak)
 
 
 def _signature(service: str, change: SignatureChange) -> Evidence:

@@ -13,6 +13,7 @@ from schemas.health import NodeKind
 from schemas.incidents import Deploy, ScorePart
 from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.blame import EdgeBlame, blame_edges
+from streams.hypotheses.budgets import budget_part, burn_of
 from streams.hypotheses.changes import Change, change_of
 from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
@@ -114,6 +115,8 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.concentration = concentration(suspect.node)
         if suspect.concentration is not None:
             suspect.add([suspect.concentration.part()], weights)
+    _add_budgets(suspects, nodes, snapshot.services, weights)
+    for suspect in suspects:
         if suspect.parts:  # a metric explains, and accuses nobody by itself
             suspect.add(metric_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
@@ -122,6 +125,15 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         if suspect.change is not None:
             suspect.add([suspect.change.part()], weights)
     return sorted(suspects, key=lambda s: (-s.score, s.service))
+
+
+def _add_budgets(suspects: Sequence[Suspect], nodes: Nodes, services: Sequence[str], weights: Weights) -> None:
+    """Add what budgets say where nothing else is said of any of the incident's services."""
+    of_incident = [one for one in suspects if one.service in services]
+    burners = {one.service: burn for one in of_incident if (burn := burn_of(one.node)) is not None}
+    if burners and not any(one.parts for one in of_incident):
+        for suspect in suspects:
+            suspect.add([budget_part(suspect.node, nodes, burners)], weights)
 
 
 def _add_order(suspects: Sequence[Suspect], weights: Weights) -> None:

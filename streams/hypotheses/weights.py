@@ -21,6 +21,7 @@ PARTS: Mapping[str, str] = {
     "first": "How early it began among the suspects (0 to 1).",
     "deploy": "A deploy of this service shortly before the onset (0 to 1).",
     "load": "More requests than normal where the users come in.",
+    "budget": "Where nothing else speaks: its budget burns, or failing traces fail first here (0 to 1).",
 }
 """Every part of a score and what it says; values lie between 0 and about 3 unless said otherwise."""
 
@@ -38,7 +39,7 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-f",
+    "2026-11-g",
     {
         "self_time": 1.0,
         "gap": 1.0,
@@ -55,6 +56,7 @@ WEIGHTS = Weights(
         "first": 0.4,
         "deploy": 0.8,
         "load": 0.4,
+        "budget": 0.4,
     },
     certainty=3.4,
     nobody=0.9,
