@@ -17,11 +17,18 @@ from google.protobuf.message import DecodeError, Message
 from api.otlp.answers import JSON, PROTOBUF, media_type_of
 from api.otlp.signals import Signal
 from api.problems import Problem, Slug
+from schemas.crowding import MOST_JSON_PARTS, has_more_fields, has_more_parts
 
 UNPACKED_LIMIT_BYTES: Final = 20 * 1024 * 1024
 RATIO_LIMIT: Final = 100
 RATIO_FREE_BYTES: Final = 1024 * 1024
 """Up to this size any ratio is taken: a batch of equal spans compresses better than 1:100 and harms nobody."""
+
+MAX_MEMBERS: Final = 1_000
+"""Gzip members of a body: each costs a copy of all that follows it."""
+
+MAX_FIELDS: Final = 500_000
+"""Fields of a request from its top down to its items."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
@@ -49,8 +56,11 @@ def _gunzipped(body: bytes) -> bytes:
     """Inflate all members of a gzip body, never past the bound: a bomb costs no more than an honest body."""
     limit_bytes = min(UNPACKED_LIMIT_BYTES, max(RATIO_FREE_BYTES, RATIO_LIMIT * len(body)))
     chunks: list[bytes] = []
-    size_bytes = 0
+    size_bytes = members = 0
     while body:
+        members += 1
+        if members > MAX_MEMBERS:
+            raise Problem(Slug.TOO_LARGE, f"The body is packed in more than {MAX_MEMBERS} gzip members.")
         inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
             chunk = inflater.decompress(body, limit_bytes - size_bytes + 1)
@@ -71,11 +81,13 @@ def _gunzipped(body: bytes) -> bytes:
 
 
 def parsed(body: bytes, media_type: str, signal: Signal) -> Message:
-    """Return the request message. Raises `Problem` (400) when the body is not one."""
+    """Return the request message. Raises `Problem` (400) when the body is not one, or (413) holds too many parts."""
     return _from_json(body, signal) if media_type == JSON else _from_protobuf(body, signal)
 
 
 def _from_protobuf(body: bytes, signal: Signal) -> Message:
+    if has_more_fields(body, MAX_FIELDS):
+        raise Problem(Slug.TOO_LARGE, f"The body holds more than {MAX_FIELDS} items and what is around them.")
     try:
         return signal.lenient.FromString(body)
     except DecodeError:
@@ -85,6 +97,8 @@ def _from_protobuf(body: bytes, signal: Signal) -> Message:
 
 
 def _from_json(body: bytes, signal: Signal) -> Message:
+    if has_more_parts(body):
+        raise Problem(Slug.TOO_LARGE, f"The body holds more than {MOST_JSON_PARTS} objects and lists.")
     try:
         document = json.loads(body.decode("utf-8", "replace")) if body.strip() else {}
         if not isinstance(document, dict):

@@ -18,6 +18,9 @@ MAX_ITEMS = 50_000
 MAX_RESOURCES = 1_000
 """Resources (with items) of one message."""
 
+MAX_FIELDS = 5 * MAX_ITEMS
+"""Fields of one message from its top down to its items: there is room for each item in a scope of its own."""
+
 INT64_MAX = (1 << 63) - 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from streams.otlp.columns import MetricCounts, Reject, ResourceMetrics, Signal
+from streams.otlp.columns import MAX_ITEMS, MetricCounts, Reject, ResourceMetrics, Signal
 from streams.otlp.metric_checks import refused_points
 from streams.otlp.resources import check_caps
 from streams.otlp.slim import METRIC_TYPES
@@ -22,6 +22,7 @@ def decode_metrics(payload: bytes) -> MetricCounts:
     """Count an ``ExportMetricsServiceRequest``; raises only `BadPayload`, and only for the whole message."""
     request = parse_as(Signal.METRICS, payload)
     by_resource = [[m for scope in resource.scopes for m in scope.metrics] for resource in request.resources]
+    check_caps([len(found) for found in by_resource])  # metrics without points are no items, and take as much
     metrics = [metric for found in by_resource for metric in found]
     if metrics and all(len(metric.name) in (0, 16) for metric in metrics):
         refuse_other_signals(Signal.METRICS, payload)
@@ -32,6 +33,8 @@ def decode_metrics(payload: bytes) -> MetricCounts:
         for metric in found:
             for kind in METRIC_TYPES:
                 data = getattr(metric, kind)
+                if first + len(data.points) > MAX_ITEMS:  # before each point is judged
+                    check_caps([first + len(data.points)])
                 refused = [Reject(first + place, *why) for place, why in refused_points(kind, data)]
                 first += len(data.points)
                 points[kind] += len(data.points) - len(refused)

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from schemas.crowding import MOST_JSON_PARTS, has_more_parts
 from schemas.errors import BadPayload, RejectReason
 from streams.otlp.columns import Signal
 
@@ -38,7 +39,9 @@ _ID_FIELDS = frozenset(("traceId", "spanId", "parentSpanId", "trace_id", "span_i
 
 
 def json_to_protobuf(raw: bytes, signal: Signal | None = None) -> bytes:
-    """Return the protobuf form of an OTLP JSON request; raises `BadPayload` (``decode`` or ``wrong_signal``)."""
+    """Return the protobuf form of an OTLP JSON request; raises `BadPayload`, see `open_payload`."""
+    if has_more_parts(raw):
+        raise BadPayload(RejectReason.TOO_LARGE, f"JSON of more than {MOST_JSON_PARTS} objects and lists")
     try:
         document = json.loads(raw.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:

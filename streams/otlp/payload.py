@@ -16,6 +16,9 @@ MAX_UNPACKED_BYTES = 20 * 1024 * 1024
 MAX_RATIO = 100
 """Of unpacked to packed size."""
 
+MAX_MEMBERS = 1_000
+"""Gzip members or zstd frames of one message: each costs a copy of all that follows it."""
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_STEP_BYTES = 256
@@ -64,11 +67,18 @@ def _too_large(packed_bytes: int, limit: int) -> BadPayload:
     return BadPayload(RejectReason.TOO_LARGE, f"{packed_bytes} packed bytes unpack to more than {limit}")
 
 
+def _one_more(members: int) -> int:
+    if members >= MAX_MEMBERS:
+        raise BadPayload(RejectReason.TOO_LARGE, f"packed in more than {MAX_MEMBERS} pieces")
+    return members + 1
+
+
 def _gunzip(raw: bytes, limit: int) -> bytes:
     """Unpack gzip, also of several members (RFC 1952)."""
-    unpacked, rest = bytearray(), raw
+    unpacked, rest, members = bytearray(), raw, 0
     try:
         while rest:
+            members = _one_more(members)
             member = zlib.decompressobj(wbits=31)
             unpacked += member.decompress(rest, limit + 1 - len(unpacked))
             if len(unpacked) > limit:
@@ -86,9 +96,10 @@ def _unzstd(raw: bytes, limit: int) -> bytes:
 
     A block of four bytes can stand for 128 KiB; small steps keep what one of them can make below 8 MiB.
     """
-    unpacked, rest = bytearray(), memoryview(raw)
+    unpacked, rest, frames = bytearray(), memoryview(raw), 0
     try:
         while rest:
+            frames = _one_more(frames)
             frame = zstandard.ZstdDecompressor(max_window_size=MAX_UNPACKED_BYTES).decompressobj()
             while rest and not frame.eof:
                 unpacked += frame.decompress(rest[:_ZSTD_STEP_BYTES])

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from schemas.crowding import has_more_fields
 from schemas.errors import BadPayload, RejectReason
-from streams.otlp.columns import INT64_MAX, Signal
+from streams.otlp.columns import INT64_MAX, MAX_FIELDS, Signal
 from streams.otlp.slim import LogRequest, MetricRequest, TraceRequest, parse
 
 _YEAR_2000_NS = 946_684_800_000_000_000
@@ -58,7 +59,9 @@ def refuse_other_signals(expected: Signal, payload: bytes) -> None:
 
 
 def parse_as(expected: Signal, payload: bytes) -> Any:
-    """Parse a request of the expected signal; raises `BadPayload` (``decode`` or ``wrong_signal``)."""
+    """Parse a request of a signal; raises `BadPayload` (``decode``, ``wrong_signal``, ``too_many_items``)."""
+    if has_more_fields(payload, MAX_FIELDS):
+        raise BadPayload(RejectReason.TOO_MANY_ITEMS, f"more than {MAX_FIELDS} items and what is around them")
     try:
         return parse(_LOOKS[expected][0], payload)
     except BadPayload:
