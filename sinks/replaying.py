@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from schemas.dead_letters import REPLAY_HEADER, UNKNOWN_TENANT, LetterKey, Replay
 from schemas.errors import Conflict, NotFound, RejectReason
-from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER
+from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER, is_tenant
 from schemas.settings import Settings
 from sinks.kafka.producer import Ack, Headers, Producer
-from sinks.kafka.reading import read_record
+from sinks.kafka.reading import ReadRecord, read_record
 from sinks.postgres.dead_letters import LetterState, StoredLetter, mark_replayed
 from sinks.postgres.pool import Pool
 
@@ -62,9 +62,19 @@ async def _original(settings: Settings, stored: StoredLetter) -> tuple[bytes, tu
     except NotFound as error:
         raise Conflict(f"{letter.key} kept only a prefix, and the original is gone: {error}") from error
     value = record.value or b""
+    if not _is_of(record, letter.tenant, settings.default_tenant):
+        raise Conflict(f"{letter.key} kept only a prefix, and a record of somebody else lies where the original was")
     if not letter.items and hashlib.sha256(value).hexdigest() != letter.payload_sha256:
         raise Conflict(f"{letter.key} kept only a prefix, and another record lies where the original was")
     return value, tuple(letter.items)
+
+
+def _is_of(record: ReadRecord, tenant: str, default_tenant: str) -> bool:
+    """Tell whether a record is the tenant's: a topic that was made anew gives its offsets out again."""
+    named = {value.decode("ascii", "replace") for name, value in record.headers if name.lower() == TENANT_HEADER}
+    if len(named) == 1 and is_tenant(*named):
+        return named == {tenant}
+    return tenant in (default_tenant, UNKNOWN_TENANT)
 
 
 def _headers(stored: StoredLetter, items: tuple[int, ...]) -> Headers:

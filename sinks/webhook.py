@@ -38,6 +38,7 @@ DELIVERY_HEADER: Final = "X-IncidentScope-Delivery"
 TOLERANCE_S: Final = 300
 
 _RETRIED_STATUS = frozenset({408, 425, 429})
+_LAST_PORT = 65_535
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
@@ -188,9 +189,10 @@ def _checked_url(text: str) -> httpx.URL:
     remedy = "set INCIDENTSCOPE_ALERT_WEBHOOK_URL=https://host/path"
     try:
         url = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError) as error:
+        host, port = url.host, url.port or 0
+    except (httpx.InvalidURL, UnicodeError, TypeError) as error:
         raise SetupError(f"the webhook URL cannot be read: {error}", remedy) from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host or port > _LAST_PORT:
         raise SetupError("the webhook URL is not an http or https address", remedy)
     if url.userinfo:
         raise SetupError("the webhook URL holds a user name, which would be sent along unasked", remedy)

@@ -18,8 +18,10 @@ MASK = "***"
 SECRET_NAMES = re.compile(r"password|secret|token|api_?key|authorization|cookie|credential", re.IGNORECASE)
 URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@/\s]+@")
 BEARER = re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
-NOISY = ("aiokafka", "faust", "mode", "uvicorn", "kafka", "asyncio", "httpx", "clickhouse_connect")
+NOISY = ("aiokafka", "faust", "mode", "uvicorn", "kafka", "asyncio", "clickhouse_connect")
 """Libraries of which only warnings are told, unless everything is asked for (level debug)."""
+TELLTALE = ("httpx", "httpcore")
+"""Libraries of which only warnings are told at any level: they tell of URLs, and a webhook's may be its secret."""
 
 
 def configure(level: str, *, to: Path | None = None) -> None:
@@ -45,6 +47,8 @@ def configure(level: str, *, to: Path | None = None) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for name in TELLTALE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -59,6 +59,15 @@ def test_passwords_in_text_are_masked(lines: Any, text: str) -> None:
     assert "***" in str(lines())
 
 
+def test_the_address_of_a_webhook_is_not_told_at_any_level(lines: Any, tmp_path: Path) -> None:
+    """Whoever knows the path of many a webhook may post to it."""
+    logs.configure("debug", to=tmp_path / "log")
+    for name in ("httpx", "httpcore.http11"):
+        logging.getLogger(name).info("HTTP Request: POST https://hooks.example.com/services/hunter2")
+    logging.getLogger("aiokafka").debug("fetching")
+    assert [line["event"] for line in lines()] == ["fetching"]
+
+
 def test_values_under_telling_names_are_masked(lines: Any) -> None:
     """Whoever logs a password by its name did not mean to."""
     structlog.get_logger().info("starting", kafka_password="hunter2", api_key="hunter2", tenant="acme")

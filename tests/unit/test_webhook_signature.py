@@ -87,6 +87,8 @@ def test_no_url_is_no_webhook() -> None:
         ("https://", "s"),
         ("https://user:password@hooks.example.com/a", "s"),
         ("https://hooks.example.com:port/", "s"),
+        ("https://hooks.example.com:99999/", "s"),
+        ("https://xn--a/", "s"),
     ],
 )
 def test_a_webhook_that_cannot_work_is_refused_at_the_start(url: str, secret: str) -> None:
