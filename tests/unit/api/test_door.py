@@ -260,7 +260,7 @@ async def test_a_body_over_its_limit_is_413_also_when_it_is_streamed(client: htt
     assert response.status_code == 200, "a body of exactly the limit is taken"
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "9" * 400, "²"])
+@pytest.mark.parametrize("length", ["-1", "x", "9" * 400, "9" * 5_000, "²"])
 async def test_a_senseless_content_length_is_refused(app: FastAPI, length: str) -> None:
     """A proxy in front may let it through."""
     sent: list[MutableMapping[str, Any]] = []
