@@ -16,7 +16,9 @@ import structlog
 
 MASK = "***"
 SECRET_NAMES = re.compile(r"password|secret|token|api_?key|authorization|cookie|credential", re.IGNORECASE)
-URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@/\s]+@")
+URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^\s]+@")
+"""Up to the last ``@``: a password may hold slashes and at signs, though it should not."""
+URL_PARAMETER = re.compile(r"([?&]\w*(?:password|secret|token|api_?key)\w*=)[^&\s'\"]+", re.IGNORECASE)
 BEARER = re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
 NOISY = ("aiokafka", "faust", "mode", "uvicorn", "kafka", "asyncio", "clickhouse_connect")
 """Libraries of which only warnings are told, unless everything is asked for (level debug)."""
@@ -71,6 +73,16 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     for name, value in event.items():
         if SECRET_NAMES.search(name):
             event[name] = MASK
-        elif isinstance(value, str):
-            event[name] = BEARER.sub(rf"\g<1>{MASK}", URL_PASSWORD.sub(rf"\g<1>{MASK}@", value))
+        else:
+            event[name] = _masked(value)
     return event
+
+
+def _masked(value: Any) -> Any:
+    """Return a text, or a list of texts, without its secrets; anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [_masked(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    text = URL_PARAMETER.sub(rf"\g<1>{MASK}", URL_PASSWORD.sub(rf"\g<1>{MASK}@", value))
+    return BEARER.sub(rf"\g<1>{MASK}", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from google.protobuf import json_format
@@ -34,6 +35,9 @@ _OBJECT_LISTS = frozenset(_REQUESTS) | frozenset(
     )
 )  # fmt: skip
 """Fields whose items must be objects: the mapping would read anything else as an empty one."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character: what is left where JavaScript cut a text."""
 
 _ID_FIELDS = frozenset(("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"))
 
@@ -67,6 +71,8 @@ def json_to_protobuf(raw: bytes, signal: Signal | None = None) -> bytes:
 def _prepare(document: Any) -> None:
     """Rewrite hexadecimal ids in place, iteratively; what is not hexadecimal becomes an (invalid) empty id.
 
+    Lone surrogates, which cannot be UTF-8, become U+FFFD: they cost no message.
+
     Raises `TypeError` for a list of items that are no objects.
     """
     waiting = [document]
@@ -78,6 +84,8 @@ def _prepare(document: Any) -> None:
             for key, value in part.items():
                 if key in _ID_FIELDS and isinstance(value, str):
                     part[key] = _hex_to_base64(value)
+                elif isinstance(value, str):
+                    part[key] = _SURROGATE.sub("\ufffd", value)
                 elif isinstance(value, dict | list):
                     waiting.append(value)
                     if key in _OBJECT_LISTS and not all(isinstance(item, dict) for item in value):

@@ -49,11 +49,14 @@ def test_libraries_speak_the_same_way_but_only_when_something_is_wrong(lines: An
         "cannot reach postgresql://me:hunter2@db:5432/x",
         "redis://:hunter2@127.0.0.1:6379/0 is away",
         "sent authorization: Bearer hunter2",
+        "postgresql://me:p@hunter2@db:5432/x",
+        "redis://:p/hunter2@127.0.0.1:6379/0",
+        "postgresql://db/x?user=me&password=hunter2",
     ],
 )
 def test_passwords_in_text_are_masked(lines: Any, text: str) -> None:
     """Errors of drivers quote addresses."""
-    structlog.get_logger().warning("store_unavailable", error=text)
+    structlog.get_logger().warning("store_unavailable", error=text, all=[text])
     logging.getLogger("x").error(text)
     assert "hunter2" not in str(lines())
     assert "***" in str(lines())

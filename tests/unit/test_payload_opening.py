@@ -127,6 +127,12 @@ def test_a_json_id_that_is_not_hexadecimal_costs_only_its_item() -> None:
     assert [r.reason for r in decode_spans(open_payload(as_json(traceId="zz"))).rejects] == [RejectReason.BAD_ID]
 
 
+def test_half_a_character_in_json_is_repaired_and_costs_nothing() -> None:
+    """JavaScript cuts texts between surrogates; the front door repairs it as well."""
+    columns = decode_spans(open_payload(as_json(name="GET \ud83d")))
+    assert columns.names[columns.operation[0]] == "GET \ufffd"
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"{", b"{}x", b'{"a": 1}', b'{"resourceSpans": 3}', b'{"resourceSpans": ["x"]}', b'{"resourceSpans": [{"x":'],
