@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -108,7 +109,8 @@ async def picture(client: Client, tenant: str) -> list[ServiceHealth]:
         gone = [name for name, document in zip(names, documents, strict=True) if document is None]
         for name in gone:
             await client.eval(_FORGET, 2, _picture_key(tenant, name), _services_key(tenant), name)
-    return [ServiceHealth.model_validate_json(document) for document in documents if document is not None]
+    found = [_read(document) for document in documents]
+    return [health for health in found if health is not None]
 
 
 # Checked again on the server: the service may have come back since it was found missing.
@@ -119,7 +121,15 @@ async def service_health(client: Client, tenant: str, service: str) -> ServiceHe
     """Return the current health of one service, None when there is none."""
     with translated("reading a picture"):
         document = await client.hget(_picture_key(tenant, service), "d")
-    return None if document is None else ServiceHealth.model_validate_json(document)
+    return _read(document)
+
+
+def _read(document: bytes | str | None) -> ServiceHealth | None:
+    """Return what is stored; what another version has stored in its own way is as good as none for a pane or two."""
+    try:
+        return None if document is None else ServiceHealth.model_validate_json(document)
+    except ValidationError:
+        return None
 
 
 async def set_badges(

@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from schemas.errors import BadPayload, StoreError
+from schemas.incidents import Alert
 from schemas.keys import tenant_key
 from schemas.settings import Settings
 from schemas.topics import ALERTS
@@ -84,18 +85,19 @@ class Dispatcher:
                 final=outcome.verdict is Verdict.NEVER,
                 retry_after_s=outcome.retry_after_s,
             )
-        metrics.DELIVERIES.labels(claimed.alert.route, outcome.verdict).inc()
+        metrics.DELIVERIES.labels(claimed.alert.route if claimed.alert else "", outcome.verdict).inc()
         log.info("alert_attempted", delivery=claimed.name, attempt=claimed.attempt, status=status, why=outcome.detail)
 
     async def _attempt(self, claimed: Claim) -> Outcome:
+        if claimed.alert is None:
+            return Outcome(Verdict.RETRY_LATER, "this version of the worker cannot read the stored alert")
         if claimed.receiver == TOPIC_RECEIVER:
-            return await self._publish(claimed)
+            return await self._publish(claimed.alert)
         if claimed.receiver == WEBHOOK_RECEIVER and self._webhook is not None:
             return await self._webhook.deliver(claimed.alert, claimed.attempt, wall_s=time.time())
         return Outcome(Verdict.RETRY_LATER, f"receiver {claimed.receiver} is not configured in this worker")
 
-    async def _publish(self, claimed: Claim) -> Outcome:
-        alert = claimed.alert
+    async def _publish(self, alert: Alert) -> Outcome:
         try:
             await self._producer.send(ALERTS.name, alert.model_dump_json().encode(), tenant_key(alert.tenant))
         except BadPayload as error:

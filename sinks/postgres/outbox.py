@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pydantic import ValidationError
+
 from schemas.incidents import Alert
 from sinks.postgres.documents import clean, document
 from sinks.postgres.pool import Connection, Pool, translated
@@ -57,15 +59,18 @@ DEFAULT_RETRIES: Final = RetryPolicy()
 class Claim:
     """A delivery that is ours until the lease runs out. ``attempt`` is 1 at first."""
 
-    alert: Alert
+    tenant: str
+    alert_id: str
     receiver: str
     attempt: int
     lease: uuid.UUID
+    alert: Alert | None
+    """None: this version cannot read what another has stored. That must not hold up the others."""
 
     @property
     def name(self) -> str:
         """What this delivery is called in logs and in the jitter."""
-        return f"{self.alert.tenant}/{self.alert.alert_id}/{self.receiver}"
+        return f"{self.tenant}/{self.alert_id}/{self.receiver}"
 
 
 async def enqueue(pool: Pool, alert: Alert, receivers: Iterable[str], wall_ns: int) -> bool:
@@ -118,7 +123,7 @@ WITH due AS (
     INSERT INTO alert_attempts (tenant, alert_id, receiver, attempt, started_ns, outcome)
     SELECT tenant, alert_id, receiver, attempts, $1, 'started' FROM claimed
 )
-SELECT c.receiver, c.attempts, a.document FROM claimed c JOIN alerts a USING (tenant, alert_id)
+SELECT c.tenant, c.alert_id, c.receiver, c.attempts, a.document FROM claimed c JOIN alerts a USING (tenant, alert_id)
 ORDER BY a.at_ns, a.alert_id, c.receiver
 """
 
@@ -142,7 +147,17 @@ async def claim(
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(_BURY, wall_ns, retries.attempts)
             rows = await connection.fetch(_CLAIM, wall_ns, limit, lease, wall_ns + round(lease_s * 1e9))
-    return [Claim(Alert.model_validate_json(row["document"]), row["receiver"], row["attempts"], lease) for row in rows]
+    return [
+        Claim(row["tenant"], row["alert_id"], row["receiver"], row["attempts"], lease, _read(row["document"]))
+        for row in rows
+    ]
+
+
+def _read(stored: str) -> Alert | None:
+    try:
+        return Alert.model_validate_json(stored)
+    except ValidationError:
+        return None
 
 
 _FINISH_ATTEMPT = """
@@ -204,7 +219,7 @@ async def mark_failed(
 
 
 def _key(claimed: Claim) -> tuple[str, str, str]:
-    return claimed.alert.tenant, claimed.alert.alert_id, claimed.receiver
+    return claimed.tenant, claimed.alert_id, claimed.receiver
 
 
 async def _finish_attempt(

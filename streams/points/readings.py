@@ -33,6 +33,7 @@ MOST_TOLD = 1_000
 MOST_SERVICES = 1_000
 """Services of one tenant."""
 MOST_TENANTS = 1_000
+"""Of one partition at once: more have no metrics in the stream, and no evidence of them (the raw store has all)."""
 
 _NO_VALUE = 1
 """Bit of a point's flags: nothing was measured."""
@@ -81,6 +82,8 @@ class PointFold:
         state = self._tenants.get(tenant)
         if state is None:
             if len(self._tenants) >= MOST_TENANTS:
+                self._forget_idle(arrival_ns)
+            if len(self._tenants) >= MOST_TENANTS:
                 return
             state = self._tenants[tenant] = _Tenant()
         state.driven = driven
@@ -96,6 +99,11 @@ class PointFold:
                 if rank_of(name) <= last and (service, instance, name) not in state.seen:
                     state.seen.add((service, instance, name))
                     state.told += self._read(kept, service, instance, metric, arrival_ns)
+
+    def _forget_idle(self, arrival_ns: int) -> None:
+        """Forget tenants that have sent nothing since the last half hour began, and of whom nothing is to be told."""
+        oldest = arrival_ns // KEEP_NS - 1
+        self._tenants = {name: state for name, state in self._tenants.items() if state.epoch >= oldest or state.told}
 
     def _read(
         self, kept: Kept, service: str, instance: str, metric: Any, arrival_ns: int

@@ -15,9 +15,9 @@ from schemas.errors import BadPayload
 from schemas.incidents import HypothesisSet, Impact, IncidentEvent, IncidentState, Severity
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.otlp.metrics import MOST_POINTS, decode_metrics
-from streams.points.courses import MOST_SERIES, Course, Point, SeriesName, TenantCourses
+from streams.points.courses import KEEP_NS, MOST_SERIES, Course, Point, SeriesName, TenantCourses
 from streams.points.moves import moves_of
-from streams.points.readings import PointFold, Told, read_told
+from streams.points.readings import MOST_TENANTS, PointFold, Told, read_told
 from streams.windows import SECOND_NS, WindowConfig
 from tests.made_health import deviations, pane_start, score
 
@@ -192,6 +192,20 @@ def test_a_metric_is_told_once_in_half_a_minute() -> None:
     """Whoever sends it each second."""
     seconds = [(ONSET_NS + number * SECOND_NS, request_of({CPU.metric: float(number)})) for number in range(60)]
     assert [point.value for _, point in tell(*seconds)] == [0.0, 10.0, 40.0], "half minutes of the clock"
+
+
+def test_tenants_that_are_gone_hold_no_place_for_ever() -> None:
+    """Beyond the most at once nobody new is taken, until half an hour has passed without the others."""
+    fold, resources = PointFold(WindowConfig()), decode_metrics(request_of({CPU.metric: 1.0})).resources
+    for number in range(MOST_TENANTS):
+        fold.take(f"tenant-{number}", resources, ONSET_NS)
+    fold.take("one-too-many", resources, ONSET_NS)
+    assert len(fold.flush()) == MOST_TENANTS
+    later_ns = ONSET_NS + 2 * KEEP_NS
+    later = decode_metrics(request_of({CPU.metric: 1.0}, later_ns)).resources
+    fold.take("tenant-0", later, later_ns)
+    fold.take("one-too-many", later, later_ns)
+    assert [tenant for tenant, _ in fold.flush()] == ["tenant-0", "one-too-many"]
 
 
 def test_points_that_say_nothing_are_not_told() -> None:

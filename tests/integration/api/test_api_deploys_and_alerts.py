@@ -94,7 +94,7 @@ async def test_alerts_show_every_receiver_and_attempt(acme: Caller, other: Calle
             update={"tenant": acme.tenant, "alert_id": f"a-{number}", "at_ns": number, "incident_id": f"inc-{number}"}
         )
         await outbox.enqueue(acme.stores.postgres, alert, ["topic", "webhook"], wall_ns=number)
-    claims = [c for c in await outbox.claim(acme.stores.postgres, 10, limit=500) if c.alert.tenant == acme.tenant]
+    claims = [c for c in await outbox.claim(acme.stores.postgres, 10, limit=500) if c.tenant == acme.tenant]
     for claim in claims:
         await outbox.mark_failed(acme.stores.postgres, claim, 20, "refused", status_code=503)
     page = (await acme.get("/alerts", limit=2)).json()

@@ -165,3 +165,11 @@ async def test_badges_tell_how_far_each_baseline_is(client: Client) -> None:
     await current.set_badges(client, "t", {})
     assert await current.badges(client, "t") == {"cart": ("reliable", "learning"), "größe": ("quiet", "reliable")}
     assert await current.badges(client, "tt") == {}
+
+
+async def test_what_another_version_has_stored_is_no_picture_and_no_error(client: Client) -> None:
+    """Workers and APIs of two versions run side by side during an upgrade."""
+    await current.set_health(client, health())
+    await client.hset("is:{acme}:picture:checkout", "d", '{"of_tomorrow": 1}')
+    assert await current.service_health(client, "acme", "checkout") is None
+    assert await current.picture(client, "acme") == []

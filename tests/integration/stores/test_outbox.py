@@ -128,6 +128,19 @@ async def test_the_receivers_wish_to_wait_is_heard_within_reason(pool: Pool) -> 
     assert delivery.next_attempt_ns == WALL_NS + 60 * SECOND_NS
 
 
+async def test_an_alert_that_this_version_cannot_read_holds_up_no_other_and_is_tried_again(pool: Pool) -> None:
+    """Workers of two versions run side by side during an upgrade."""
+    await outbox.enqueue(pool, alert("alert-1"), ["webhook"], WALL_NS)
+    await outbox.enqueue(pool, alert("alert-2"), ["webhook"], WALL_NS)
+    await pool.execute("""UPDATE alerts SET document = document || '{"of_tomorrow": 1}' WHERE alert_id = 'alert-1'""")
+    strange, known = await outbox.claim(pool, WALL_NS)
+    assert (strange.alert_id, strange.alert) == ("alert-1", None)
+    assert known.alert == alert("alert-2")
+    assert await outbox.mark_failed(pool, strange, WALL_NS, "cannot be read") == "pending"
+    [again] = await outbox.claim(pool, WALL_NS + 10 * SECOND_NS)
+    assert (again.alert_id, again.attempt) == ("alert-1", 2)
+
+
 @pytest.mark.parametrize("receivers", [[], [TOPIC_RECEIVER]])
 async def test_an_alert_for_nobody_says_so(pool: Pool, receivers: list[str]) -> None:
     """Without a receiver for people the alert leaves a trace, and nothing is tried."""
@@ -144,7 +157,7 @@ async def test_another_tenant_finds_no_alert(pool: Pool) -> None:
         await alerts.get(pool, "other", "alert-1")
     assert await alerts.page(pool, "other") == []
     assert await outbox.enqueue(pool, alert(tenant="other"), ["mail"], WALL_NS)
-    [claim] = [claim for claim in await outbox.claim(pool, WALL_NS) if claim.alert.tenant == "other"]
+    [claim] = [claim for claim in await outbox.claim(pool, WALL_NS) if claim.tenant == "other"]
     await outbox.mark_delivered(pool, claim, WALL_NS)
     [ours] = (await alerts.page(pool, "acme"))[0].deliveries
     assert (ours.receiver, ours.status, [entry.outcome for entry in ours.log]) == ("webhook", "pending", ["started"])
