@@ -7,7 +7,8 @@
                                       └───────────┘
 
 A column is what ClickHouse's Native format has of it, in pieces: an array or a map is the ends of its rows, then its
-elements. Which messages are left alone is decided by their bytes alone, as long as there is room.
+elements; keys of attributes are numbers of two bytes, behind the texts that these stand for (`_WITH_KEYS`). Which
+messages are left alone is decided by the bytes of all that are flattened together, as long as there is room.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from numpy.typing import NDArray
 from schemas.topics import LOGS, METRICS, TRACES
 from streams.kernels import flat_exemplars, flat_logs, flat_points, flat_scopes, flat_spans, flattening
 from streams.kernels.compiled import IS_COMPILED
-from streams.kernels.flat_attributes import MAP_COLUMNS
+from streams.kernels.flat_attributes import KEYS, MAP_COLUMNS, TYPE_KEYS
 from streams.kernels.flattening import flatten, make_scratch
-from streams.kernels.sheets import Sheet, make_sheet
+from streams.kernels.interning import COUNT
+from streams.kernels.keys import Keys, forget_keys
+from streams.kernels.sheets import Sheet, keys_sheet, make_sheet, put_keys
 
 Bytes = NDArray[np.uint8]
 Sizes = NDArray[np.int64]
@@ -147,6 +150,22 @@ SIGNALS: Mapping[str, tuple[int, SupportsIndex, Mapping[str, tuple[SupportsIndex
 
 FLAT_TOPICS = tuple(SIGNALS)
 
+_MAPS = (flat_scopes.RESOURCE_MAPS, flat_scopes.SCOPE_MAPS)
+_KEY_REGIONS: Mapping[str, frozenset[int]] = {
+    topic: frozenset(int(maps + keys) for maps in (*_MAPS, *own) for keys in (KEYS, TYPE_KEYS))
+    for topic, own in (
+        (TRACES.name, (flat_spans.MAPS, flat_spans.EVENT_MAPS, flat_spans.LINK_MAPS)),
+        (LOGS.name, (flat_logs.MAPS,)),
+        (METRICS.name, (flat_points.MAPS, flat_exemplars.MAPS)),
+    )
+}
+"""By topic: the regions that have numbers of keys."""
+
+_VERSION = np.array([1], "<u8").view(np.uint8)
+_WITH_KEYS = 1 << 10 | 1 << 9 | 1
+"""What ClickHouse calls a dictionary of its own, and indexes of 16 bits (src/DataTypes/Serializations/
+SerializationLowCardinality.cpp); the version comes first in the column, once for each of its dictionaries."""
+
 
 @dataclass(frozen=True)
 class Flat:
@@ -167,8 +186,10 @@ class Flattener:
 
     def __init__(self, topic: str) -> None:
         self._signal, regions, self._names = SIGNALS[topic]
+        self._key_regions = _KEY_REGIONS[topic]
         self._lock = threading.Lock()
         self._scratch = make_scratch()
+        self._keys = self._scratch.shared.keys
         self._sizes: Sizes = np.full(regions, FIRST_BYTES)
 
     def flatten(self, messages: Sequence[bytes]) -> Flat:
@@ -181,7 +202,8 @@ class Flattener:
 
     def _columns(self, messages: Sequence[bytes], rows: NDArray[np.int64]) -> Mapping[str, Sequence[Bytes]]:
         """Return the pieces of each column, and fill ``rows``."""
-        sheet, sizes, done = make_sheet(self._sizes), self._sizes, 0
+        forget_keys(self._keys)
+        sheet, sizes, done = make_sheet(self._sizes, self._keys), self._sizes, 0
         while done < len(messages):
             end = _end_of_piece(messages, done)
             sheet, sizes = self._append(messages[done:end], rows[done:end], sheet, sizes)
@@ -189,7 +211,18 @@ class Flattener:
         begins = sheet.limits - sizes
         regions = [sheet.room[begin:end] for begin, end in zip(begins, sheet.used, strict=True)]
         self._sizes = np.maximum(FIRST_BYTES + (sheet.used - begins) * 5 // 4, self._sizes * 7 // 8)
-        return {name: [regions[each] for each in places] for name, places in self._names.items()}
+        texts = _texts(self._keys)
+        return {name: self._pieces(regions, places, texts) for name, places in self._names.items()}
+
+    def _pieces(self, regions: Sequence[Bytes], places: Sequence[SupportsIndex], texts: Bytes) -> list[Bytes]:
+        """Return what a column is made of."""
+        numbers = self._key_regions.intersection(map(int, places))
+        pieces = [_VERSION] * len(numbers)
+        for place in map(int, places):
+            if place in numbers and len(regions[place]):
+                pieces += [texts, np.array([len(regions[place]) // 2], "<u8").view(np.uint8)]
+            pieces.append(regions[place])
+        return pieces
 
     def _append(self, messages: Sequence[bytes], rows: NDArray[np.int64], sheet: Sheet, sizes: Sizes) -> _Grown:
         """Append messages, making room where there is none; return the sheet that has them and its sizes."""
@@ -212,12 +245,20 @@ def _larger(used: Sizes, wanted: Sizes, sizes: Sizes) -> Sizes:
 
 def _moved(sheet: Sheet, sizes: Sizes, larger: Sizes) -> Sheet:
     """Return a sheet with regions of other sizes, and the same in it."""
-    made = make_sheet(larger, is_sparse=True)  # a column that may need much for an item seldom does
+    made = make_sheet(larger, sheet.keys, is_sparse=True)  # a column that may need much for an item seldom does
     for column, (begin, end) in enumerate(zip(sheet.limits - sizes, sheet.used, strict=True)):
         made.room[made.used[column] : made.used[column] + end - begin] = sheet.room[begin:end]
         made.used[column] += end - begin
     made.items[:] = sheet.items
     return made
+
+
+def _texts(keys: Keys) -> Bytes:
+    """Return what stands before numbers of keys: the texts that they mean."""
+    sheet = keys_sheet(keys)
+    put_keys(sheet, 0)
+    head = np.array([_WITH_KEYS, keys.table.totals[COUNT]], "<u8").view(np.uint8)
+    return np.concatenate((head, sheet.room[: sheet.used[0]]))
 
 
 def _end_of_piece(messages: Sequence[bytes], first: int) -> int:

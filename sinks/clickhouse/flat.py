@@ -18,11 +18,11 @@ import numpy as np
 from schemas.topics import LOGS, METRICS, TRACES
 from sinks.clickhouse.framing import LATEST_ARRIVAL_NS, RawRow, varint
 
-_TEXTS: Final = "Map(String, String)"
+_TEXTS: Final = "Map(LowCardinality(String), String)"
 _TYPE: Final = (
     "Enum8('empty' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'map' = 6, 'bytes' = 7)"
 )
-_TYPES: Final = f"Map(String, {_TYPE})"
+_TYPES: Final = f"Map(LowCardinality(String), {_TYPE})"
 
 COLUMN_TYPES: Final = {
     "service": "String",

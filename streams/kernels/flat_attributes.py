@@ -2,7 +2,7 @@
 
 ::
 
-    KeyValue ─▶ key ───▶ keys, and type_keys if it is no string           a text as the landing's SQL makes it:
+    KeyValue ─▶ key ───▶ its number: keys, and type_keys if no string     a text as the landing's SQL makes it:
            └──▶ value ─▶ values, and types                                migrations/0001_otlp_functions.sql
 
 Only what senders write is taken, in the one way they write it: a key, then a value, which is one field or none. All
@@ -15,8 +15,9 @@ import numpy as np
 
 from streams.kernels.compiled import compiled, inlined
 from streams.kernels.interning import are_equal
+from streams.kernels.keys import number_of
 from streams.kernels.printing import put_base64, put_double, put_integer
-from streams.kernels.sheets import put_byte, put_bytes, put_end, put_size, put_text, repeat_bytes, repeat_ends
+from streams.kernels.sheets import put_16, put_byte, put_bytes, put_end, put_size, put_text, repeat_bytes, repeat_ends
 from streams.kernels.wire import byte_at, little_endian, read_size, read_varint
 
 ODD = -5
@@ -49,13 +50,14 @@ def put_pair(data, at, end, sheet, maps):
     key_begin, key_end, begin = split_pair(data, at, end)
     if key_begin < 0 or begin < 0:
         return np.int64(ODD)
+    key = number_of(sheet.keys, data, key_begin, key_end)
     kind = put_value(data, begin, end, sheet, maps + VALUES, MOST_TEXT_BYTES)
-    if kind < 0:
+    if key < 0 or kind < 0:
         return np.int64(ODD)
-    put_text(sheet, maps + KEYS, data, key_begin, key_end)
+    put_16(sheet, maps + KEYS, key)
     sheet.items[maps + ENDS] += 1
     if kind != STRING_TYPE:
-        put_text(sheet, maps + TYPE_KEYS, data, key_begin, key_end)
+        put_16(sheet, maps + TYPE_KEYS, key)
         put_byte(sheet, maps + TYPES, kind)
         sheet.items[maps + TYPE_ENDS] += 1
     return end

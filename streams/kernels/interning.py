@@ -54,7 +54,7 @@ def intern(table, data, begin, end, category):
     slot = np.uint64(wanted) & mask
     while table.slots[slot] >= 0:
         number = np.int64(table.slots[slot])
-        if table.entries[number, HASH] == wanted and _is_string(table, number, data, begin, end, category):
+        if table.entries[number, HASH] == wanted and is_string(table, number, data, begin, end, category):
             return number
         slot = (slot + np.uint64(1)) & mask
     number, first = table.totals[COUNT], table.totals[USED_BYTES]
@@ -120,7 +120,8 @@ def _hash(data, begin, end, seed):
 
 
 @inlined
-def _is_string(table, number, data, begin, end, category):
+def is_string(table, number, data, begin, end, category):
+    """Tell whether ``data[begin:end]`` is the string of that number."""
     first = table.entries[number - 1, END] if number > 0 else 0
     if table.entries[number, CATEGORY] != category or table.entries[number, END] - first != end - begin:
         return False

@@ -23,12 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.kernels.compiled import compiled, inlined
+from streams.kernels.interning import COUNT, END, USED_BYTES
+from streams.kernels.keys import Keys, make_keys
 from streams.kernels.wire import byte_at, little_endian
 
 NO_ROOM = -6
 """In place of a position: the sheet has no room for the next item."""
 
 SLACK_BYTES = 64
+MOST_SIZE_BYTES = 10
+"""Of the length before a text."""
 _WIDE = 32
 LARGE_BYTES = 64 << 20
 EXPANSION = 8
@@ -42,10 +46,12 @@ class Sheet(NamedTuple):
     used: NDArray[np.int64]
     limits: NDArray[np.int64]
     items: NDArray[np.int64]
+    keys: Keys
+    """Of attributes, in all columns; other sheets of the same block have the same."""
 
 
-def make_sheet(sizes_bytes: NDArray[np.int64], is_sparse: bool = False) -> Sheet:
-    """Return an empty sheet whose columns have room for so many bytes each.
+def make_sheet(sizes_bytes: NDArray[np.int64], keys: Keys | None = None, is_sparse: bool = False) -> Sheet:
+    """Return an empty sheet whose columns have room for so many bytes each, with ``keys`` or some of its own.
 
     Of a large one that ``is_sparse`` only what is written takes memory. For others NumPy asks for huge pages, which are
     cheaper to fill, and of which each column takes one with its first byte.
@@ -54,7 +60,13 @@ def make_sheet(sizes_bytes: NDArray[np.int64], is_sparse: bool = False) -> Sheet
     total_bytes = int(limits[-1])
     mapped = is_sparse and total_bytes >= LARGE_BYTES
     room = np.frombuffer(mmap.mmap(-1, total_bytes), np.uint8) if mapped else np.empty(total_bytes, np.uint8)
-    return Sheet(room, limits - sizes_bytes, limits, np.zeros(len(limits), np.int64))
+    return Sheet(room, limits - sizes_bytes, limits, np.zeros(len(limits), np.int64), keys or make_keys())
+
+
+def keys_sheet(keys: Keys) -> Sheet:
+    """Return a sheet of one column with room for the texts of all keys."""
+    count, size_bytes = keys.table.totals[COUNT], keys.table.totals[USED_BYTES]
+    return make_sheet(np.array([size_bytes + MOST_SIZE_BYTES * count]), keys)
 
 
 @compiled
@@ -99,6 +111,15 @@ def put_64(sheet, column, number):
 
 
 @inlined
+def put_16(sheet, column, number):
+    """Append two bytes."""
+    to = np.uint64(sheet.used[column])
+    sheet.room[to] = np.uint8(number & 0xFF)
+    sheet.room[to + np.uint64(1)] = np.uint8(number >> 8)
+    sheet.used[column] += 2
+
+
+@inlined
 def put_32(sheet, column, number):
     """Append four bytes."""
     to, bits = np.uint64(sheet.used[column]), np.uint64(number)
@@ -138,6 +159,16 @@ def _put_any_text(sheet, column, data, begin, end):
 def put_end(sheet, column):
     """End a row of an array: append how many elements there are by now."""
     put_64(sheet, column, sheet.items[column])
+
+
+@compiled
+def put_keys(sheet, column):
+    """Append the text of each key, in the order of their numbers."""
+    table, begin = sheet.keys.table, np.int64(0)
+    for number in range(table.totals[COUNT]):
+        end = table.entries[number, END]
+        _put_any_text(sheet, column, table.text, begin, end)
+        begin = end
 
 
 @compiled

@@ -58,7 +58,7 @@ def flatten_fenced(topic: str) -> int:
     for payload in payloads(topic):
         bounds, made = np.array([0, len(payload)]), []
         for place, room in ((fence.at_the_end, TIGHT_BYTES), (fence.at_the_beginning, WIDE_BYTES)):
-            sheet = make_sheet(np.full(regions, room))
+            sheet = make_sheet(np.full(regions, room), scratch.shared.keys)
             sheet = sheet._replace(room=np.full(len(sheet.room) + BEHIND_BYTES, 0xA5, np.uint8))
             flatten(place(payload), bounds, 0, signal, sheet, scratch, rows)
             assert (sheet.used <= sheet.limits).all()
