@@ -6,6 +6,7 @@
                                        (ClickHouse: src/Formats/NativeReader.cpp, and ISerialization of each type)
 
 Types are those of the bytes; ClickHouse makes of them what the table has (``LowCardinality``) when it reads the block.
+Only keys of attributes come as the table has them: a dictionary, and numbers.
 """
 
 from __future__ import annotations
