@@ -20,7 +20,8 @@ from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
 
 SPANS = 500
-RECORDS = quick(1_200, 520)
+RECORDS = quick(2_400, 520)
+"""So many that sixteen inserts of ours are merged once."""
 ROUNDS = quick(3, 1)
 LOOK_S, CALM_LOOKS = 0.5, 6
 SAME = """
