@@ -136,8 +136,11 @@ class Gate:
         scope["state"]["tenant"] = tenant
 
     async def _with_body(self, scope: Scope, receive: Receive, share: _Share) -> Receive:
-        """Read the body of a method that has one, and return a ``receive`` that hands it on."""
-        if scope["method"] not in {"POST", "PUT", "PATCH"}:
+        """Read the body of a method that has one, and return a ``receive`` that hands it on.
+
+        On the open paths nobody knows who sends it, and no route takes it: it is left where it is.
+        """
+        if scope["method"] not in {"POST", "PUT", "PATCH"} or "tenant" not in scope["state"]:
             return receive
         is_otlp = scope["path"].startswith(OTLP)
         limit_bytes = self._otlp_limit_bytes if is_otlp else JSON_LIMIT_BYTES

@@ -15,6 +15,10 @@ PIECE_BYTES: Final = 1_000_000
 PIECE_ITEMS: Final = 10_000
 PIECE_RESOURCES: Final = 500
 
+PIECES_BYTES: Final = 64 * 1024 * 1024
+"""Of all pieces of a request: each repeats the resource and the scope of its items, and one of these may be so large
+that a piece takes a single item."""
+
 RECORD_ROOM_BYTES: Final = 2_048
 """What a record needs besides its value."""
 
@@ -31,7 +35,7 @@ def is_small(request: Message, size_bytes: int, items: int, signal: Signal) -> b
 def pieces_of(request: Message, signal: Signal) -> list[bytes]:
     """Cut the request into protobuf records; none when it holds no items. The request is used up by it.
 
-    Raises `Problem` (413) when one item alone is more than the topic takes.
+    Raises `Problem` (413) when one item alone is more than the topic takes, or all of them more than `PIECES_BYTES`.
     """
     packer = _Packer(signal, type(request))
     for resource in getattr(request, signal.resources_field):
@@ -56,6 +60,7 @@ class _Packer:
         self._request_class = request_class
         self._limit_bytes = signal.topic.max_message_bytes - RECORD_ROOM_BYTES
         self._records: list[bytes] = []
+        self._records_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -102,6 +107,11 @@ class _Packer:
         record = self._record.SerializeToString()
         if len(record) > self._limit_bytes:
             raise Problem(Slug.TOO_LARGE, f"One item is larger than a record may be ({self._limit_bytes} bytes).")
+        self._records_bytes += len(record)
+        if self._records_bytes > PIECES_BYTES:
+            raise Problem(
+                Slug.TOO_LARGE, "A resource or scope is too large to be repeated for every piece of its items."
+            )
         self._records.append(record)
         self._begin()
 

@@ -104,7 +104,7 @@ def _from_json(body: bytes, signal: Signal) -> Message:
         if not isinstance(document, dict):
             raise ValueError("not an object")
         return ParseDict(_repaired(document), signal.strict(), ignore_unknown_fields=True)
-    except (ValueError, TypeError, AttributeError, KeyError, ParseError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, ParseError, RecursionError):
         # protobuf's JSON parser lets some Python errors through for values of a wrong shape.
         name = signal.strict.DESCRIPTOR.name
         raise Problem(Slug.BAD_REQUEST, f"The body is not an OTLP JSON {name}.") from None
@@ -119,7 +119,7 @@ def _repaired(document: dict[str, Any]) -> dict[str, Any]:
     waiting: list[Any] = [document]
     while waiting:
         holder = waiting.pop()
-        for key, value in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
             if isinstance(value, dict | list):
                 waiting.append(value)
             elif isinstance(value, str):

@@ -81,6 +81,17 @@ async def test_a_client_that_hangs_up_in_its_body_is_answered_nothing() -> None:
     assert in_flight.held_bytes == 0
 
 
+async def test_a_body_without_a_key_is_not_read() -> None:
+    """Nor counted: whoever has no key takes nothing of what bodies may hold, on an open path either."""
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError("a body was read")
+
+    for path in ("/livez", "/docs/start.js", "/v1/logs"):
+        scope = otlp_scope() | {"path": path, "headers": []}
+        await Gate(ignore, create_keys(), 1000, Unlimited(), InFlight())(scope, receive, ignore)
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
     """408, which exporters may try again; what had come is given back."""
     sent: list[MutableMapping[str, Any]] = []

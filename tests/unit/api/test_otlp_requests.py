@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from api.otlp.answers import JSON, PROTOBUF
 from api.otlp.judging import judged
-from api.otlp.pieces import PIECE_BYTES, PIECE_ITEMS, PIECE_RESOURCES, is_small, pieces_of
+from api.otlp.pieces import PIECE_BYTES, PIECE_ITEMS, PIECE_RESOURCES, PIECES_BYTES, is_small, pieces_of
 from api.otlp.signals import LOGS_SIGNAL, METRICS_SIGNAL, TRACES_SIGNAL, Signal
 from api.otlp.unpacking import UNPACKED_LIMIT_BYTES, media_type_taken, parsed, unpacked
 from api.problems import Problem
@@ -143,6 +143,8 @@ def test_bytes_that_are_no_protobuf_are_refused(body: bytes) -> None:
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": 5}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [null]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": ' + b"9" * 5000 + b"}]}]}]}",
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": 1e400}]}]}]}',
+        b'{"resourceSpans": [{"resource": {"attributes": [{"value": {"doubleValue": ' + b"9" * 400 + b"}}]}}]}",
     ],
 )
 def test_json_of_another_shape_is_refused(body: bytes) -> None:
@@ -150,6 +152,16 @@ def test_json_of_another_shape_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as refused:
         parsed(body, JSON, TRACES_SIGNAL)
     assert status_of(refused) == 400
+
+
+def test_a_list_of_many_numbers_unfolds_to_little_more_than_itself() -> None:
+    """A number may be two bytes of the body, and no object or list that is counted before."""
+    body = b'{"unknownField": [' + b"1," * 500_000 + b"1]}"
+    tracemalloc.start()
+    parsed(body, JSON, TRACES_SIGNAL)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 10 * len(body)
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"{}", b'{"resourceSpans": []}', b'{"unknownField": {"a": [1]}}'])
@@ -301,6 +313,18 @@ def test_resources_without_items_make_no_records() -> None:
 def test_an_item_larger_than_a_record_is_refused() -> None:
     """It could never be sent, so the client is told for good."""
     request = spans(1, padding=5_000_000)
+    with pytest.raises(Problem) as refused:
+        pieces_of(request, TRACES_SIGNAL)
+    assert status_of(refused) == 413
+
+
+def test_a_request_whose_pieces_would_repeat_too_much_is_refused() -> None:
+    """BAD_INPUT 7: beside a resource of nearly a megabyte each of 400,000 empty spans would be a record of its own."""
+    request = spans(1)
+    (resource,) = request.resource_spans
+    resource.resource.attributes.add(key="note").value.string_value = "x" * PIECE_BYTES
+    for _ in range(PIECES_BYTES // PIECE_BYTES + 1):
+        resource.scope_spans[0].spans.add()
     with pytest.raises(Problem) as refused:
         pieces_of(request, TRACES_SIGNAL)
     assert status_of(refused) == 413
