@@ -11,7 +11,7 @@ import re
 import zlib
 from typing import Any, Final
 
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
 from api.otlp.answers import JSON, PROTOBUF, media_type_of
@@ -104,8 +104,7 @@ def _from_json(body: bytes, signal: Signal) -> Message:
         if not isinstance(document, dict):
             raise ValueError("not an object")
         return ParseDict(_repaired(document), signal.strict(), ignore_unknown_fields=True)
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, ParseError, RecursionError):
-        # protobuf's JSON parser lets some Python errors through for values of a wrong shape.
+    except Exception:  # protobuf's JSON parser raises what it likes for what it does not expect, SystemError too
         name = signal.strict.DESCRIPTOR.name
         raise Problem(Slug.BAD_REQUEST, f"The body is not an OTLP JSON {name}.") from None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import REGISTRY
+from prometheus_client.registry import REGISTRY, CollectorRegistry
 from pydantic import BaseModel
 
 from api.readiness import Dependency, Readiness, ReadinessProbe
@@ -77,5 +78,13 @@ async def readyz(request: Request, response: Response) -> Readiness:
 )
 async def metrics(request: Request) -> Response:
     """Return the metrics of the API, and of the worker when it runs in the same process."""
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = _encoder_for(request.headers.get("accept", ""))
     return Response(encode(REGISTRY), media_type=content_type)
+
+
+def _encoder_for(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return prometheus-client's choice; the plain format for versions that it cannot compare with numbers."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")

@@ -144,6 +144,7 @@ def test_bytes_that_are_no_protobuf_are_refused(body: bytes) -> None:
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [null]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": ' + b"9" * 5000 + b"}]}]}]}",
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": 1e400}]}]}]}',
+        b'{"\\ud800": 1}',
         b'{"resourceSpans": [{"resource": {"attributes": [{"value": {"doubleValue": ' + b"9" * 400 + b"}}]}}]}",
     ],
 )
