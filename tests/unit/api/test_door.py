@@ -343,16 +343,14 @@ async def test_requests_are_counted_by_route_template(client: httpx.AsyncClient)
     assert "/made/up" not in text
 
 
-@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
-@pytest.mark.parametrize("version", ["x", "1.x", "9" * 5000, "1.0.0é"])
-async def test_metrics_are_told_whatever_version_of_their_format_is_asked_for(
-    client: httpx.AsyncClient, media_type: str, version: str
-) -> None:
+async def test_metrics_are_told_whatever_version_of_their_format_is_asked_for(client: httpx.AsyncClient) -> None:
     """The path is open: nobody may write tracebacks into our log through it."""
-    accept = f"{media_type}; version={version}".encode("latin-1")
-    answer = await client.get("/metrics", headers={b"Accept": accept})
-    assert answer.status_code == 200
-    assert "incidentscope_api_requests_total" in answer.text
+    for media_type in ("application/openmetrics-text", "text/plain"):
+        for version in ("x", "1.x", "9" * 5000, "1.0.0\xe9"):
+            accept = f"{media_type}; version={version}".encode("latin-1")
+            answer = await client.get("/metrics", headers={b"Accept": accept})
+            assert answer.status_code == 200, accept
+            assert "incidentscope_api_requests_total" in answer.text
 
 
 def test_a_problem_can_be_raised_with_headers() -> None:
