@@ -24,6 +24,8 @@ NOISY = ("aiokafka", "faust", "mode", "uvicorn", "kafka", "asyncio", "clickhouse
 """Libraries of which only warnings are told, unless everything is asked for (level debug)."""
 TELLTALE = ("httpx", "httpcore")
 """Libraries of which only warnings are told at any level: they tell of URLs, and a webhook's may be its secret."""
+WORDY = ("numba",)
+"""Of which neither more is told: with every step of its compiler a start takes minutes and a hundred megabytes."""
 
 
 def configure(level: str, *, to: Path | None = None) -> None:
@@ -49,7 +51,7 @@ def configure(level: str, *, to: Path | None = None) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    for name in TELLTALE:
+    for name in (*TELLTALE, *WORDY):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

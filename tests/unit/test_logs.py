@@ -71,6 +71,13 @@ def test_the_address_of_a_webhook_is_not_told_at_any_level(lines: Any, tmp_path:
     assert [line["event"] for line in lines()] == ["fetching"]
 
 
+def test_a_compiler_does_not_tell_its_every_step_at_any_level(lines: Any, tmp_path: Path) -> None:
+    """Each would be formatted: compiling took minutes."""
+    logs.configure("debug", to=tmp_path / "log")
+    logging.getLogger("numba.core.ssa").debug("on stmt: return")
+    assert lines() == []
+
+
 def test_values_under_telling_names_are_masked(lines: Any) -> None:
     """Whoever logs a password by its name did not mean to."""
     structlog.get_logger().info("starting", kafka_password="hunter2", api_key="hunter2", tenant="acme")
