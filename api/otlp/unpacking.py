@@ -98,7 +98,7 @@ def _from_protobuf(body: bytes, signal: Signal) -> Message:
 
 def _from_json(body: bytes, signal: Signal) -> Message:
     if has_more_parts(body):
-        raise Problem(Slug.TOO_LARGE, f"The body holds more than {MOST_JSON_PARTS} objects and lists.")
+        raise Problem(Slug.TOO_LARGE, f"The body is more than {MOST_JSON_PARTS} objects and lists, or mostly brackets.")
     try:
         document = json.loads(body.decode("utf-8", "replace")) if body.strip() else {}
         if not isinstance(document, dict):
