@@ -15,6 +15,7 @@ from naive import COLUMNS, RECORD_COLUMNS, Windows, add_naively
 from rows import Row, at_least, at_most, figure, main, median_ratio, quick
 from stage_runs import NoSink, broker, consume, cpu_s, produce, run_ingest
 
+from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
@@ -56,11 +57,16 @@ async def naive(settings: Settings, clickhouse: ClickHouse) -> float:
     began_s = cpu_s()
     async for records in consume(settings, RECORDS):
         rows: list[list[Any]] = []
-        landed = [add_naively(record, windows, rows) for record in records]
+        landed = [add_naively(record, _tenant(record), windows, rows) for record in records]
         await clickhouse.insert_rows("spans", COLUMNS, rows)
         await clickhouse.insert_rows("landed_records", RECORD_COLUMNS, landed)
     used_s = cpu_s() - began_s
     return (used_s + await merged(clickhouse)) / RECORDS / SPANS * 1e6
+
+
+def _tenant(record: Any) -> str:
+    tenant: bytes = dict(record.headers)[TENANT_HEADER]
+    return tenant.decode()
 
 
 async def both_at_once(folder: Path) -> tuple[list[float], list[float]]:

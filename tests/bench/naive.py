@@ -1,4 +1,7 @@
-"""What one would write first: the full protobuf schema and Python dictionaries. What ours is measured against."""
+"""What one would write first: the full protobuf schema and Python dictionaries. What ours is measured against.
+
+The peers run it in an environment of their own, where nothing of ours is installed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-from schemas.keys import TENANT_HEADER
 
 PANE_NS = 10_000_000_000
 
@@ -60,14 +61,13 @@ def count_span(windows: Windows, service: str, span: Any) -> None:
     bins[place] = bins.get(place, 0) + 1
 
 
-def add_naively(record: Any, windows: Windows, rows: list[list[Any]]) -> list[Any]:
-    """Parse a Kafka record, count its spans into dictionaries, and make a row of Python values of each.
+def add_naively(record: Any, tenant: str, windows: Windows, rows: list[list[Any]]) -> list[Any]:
+    """Parse a Kafka record of a tenant, count its spans into dictionaries, and make a row of Python values of each.
 
     The rows are what the landing stores of sound spans whose attributes are texts and integers. Returns the row of the
     record itself.
     """
-    tenant, arrival_time = dict(record.headers)[TENANT_HEADER].decode(), _time(record.timestamp * 1_000_000)
-    item = 0
+    item, arrival_time = 0, _time(record.timestamp * 1_000_000)
     for of_service in ExportTraceServiceRequest.FromString(record.value).resource_spans:
         about, about_types = _maps(of_service.resource.attributes)
         for of_scope in of_service.scope_spans:
