@@ -45,7 +45,9 @@ _ID_FIELDS = frozenset(("traceId", "spanId", "parentSpanId", "trace_id", "span_i
 def json_to_protobuf(raw: bytes, signal: Signal | None = None) -> bytes:
     """Return the protobuf form of an OTLP JSON request; raises `BadPayload`, see `open_payload`."""
     if has_more_parts(raw):
-        raise BadPayload(RejectReason.TOO_LARGE, f"JSON of more than {MOST_JSON_PARTS} objects and lists")
+        raise BadPayload(
+            RejectReason.TOO_LARGE, f"JSON of more than {MOST_JSON_PARTS} objects and lists, or mostly brackets"
+        )
     try:
         document = json.loads(raw.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:

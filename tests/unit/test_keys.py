@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -77,6 +80,18 @@ def test_keys_begin_anew() -> None:
     assert number_of(table, data, zero, one) == 1
     forget_keys(table)
     assert [number_of(table, data, one, two), number_of(table, data, zero, one)] == [1, 2]
+
+
+def test_nobody_can_choose_keys_that_fall_together() -> None:
+    """Their places in the hash table are others in each process, as Python's own are."""
+    code = "from streams.kernels.keys import make_keys; print(make_keys(4, 64).table.totals[2])"
+    seeds = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seeds) == 2
 
 
 @pytest.mark.skipif(not IS_COMPILED, reason="nothing is flattened without numba")
