@@ -91,10 +91,12 @@ def _take_back(contents: Contents, repeated: StubColumns, registry: Registry) ->
 
 
 def _move_inferred(contents: Contents, family: Family, registry: Registry) -> None:
-    """Count spans without a kind that are server sides as such: their source counted them under no kind."""
-    for key, tally in _counted(family.spans.take(np.flatnonzero(family.inferred & family.own)), registry):
-        _operation(contents, key, len(registry.texts.names), registry).add(_less(tally))
-        _operation(contents, key + SpanKind.SERVER, len(registry.texts.names), registry).add(tally)
+    """Count spans without a kind that are a side of a request as such: their source counted them under no kind."""
+    texts = len(registry.texts.names)
+    for kind, inferred in ((SpanKind.SERVER, family.inferred_servers), (SpanKind.CLIENT, family.inferred_clients)):
+        for key, tally in _counted(family.spans.take(np.flatnonzero(inferred & family.own)), registry):
+            _operation(contents, key, texts, registry).add(_less(tally))
+            _operation(contents, key + kind, texts, registry).add(tally)
 
 
 def _less(tally: OperationTally) -> OperationTally:

@@ -62,10 +62,14 @@ class Family:
         has_parent = self.parent >= 0
         self.foreign = has_parent & (spans.service[self.parent] != spans.service)
         self.known = self._known_parents()
-        self.inferred = self._inferred()
+        self.inferred_servers = self._serving()
         """Spans without a kind that are the server side of a request by their place in the trace."""
-        self.is_entry = np.isin(spans.kind, (SpanKind.SERVER, SpanKind.CONSUMER)) | self.inferred
-        self.is_out = np.isin(spans.kind, (SpanKind.CLIENT, SpanKind.PRODUCER))
+        self.inferred_clients = self._calling()
+        """And those that are the client side of one."""
+        self.kind = self._kinds()
+        """Kinds as they were told or, where none was, as they are inferred."""
+        self.is_entry = np.isin(self.kind, (SpanKind.SERVER, SpanKind.CONSUMER))
+        self.is_out = np.isin(self.kind, (SpanKind.CLIENT, SpanKind.PRODUCER))
         self.duration_ns = spans.end_ns - spans.start_ns
         self.serves = self.is_entry | (self.foreign & (self.known >= 0))
         """The server sides of requests."""
@@ -98,7 +102,7 @@ class Family:
         near = np.abs(self.pane_start_ns - self.pane_start_ns[parent]) <= self._config.reach_ns
         return np.where((parent >= 0) & in_time & near, parent, NONE)
 
-    def _inferred(self) -> Mask:
+    def _serving(self) -> Mask:
         """Tell which spans nobody gave a kind are where a service was called: from another service, or as a root.
 
         One whose parent never came may be anything.
@@ -107,10 +111,16 @@ class Family:
         mask: Mask = (self.spans.kind == SpanKind.UNSPECIFIED) & (crossing | (self.spans.parent == 0))
         return mask
 
-    @property
-    def kind(self) -> NDArray[np.uint8]:
-        """Kinds as they were told or, where none was, as they are inferred."""
-        return np.where(self.inferred, np.uint8(SpanKind.SERVER), self.spans.kind)
+    def _calling(self) -> Mask:
+        """Tell which spans nobody gave a kind are where a service calls another: right above a span of the other."""
+        above = np.zeros(len(self.spans), dtype=np.bool_)
+        above[self.known[self.foreign & (self.known >= 0)]] = True
+        mask: Mask = (self.spans.kind == SpanKind.UNSPECIFIED) & above & ~self.inferred_servers
+        return mask
+
+    def _kinds(self) -> NDArray[np.uint8]:
+        kind = np.where(self.inferred_servers, np.uint8(SpanKind.SERVER), self.spans.kind)
+        return np.where(self.inferred_clients, np.uint8(SpanKind.CLIENT), kind)
 
     def _servers(self) -> Ints:
         """Of several server sides of one client span the one with the smallest key."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-from made_spans import SERVER, UNSPECIFIED, Arrival
+from made_spans import CLIENT, SERVER, UNSPECIFIED, Arrival
 
 from streams.mixing import span_keys, trace_keys
 from streams.partials import EdgeTally, OperationTally, PaneContents, PassageTally
@@ -117,10 +117,17 @@ class View:
         return self.kind(arrival) in ENTRY or (parent is not None and parent.span.service != arrival.span.service)
 
     def kind(self, arrival: Arrival) -> int:
-        """The kind of a span; without one it is a server where another service, or nobody, called."""
+        """The kind of a span; without one it is a server where another service, or nobody, called.
+
+        Else it is a client where another service comes right below it.
+        """
         span, parent = arrival.span, self.known_parent(arrival)
-        called = span.parent == 0 if parent is None else parent.span.service != span.service
-        return SERVER if span.kind == UNSPECIFIED and called else span.kind
+        if span.kind != UNSPECIFIED:
+            return span.kind
+        if span.parent == 0 if parent is None else parent.span.service != span.service:
+            return SERVER
+        below = (a for a in self.children(arrival) if self.known_parent(a) is arrival)
+        return CLIENT if any(a.span.service != span.service for a in below) else UNSPECIFIED
 
     def servers(self, client: Arrival) -> list[Arrival]:
         """The server sides of a client span, in the order they started."""
@@ -130,15 +137,14 @@ class View:
     def draw(self, pictures: Pictures) -> None:
         """Add what this pane says."""
         for arrival in self.own:
-            span = arrival.span
-            if span.kind not in OUT:
-                contents = pictures[span.service, "service", self.pane_start_ns]
-                kind = self.kind(arrival)
-                tally = contents.operations.setdefault((span.name, kind), OperationTally())
+            span, kind = arrival.span, self.kind(arrival)
+            node = (span.service, "service", self.pane_start_ns)
+            if kind != span.kind:
+                self.move(arrival, pictures[node], kind)
+            if kind not in OUT:
+                tally = pictures[node].operations.setdefault((span.name, kind), OperationTally())
                 count(tally.self_time, self.self_ns(arrival))
-                if kind != span.kind:
-                    self.move(arrival, contents, kind)
-            if span.kind in OUT:
+            else:
                 self.draw_client(arrival, pictures)
             if self.serves(arrival):
                 self.draw_server(arrival, pictures)
@@ -190,19 +196,19 @@ class View:
 
     def is_told_by_another(self, client: Arrival) -> bool:
         """Whether a nested client span of the same service tells of this call."""
-        inner = [a for a in self.children(client) if a.span.kind in OUT and a.span.service == client.span.service]
+        inner = [a for a in self.children(client) if self.kind(a) in OUT and a.span.service == client.span.service]
         if any(self.servers(a) for a in inner) or (inner and not client.span.peer):
             return True
         outer = self.parent(client)
-        if outer is None or outer.span.kind not in OUT or outer.span.service != client.span.service:
+        if outer is None or self.kind(outer) not in OUT or outer.span.service != client.span.service:
             return False
-        inner = [a for a in self.children(outer) if a.span.kind in OUT and a.span.service == outer.span.service]
+        inner = [a for a in self.children(outer) if self.kind(a) in OUT and a.span.service == outer.span.service]
         return bool(outer.span.peer) and not self.servers(outer) and not any(self.servers(a) for a in inner)
 
     def draw_server(self, server: Arrival, pictures: Pictures) -> None:
         """Add the request of a server side that no client span told of."""
         span, parent = server.span, self.known_parent(server)
-        if parent is not None and (parent.span.kind in OUT or parent.span.service == span.service):
+        if parent is not None and (self.kind(parent) in OUT or parent.span.service == span.service):
             return
         node, kind = peer_node(span.peer)
         if parent is not None:
@@ -248,14 +254,14 @@ class View:
 
     def leaves(self, arrival: Arrival) -> bool:
         """Whether this call ended at a virtual node that has a name."""
-        out = arrival.span.kind in OUT and bool(arrival.span.peer)
+        out = self.kind(arrival) in OUT and bool(arrival.span.peer)
         return out and not self.servers(arrival) and not self.is_told_by_another(arrival)
 
     def ends_at(self, arrival: Arrival) -> Node:
         """The node at the far end of a call, or that of the span itself."""
         if self.leaves(arrival):
             return peer_node(arrival.span.peer)
-        servers = self.servers(arrival) if arrival.span.kind in OUT else []
+        servers = self.servers(arrival) if self.kind(arrival) in OUT else []
         return (min(servers, key=key_of) if servers else arrival).span.service, "service"
 
     # -- self time -----------------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ class View:
             if child.span.service != arrival.span.service:
                 found.append(child)
             elif self.kind(child) not in ENTRY:
-                found += [child] * (child.span.kind in OUT) + self.calls_below(child)
+                found += [child] * (self.kind(child) in OUT) + self.calls_below(child)
         return found
 
 
