@@ -71,7 +71,7 @@ async def test_otlp_on_kafka_becomes_rows_windows_and_dead_letters(own_broker: S
 
 
 @pytest.mark.timeout(120)
-async def test_services_whose_spans_have_no_kind_have_windows_requests_and_a_gap(own_broker: Settings) -> None:
+async def test_services_whose_spans_have_no_kind_have_windows_requests_and_edges(own_broker: Settings) -> None:
     """Where a span lies in its trace says which side of a call it is: each of 20 s of purchases is one of both."""
     purchases = 20 * PARTITIONS * TRACES_A_RECORD
     async with running(quick(own_broker)) as (stores, worker):
