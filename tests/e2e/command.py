@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from deploy.embedded.ports import any_free_port
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ async def stop(process: asyncio.subprocess.Process) -> int:
 @asynccontextmanager
 async def running_up(folder: Path, tenant: str) -> AsyncIterator[Running]:
     """Run ``incidentscope up`` while the context is open."""
-    port, output = free_port(), folder / "up.log"
+    port, output = any_free_port(), folder / "up.log"
     env = environment(folder / "data", tenant, port)
     process = await command("up", env=env, output=output)
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -93,12 +94,6 @@ async def running_up(folder: Path, tenant: str) -> AsyncIterator[Running]:
             yield running
         finally:
             await stop(process)
-
-
-def free_port() -> int:
-    """Return a port nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def _ready(client: httpx.AsyncClient) -> bool | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import command, environment, free_port, stop
+from deploy.embedded.ports import any_free_port
+from tests.e2e.command import command, environment, stop
 
 FAULTS = ("delay", "deploy-errors")
 PATIENCE_S = 1400.0
@@ -38,7 +39,7 @@ def _missed(faults: Sequence[str], said: str) -> list[str]:
 
 async def _demo(faults: Sequence[str], output: Path) -> tuple[int, str]:
     """Return the exit status of a demo of these faults, and what it said."""
-    env = environment(output.with_suffix(".data"), "demo", free_port())
+    env = environment(output.with_suffix(".data"), "demo", any_free_port())
     demo = await command("demo", "--once", "--fault", ",".join(faults), env=env, output=output)
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -56,7 +57,7 @@ async def test_an_unknown_fault_is_refused_before_anything_starts(tmp_path: Path
     """The message names the faults there are."""
     output = tmp_path / "demo.log"
     demo = await command(
-        "demo", "--once", "--fault", "flood", env=environment(tmp_path / "data", "demo", free_port()), output=output
+        "demo", "--once", "--fault", "flood", env=environment(tmp_path / "data", "demo", any_free_port()), output=output
     )
     assert await demo.wait() == 2
     assert "choose from: delay" in output.read_text()

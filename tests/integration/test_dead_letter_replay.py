@@ -114,7 +114,7 @@ async def test_item_that_is_refused_again_is_the_same_letter_and_its_neighbours_
     """Three good spans stay three; the letter is open again with the next attempt, and has one item."""
     settings = quick(own_broker)
     async with running(settings) as (stores, worker):
-        await stores.producer.send(TRACES.name, one_bad_id(7), headers=ACME, partition=0)
+        sent = await stores.producer.send(TRACES.name, one_bad_id(7), headers=ACME, partition=0)
         await eventually(lambda: _letter_count(stores), 1)
         sender = Sender(settings, stores.postgres, stores.producer)
         for attempt in (1, 2):
@@ -122,7 +122,7 @@ async def test_item_that_is_refused_again_is_the_same_letter_and_its_neighbours_
             await replay_letter(sender, stored, time.time_ns())
             await eventually(lambda reached=attempt: _attempts(stores, reached), 1)
         (stored,) = await letters(stores)
-        assert (stored.letter.reason, stored.letter.item, stored.letter.offset) == ("bad_id", 0, 0)
+        assert (stored.letter.reason, stored.letter.item, stored.letter.offset) == ("bad_id", 0, sent.offset)
         await eventually(lambda: count(stores), 3)
         assert worker.app.failure is None
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -21,6 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
 from deploy.embedded import EmbeddedStack, attached
+from deploy.embedded.folder import Memory
 from deploy.embedded.ports import is_free
 from schemas.errors import SetupError
 from schemas.settings import Settings
@@ -166,6 +168,26 @@ async def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path) -> No
         assert not is_free(port)
         async with EmbeddedStack(services, throwaway=True) as second:
             assert second.kafka_brokers != first.kafka_brokers
+
+
+async def test_a_door_whose_port_is_taken_while_the_stack_starts_opens_elsewhere(tmp_path: Path) -> None:
+    """PostgreSQL takes seconds to start; who starts beside us may take the usual port in that time."""
+    services = Settings(data_dir=tmp_path, clickhouse_dsn="x", redis_url="x", _env_file=None)
+    async with EmbeddedStack(services) as _:
+        port = Memory(tmp_path).facts["door_port"]
+    shutil.rmtree(tmp_path / "postgres")  # to be made anew, which takes a while
+    stack = EmbeddedStack(services)
+    starting = asyncio.create_task(stack.__aenter__())
+    try:
+        await until(lambda: "broker" in stack.pids)
+        with socket.create_server(("127.0.0.1", port)):
+            await starting
+            assert stack.kafka_address != f"127.0.0.1:{port}"
+            assert stack.pids.keys() >= {"broker_door"}
+            assert await stack.broker_records() == 0
+    finally:
+        await asyncio.wait([starting])
+        await stack.__aexit__(None, None, None)
 
 
 async def test_a_server_that_cannot_start_is_explained(tmp_path: Path) -> None:
