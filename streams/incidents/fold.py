@@ -15,7 +15,7 @@ from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
-from streams.incidents.words import series_in_words, symptom_reason
+from streams.incidents.words import and_later, series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
 
 _VERSION = 1
@@ -167,8 +167,23 @@ class _Step:
         self._tell(incident, "opened")
 
     def _join(self, incident: OpenIncident, group: list[Alarm]) -> None:
+        new_symptom = [alarm.service for alarm in group if self._add_symptom(incident, alarm)]
         if self._add(incident, group):
             self._tell(incident, "service_joined")
+        elif new_symptom:
+            self._tell(incident, "updated")
+
+    def _add_symptom(self, incident: OpenIncident, alarm: Alarm) -> bool:
+        """Tell of a service that is known to deviate what else is wrong with it by now: it may be a second fault."""
+        known = incident.members.get(alarm.service)
+        if known is None or not known.trigger:
+            return False
+        news = alarm.news_beside(known.kinds)
+        for series in news:
+            since_ns = series.since_ns or self.pane_ns
+            known.reason = and_later(known.reason, series, since_ns - known.since_ns)
+            known.kinds.add(series.kind)
+        return bool(news)
 
     def _add(self, incident: OpenIncident, alarms: list[Alarm]) -> bool:
         grew = False
@@ -180,7 +195,8 @@ class _Step:
                 reason = series_in_words(alarm.service, alarm.peak)
                 kind = alarm.deviations.node_kind
                 since = alarm.since_ns if known is None else min(known.since_ns, alarm.since_ns)
-                incident.members[alarm.service] = Member(alarm.service, kind, since, reason, alarm.peak, True)
+                told = {one.kind for one in alarm.own}
+                incident.members[alarm.service] = Member(alarm.service, kind, since, reason, alarm.peak, True, told)
                 grew = True
             elif alarm.peak.score > known.peak.score:
                 known.peak = alarm.peak

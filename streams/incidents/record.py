@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.deviations import SeriesScore
+from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind
 from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
 
@@ -21,12 +21,15 @@ class Member:
     reason: str
     peak: SeriesScore
     trigger: bool
+    kinds: set[SeriesKind] = field(default_factory=set)
+    """What of it has been told to be wrong."""
 
     def packed(self) -> dict[str, Any]:
         """As kept in the state."""
         return {
             "service": self.service, "kind": self.node_kind.value, "since": self.since_ns, "reason": self.reason,
             "peak": self.peak.model_dump(mode="json"), "trigger": self.trigger,
+            "kinds": sorted(kind.value for kind in self.kinds),
         }  # fmt: skip
 
     @staticmethod
@@ -34,7 +37,8 @@ class Member:
         """Read `packed` back."""
         peak = SeriesScore.model_validate(body["peak"])
         kind = NodeKind(body["kind"])
-        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"])
+        kinds = {SeriesKind(one) for one in body.get("kinds", [peak.kind.value])}
+        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds)
 
 
 @dataclass(slots=True)

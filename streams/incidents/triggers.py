@@ -73,6 +73,15 @@ class Alarm:
     def _now(self) -> list[SeriesScore]:
         return [s for s in self.own if is_wrong_now(s)]
 
+    def news_beside(self, kinds: set[SeriesKind]) -> list[SeriesScore]:
+        """Return what is wrong in this very pane and of another kind than what is known; the strongest of each kind.
+
+        A budget that burns says nothing that the failed or slow requests did not say.
+        """
+        new = [s for s in self._now() if s.deviating and s.kind not in kinds and s.kind is not SeriesKind.BURN_RATE]
+        by_kind = {s.kind: s for s in sorted(new, key=lambda s: (s.score, s.edge_client or ""))}
+        return sorted(by_kind.values(), key=lambda s: (s.since_ns or 0, s.kind.value))
+
     @property
     def partners(self) -> set[str]:
         """Clients of deviating incoming edges: an edge has two ends."""

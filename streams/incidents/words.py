@@ -30,12 +30,21 @@ def amount(value: float, unit: str) -> str:
 
 def series_in_words(service: str, series: SeriesScore) -> str:
     """Return one line such as ``payments: network and queue time from checkout 412 ms (normally 3 ms)``."""
+    return f"{service}: {_what_is_off(series)}"
+
+
+def _what_is_off(series: SeriesScore) -> str:
     if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
-        return f"{service}: requests stopped (normally {amount(series.median, series.unit)})"
+        return f"requests stopped (normally {amount(series.median, series.unit)})"
     where = f" from {series.edge_client}" if series.edge_client else ""
     what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     usual = f"normally {amount(series.median, series.unit)}"
-    return f"{service}: {what}{where} {amount(series.value, series.unit)} ({usual})"
+    return f"{what}{where} {amount(series.value, series.unit)} ({usual})"
+
+
+def and_later(reason: str, series: SeriesScore, later_ns: int) -> str:
+    """Return a reason with what else went wrong later: ``...; 600 s later also error rate 50 % (normally 0 %)``."""
+    return f"{reason}; {max(0, later_ns) // 1_000_000_000} s later also {_what_is_off(series)}"
 
 
 def symptom_reason(service: str, series: SeriesScore, neighbour: str, calls: bool) -> str:
