@@ -92,6 +92,7 @@ class TimelineEntry(BaseModel):
     severity: Severity
     title: str
     services: list[str] = Field(description="Who belonged to the incident after it.")
+    reasons: list[str] = Field(description="Of each of them why, and what else has gone wrong with it since.")
     resolve_reason: ResolveReason | None = None
 
     @classmethod
@@ -106,6 +107,7 @@ class TimelineEntry(BaseModel):
             severity=event.severity,
             title=event.title,
             services=[entry.service for entry in event.services],
+            reasons=[entry.reason for entry in event.services],
             resolve_reason=event.resolve_reason,
         )
 

@@ -101,6 +101,8 @@ async def test_the_timeline_is_whole_and_can_be_read_on(acme: Caller) -> None:
     assert [entry["sequence"] for entry in first["items"] + rest["items"]] == [0, 1, 2, 3, 4]
     assert rest["next_after"] is None
     assert (await acme.get("/incidents/inc-1/timeline", after=4)).json()["items"] == []
+    incident = (await acme.get("/incidents/inc-1")).json()
+    assert first["items"][0]["reasons"] == [one["reason"] for one in incident["services"]] != []
 
 
 def ranked(tenant: str, version: int, title: str) -> HypothesisSet:
