@@ -74,9 +74,13 @@ class Receiver:
     async def _read(self, body: Body, media_type: str, signal: Signal) -> tuple[Verdict, list[bytes]]:
         if len(body.content) < THREAD_FROM_BYTES and not body.content_encoding:
             return _opened(body.content, media_type, signal)
-        content = await asyncio.to_thread(unpacked, body.content, body.content_encoding)
-        thread = self._for_large if len(content) > LARGE_BYTES else None  # None: the usual threads
-        return await asyncio.get_running_loop().run_in_executor(thread, _opened, content, media_type, signal)
+        return await asyncio.to_thread(self._read_in_thread, body, media_type, signal)
+
+    def _read_in_thread(self, body: Body, media_type: str, signal: Signal) -> tuple[Verdict, list[bytes]]:
+        content = unpacked(body.content, body.content_encoding)
+        if len(content) > LARGE_BYTES:
+            return self._for_large.submit(_opened, content, media_type, signal).result()
+        return _opened(content, media_type, signal)
 
 
 def _opened(content: bytes, media_type: str, signal: Signal) -> tuple[Verdict, list[bytes]]:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,9 +35,6 @@ from schemas.settings import Settings
 START_PATIENCE_S = 60.0
 KAFKA_PORT = 9092
 """Where the embedded broker listens when it can, because that is where people look for Kafka."""
-
-DOOR_TRIES = 3
-"""How many ports are tried for it when others take them first."""
 
 log = structlog.get_logger()
 
@@ -126,21 +122,12 @@ class EmbeddedStack:
         """Put the log back, and let the world in."""
         await broker_log.restore(memory.facts.get("broker_generation", 0))
         child = next(child for child in plan.children if child.name == "broker")
-        for tries_left in reversed(range(DOOR_TRIES)):
-            door_port = self._port(memory, "door", KAFKA_PORT)  # now: starting took a while, and others start as well
-            memory.save()
-            door = servers.broker_door(self.folder / "broker", door_port, memory.facts["broker_port"])
-            self._broker = _KeptBroker(
-                broker_log, child, door, plan.probes["broker"], partial(ready.answers, door_port)
-            )
-            try:
-                await self._open_door(self._broker)
-            except SetupError:
-                if not tries_left or self._kept is None or door.name not in self._kept.ended:
-                    raise
-            else:
-                self.kafka_address = f"127.0.0.1:{door_port}"
-                return
+        door_port = self._port(memory, "door", KAFKA_PORT)  # now: starting took a while, and others start as well
+        memory.save()
+        door = servers.broker_door(self.folder / "broker", door_port, memory.facts["broker_port"])
+        self._broker = _KeptBroker(broker_log, child, door, plan.probes["broker"], lambda: ready.answers(door_port))
+        await self._open_door(self._broker)
+        self.kafka_address = f"127.0.0.1:{door_port}"
 
     async def _open_door(self, broker: _KeptBroker) -> None:
         assert self._kept is not None

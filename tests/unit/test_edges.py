@@ -5,88 +5,23 @@ Times are in milliseconds from the start of a pane; a span is ``(service, name, 
 
 from __future__ import annotations
 
-from typing import Any
-
+from made_edges import CONFIG, DB, KAFKA, Run, contents, edge, ms, self_ms, span, with_edges
 from made_spans import (
     CLIENT,
     CONSUMER,
     INTERNAL,
-    MS_NS,
     PRODUCER,
     SERVER,
     START_NS,
-    UNSPECIFIED,
-    MadeSpan,
     traces_payload,
 )
 
 from schemas.health import NodeKind
 from schemas.losses import LossReason
-from streams.edges import EdgeFold
-from streams.latency import value_of
 from streams.otlp import decode_spans
-from streams.partials import EdgeTally, PaneContents, ServicePartial
 from streams.progress import Progress
-from streams.stubs import StubFold, decode_stubs
+from streams.stubs import decode_stubs
 from streams.windows import SECOND_NS, WindowConfig
-
-CONFIG = WindowConfig()
-DB = (("db.system.name", "postgresql"), ("db.namespace", "shop"))
-KAFKA = (("messaging.system", "kafka"), ("messaging.destination.name", "orders"))
-
-
-def span(service: str, name: str, kind: int, number: int, parent: int, start: int, end: int, **more: Any) -> MadeSpan:
-    """Return a span of trace 1, unless told otherwise."""
-    trace = more.pop("trace", 1)
-    return MadeSpan(
-        service, name, kind, trace, number, parent, START_NS + start * MS_NS, START_NS + end * MS_NS, **more
-    )
-
-
-class Run:
-    """One source, one stub partition; offsets count up."""
-
-    def __init__(self, config: WindowConfig = CONFIG) -> None:
-        self.cutter = StubFold("otel.traces/0", 1, config)
-        self.fold = EdgeFold("telemetry.stubs/0", ["otel.traces/0"], config)
-        self.offset = 0
-
-    def take(self, *spans: MadeSpan, at_s: float = 1, tenant: str = "acme", driven: bool = False) -> None:
-        """Let spans arrive together."""
-        columns = decode_spans(traces_payload(spans))
-        self.cutter.step(tenant, columns, START_NS + round(at_s * SECOND_NS), self.offset, driven)
-        for record in self.cutter.flush():
-            self.fold.step(decode_stubs(record.value), self.offset)
-            self.offset += 1
-
-    def until(self, seconds: float) -> list[ServicePartial]:
-        """Let the source report, and flush; what only takes back is left out."""
-        self.fold.step_progress(Progress("otel.traces/0", START_NS + round(seconds * SECOND_NS)), self.offset)
-        self.offset += 1
-        return [partial for partial in self.fold.flush() if not partial.contents.is_empty]
-
-
-def contents(*spans: MadeSpan) -> dict[str, PaneContents]:
-    """Return what a single pane says of each node."""
-    run = Run()
-    run.take(*spans)
-    return {partial.service: partial.contents for partial in run.until(21)}
-
-
-def edge(found: dict[str, PaneContents], server: str) -> EdgeTally:
-    """Return the only edge into a node."""
-    (tally,) = found[server].edges.values()
-    return tally
-
-
-def with_edges(partials: list[ServicePartial]) -> list[ServicePartial]:
-    """Leave out what tells only of traces that pass through."""
-    return [partial for partial in partials if partial.contents.edges]
-
-
-def ms(bins: dict[int, int]) -> list[int]:
-    """Return the sketched durations in rounded milliseconds."""
-    return sorted(round(value_of(b) / MS_NS) for b, count in bins.items() for _ in range(count))
 
 
 def test_a_client_and_a_server_span_are_one_request() -> None:
@@ -211,11 +146,6 @@ def test_a_span_that_is_its_own_parent_and_a_cycle_of_parents_do_no_harm() -> No
     )
     assert edge(found, "front").expired == 1
     assert sum(sum(t.self_time.values()) for t in found["cart"].operations.values()) == 2
-
-
-def self_ms(found: dict[str, PaneContents], service: str, name: str, kind: int) -> list[int]:
-    """Return the self times of an operation."""
-    return ms(found[service].operations[name, kind].self_time)
 
 
 def test_the_self_time_of_an_entry_span_is_what_its_calls_do_not_cover() -> None:
@@ -361,62 +291,3 @@ def test_a_replayed_tenant_is_paired_by_its_own_clock() -> None:
     (partial,) = run.fold.flush()
     assert partial.driven
     assert run.fold.progress().driven == {"acme": START_NS + 10 * SECOND_NS}
-
-
-def requests_of(found: dict[str, PaneContents], service: str, name: str) -> dict[int, tuple[int, int, list[int]]]:
-    """Return requests, errors and rounded durations of an operation by kind, as the join changes them."""
-    tallies = {kind: tally for (one, kind), tally in found[service].operations.items() if one == name}
-    return {
-        kind: (tally.requests, tally.errors, ms(tally.latency)) for kind, tally in tallies.items() if tally.requests
-    }
-
-
-def test_a_span_without_a_kind_is_a_request_where_a_service_is_called() -> None:
-    """As a root, and below a span of another service; its work inside the service is none."""
-    found = contents(
-        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
-        span("shop", "think", UNSPECIFIED, 2, 1, 10, 20),
-        span("pay", "charge", UNSPECIFIED, 3, 2, 12, 18, error=True),
-    )
-    assert requests_of(found, "shop", "buy") == {UNSPECIFIED: (-1, 0, []), SERVER: (1, 0, [100])}
-    assert requests_of(found, "pay", "charge") == {UNSPECIFIED: (-1, -1, []), SERVER: (1, 1, [6])}
-    assert self_ms(found, "shop", "buy", SERVER) == [89]  # what "think" does not cover: 90, within a bin
-    assert edge(found, "pay").requests == 1
-    assert edge(found, "pay").errors == 1
-
-
-def test_a_span_without_a_kind_right_above_another_service_is_the_client_side() -> None:
-    """So there is a gap; what lies further up, or above the same service only, is work inside."""
-    found = contents(
-        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
-        span("shop", "think", UNSPECIFIED, 2, 1, 5, 60),
-        span("shop", "call", UNSPECIFIED, 3, 2, 10, 50, error=True),
-        span("pay", "charge", UNSPECIFIED, 4, 3, 20, 30),
-    )
-    assert requests_of(found, "shop", "call") == {UNSPECIFIED: (-1, -1, []), CLIENT: (1, 1, [40])}
-    assert requests_of(found, "shop", "think") == {}
-    paired = edge(found, "pay")
-    assert (paired.requests, paired.paired, paired.errors) == (1, 1, 1)
-    assert (ms(paired.client), ms(paired.gap)) == ([40], [30])
-    assert self_ms(found, "shop", "buy", SERVER) == [60]
-    assert ("call", UNSPECIFIED) not in found["shop"].operations or not self_ms(found, "shop", "call", UNSPECIFIED)
-
-
-def test_a_root_without_a_kind_right_above_another_service_is_a_request_and_no_client() -> None:
-    """It is where the users come in: its own work is no wait for another."""
-    found = contents(
-        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
-        span("pay", "charge", UNSPECIFIED, 2, 1, 20, 30),
-    )
-    assert requests_of(found, "shop", "buy") == {UNSPECIFIED: (-1, 0, []), SERVER: (1, 0, [100])}
-    assert (edge(found, "pay").paired, ms(edge(found, "pay").gap)) == (0, [])
-
-
-def test_a_span_without_a_kind_whose_parent_never_came_may_be_anything() -> None:
-    """What was called and what only works inside look the same then; so do spans that do say that they are inside."""
-    found = contents(
-        span("shop", "buy", UNSPECIFIED, 1, 99, 0, 100),
-        span("shop", "cron", INTERNAL, 2, 0, 0, 100, trace=2),
-    )
-    assert requests_of(found, "shop", "buy") == requests_of(found, "shop", "cron") == {}
-    assert not found["shop"].edges
