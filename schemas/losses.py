@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class LossReason(StrEnum):
-    """Why items are missing from, or coarser in, the windows than in the raw store. A closed list."""
+    """Why items are missing from, or coarser in, the windows and rankings than in the raw store. A closed list."""
 
     LATE = "late"
     """The pane had closed when the item's record arrived."""
@@ -28,11 +28,19 @@ class LossReason(StrEnum):
     SERVICE_OVERFLOW = "service_overflow"
     """The service went to ``__overflow__``; status is kept."""
     TENANT_OVERFLOW = "tenant_overflow"
-    """Too many tenants at once: in no window."""
+    """Too many tenants at once: in no window; points of metrics: in no ranking."""
+    METRIC_OVERFLOW = "metric_overflow"
+    """Points of metrics of too many services of a tenant at once, or of too many series: in no ranking."""
     STUB_OVERFLOW = "stub_overflow"
     """The pairing buffer was full: in no edge."""
     NODE_OVERFLOW = "node_overflow"
-    """Too many services and nodes in one health partition: in no ServiceHealth."""
+    """Too many services and nodes in one health partition: in no ServiceHealth. Or of a tenant in a pane: in no
+    ranking."""
+    UNLISTED = "unlisted"
+    """Requests of operations, callers and instances, and lines of signatures, of which a ServiceHealth has too many to
+    list them all: they are in its sums alone."""
+    DEPLOY_OVERFLOW = "deploy_overflow"
+    """A ranking weighed the latest deploys before its incident, and left out how ever many came before those."""
     EDGE_OVERFLOW = "edge_overflow"
     """Too many edges into one node: counted under the client ``__overflow__``."""
     DRIVEN_OVERFLOW = "driven_overflow"

@@ -55,7 +55,7 @@ ITEMS = MetricSpec(
 LOSSES = MetricSpec(
     "incidentscope_losses_total",
     "counter",
-    "Items that are missing from a window, or coarser in it, by reason (schemas.losses.LossReason).",
+    "Items that are missing from a window or ranking, or coarser in it, by reason (schemas.losses.LossReason).",
     ("tenant", "reason"),
 )
 LATE_ITEMS = MetricSpec(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from schemas.settings import Settings
 
 MAX_TENANTS = 10_000
-"""Tenants that are told apart; of the rest nothing is judged."""
+"""Tenants that are told apart; of the rest nothing is judged. What they have refused is counted, as dead letters."""
 
 HEARD_LATELY = 10
 """A tenant counts while its last record is among this many windows of records."""

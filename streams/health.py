@@ -19,7 +19,7 @@ from typing import NamedTuple
 from schemas.health import NodeKind, ServiceHealth
 from schemas.losses import LossReason
 from streams.partials import PaneContents, ServicePartial, count_contents, merge_contents
-from streams.pictures import Standing, picture_of
+from streams.pictures import Standing, picture_of, unlisted
 from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.signatures.memory import ServiceMemory
 from streams.windows import Loss, LossLedger, WindowConfig
@@ -307,7 +307,10 @@ class HealthFold:
         )
         brief = self._is_for_judging
         window = (count_contents if brief else merge_contents)(in_window)
-        yield picture_of(standing, pane.merged(), window, self._config, node.memory.templates, entries_only=brief)
+        picture = picture_of(standing, pane.merged(), window, self._config, node.memory.templates, entries_only=brief)
+        if pane.final:
+            self._losses.add(tenant, LossReason.UNLISTED, unlisted(pane.merged(), picture))
+        yield picture
 
     def _forget(self, tenant: str, service: str, node: _Node, reached_ns: int) -> None:
         """Drop the panes that no open pane's window needs, and a node that has been silent for an hour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,8 +19,8 @@ from schemas.health import (
     ServiceHealth,
 )
 from streams.latency import Bins, count_over, quantiles_ns
-from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, SpanKind
-from streams.signatures.counts import signature_counts
+from streams.partials import ENTRY_KINDS, EdgeTally, InstanceTally, OperationTally, PaneContents, SpanKind
+from streams.signatures.counts import MAX_SIGNATURES, signature_counts
 from streams.signatures.templates import TemplateTree
 from streams.windows import SECOND_NS, WindowConfig
 
@@ -104,6 +105,25 @@ def picture_of(
         late_items=pane.late_items,
         slow_requests=_slow(whole, config.slow_ns),
     )
+
+
+def unlisted(contents: PaneContents, picture: ServiceHealth) -> int:
+    """Return how many requests and error lines of a pane belong to parts for which its picture has no room."""
+    left = 0
+    if len(picture.operations) == MAX_OPERATIONS:
+        left += _beyond(contents.operations.values(), (one.pane.requests for one in picture.operations))
+    if len(picture.edges_in) == MAX_EDGES_IN:
+        left += _beyond(contents.edges.values(), (one.pane.requests for one in picture.edges_in))
+    if len(picture.instances) == MAX_INSTANCES:
+        left += _beyond(contents.instances.values(), (one.requests for one in picture.instances))
+    if len(picture.signatures) == MAX_SIGNATURES:
+        lines = sum(one.lines for one in contents.signatures.values())
+        left += max(0, lines - sum(one.pane for one in picture.signatures))
+    return left
+
+
+def _beyond(all_there_are: Iterable[OperationTally | EdgeTally | InstanceTally], listed: Iterable[int]) -> int:
+    return max(0, sum(one.requests for one in all_there_are) - sum(listed))
 
 
 def _passages(contents: PaneContents) -> list[Passage]:

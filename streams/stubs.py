@@ -32,6 +32,7 @@ MAX_BLOCK_SPANS = 10_000
 """Spans of one record: about 0.6 MB, below Kafka's usual limit of 1 MiB with names of normal length."""
 
 _MAX_CLAIMS = 10_000
+"""Whose claim is forgotten (longest silent) claims anew from its next span on; no span depends on it."""
 
 
 class StubRecord(NamedTuple):

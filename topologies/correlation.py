@@ -31,6 +31,7 @@ from schemas.errors import BadPayload
 from schemas.events import Event
 from schemas.incidents import Deploy, HypothesisSet, IncidentEvent, IncidentState
 from schemas.keys import PROGRESS_KEY, tenant_key
+from schemas.losses import LossReason
 from schemas.snapshots import RankingSnapshot
 from schemas.topics import DEPLOYS, DEVIATIONS, HYPOTHESES, INCIDENT_EVENTS, METRICS, POINTS, sources
 from sinks.kafka.producer import Message
@@ -40,7 +41,7 @@ from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.points.readings import PointRecord, read_told
 from streams.progress import Progress, ProgressClock
 from streams.resemblance import features_of, lines_of, vector_of
-from streams.windows import SECOND_NS, WindowConfig
+from streams.windows import SECOND_NS, Loss, WindowConfig
 from topologies import incidents, metrics
 from topologies.app import add_stage
 from topologies.lanes import Lane, Lanes
@@ -48,7 +49,7 @@ from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.pinning import Pinner
 from topologies.progressing import Broadcast
-from topologies.wiring import Wiring
+from topologies.wiring import Wiring, count_losses
 
 log = structlog.get_logger()
 
@@ -64,6 +65,7 @@ PATIENCE_NS = 60 * SECOND_NS
 
 DEPLOYS_BEFORE_NS = 7200 * SECOND_NS
 DEPLOYS_LIMIT = 200
+"""Deploys that one ranking weighs, the latest; a ranking that leaves others out is counted."""
 
 EAGER_PANES = 12
 """An incident is ranked anew in each of its first panes, then whenever something happens to it and once a minute."""
@@ -172,14 +174,18 @@ class Desk:
             self.deviations_clock.mark_driven(tenant)
             self.events_clock.mark_driven(tenant)
             self.points_clock.mark_driven(tenant)
-        self._picture(tenant).step(deviations)
+        picture = self._picture(tenant)
+        picture.step(deviations)
+        count_losses(picture.drain_losses())
         self._seen.append((offset, tenant, deviations.pane_start_ns))
 
     def see_points(self, offset: int, record: PointRecord) -> None:
         """Add points of metrics to the tenant's picture."""
         if record.driven:
             self.points_clock.mark_driven(record.tenant)
-        self._picture(record.tenant).step_points(record.told)
+        picture = self._picture(record.tenant)
+        picture.step_points(record.told)
+        count_losses(picture.drain_losses())
         newest_ns = max((point.arrival_ns for _, point in record.told), default=0)
         self._points_seen.append((offset, record.tenant, newest_ns))
 
@@ -320,10 +326,10 @@ class Correlation:
 
         async def read() -> list[Deploy]:
             return await deploy_store.page(
-                pool, event.tenant, since_ns=since_ns, until_ns=as_of_ns, limit=DEPLOYS_LIMIT
+                pool, event.tenant, since_ns=since_ns, until_ns=as_of_ns, limit=DEPLOYS_LIMIT + 1
             )
 
-        return await insist("postgres", "deploys", read, self._lanes.wanted(lane))
+        return latest_deploys(event.tenant, await insist("postgres", "deploys", read, self._lanes.wanted(lane)))
 
     def _needed(self, lane: Lane[Desk]) -> int | None:
         if lane.partition.topic == DEVIATIONS.name:
@@ -331,6 +337,12 @@ class Correlation:
         if lane.partition.topic == POINTS.name:
             return lane.state.needed_points()
         return lane.state.needed_events() if lane.partition.topic == INCIDENT_EVENTS.name else None
+
+
+def latest_deploys(tenant: str, found: list[Deploy]) -> list[Deploy]:
+    """Return those that are weighed, of deploys with the latest first; that there are more is counted."""
+    count_losses([Loss(tenant, LossReason.DEPLOY_OVERFLOW, 1)] if len(found) > DEPLOYS_LIMIT else [])
+    return found[:DEPLOYS_LIMIT]
 
 
 def _clock_of(desk: Desk, topic: str) -> ProgressClock:

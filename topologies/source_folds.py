@@ -280,6 +280,7 @@ class SourceFolds:
             count_losses(self.stubs.drain_losses())
         if self.points is not None:
             messages += [Message(POINTS.name, value, tenant_key(tenant)) for tenant, value in self.points.flush()]
+            count_losses(self.points.drain_losses())
         self._told, self._told_wall_ns, self._untold_offset = self.clock.progress(), self.clock.driven_wall_ns(), None
         count_losses(self.clock.drain_losses())
         return messages

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from schemas.deviations import ServiceDeviations
 from schemas.health import Exemplars
+from schemas.losses import LossReason
 from streams.points.courses import Course, Point, SeriesName, TenantCourses
+from streams.windows import Loss, LossLedger
 
 Pane = dict[str, ServiceDeviations]
 
@@ -18,7 +20,7 @@ class PictureConfig:
 
     keep_s: float = 1800.0
     max_services: int = 2000
-    """Services remembered in one pane."""
+    """Services remembered in one pane; more are counted as lost."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class TenantPicture:
     _panes: dict[int, Pane] = field(default_factory=dict)
     _newest_ns: int = -1
     _courses: TenantCourses = field(default_factory=TenantCourses)
+    _losses: LossLedger = field(default_factory=LossLedger, compare=False)
 
     def step(self, deviation: ServiceDeviations) -> None:
         """Remember one record; of several about one service in one pane their series are merged, newest last."""
@@ -39,6 +42,7 @@ class TenantPicture:
         pane = self._panes.setdefault(start_ns, {})
         known = pane.get(deviation.service)
         if known is None and len(pane) >= self.config.max_services:
+            self._losses.add(self.tenant, LossReason.NODE_OVERFLOW)
             return
         pane[deviation.service] = deviation if known is None else merged(known, deviation)
         if start_ns > self._newest_ns:
@@ -47,7 +51,11 @@ class TenantPicture:
 
     def step_points(self, told: Iterable[tuple[SeriesName, Point]]) -> None:
         """Remember points of metrics."""
-        self._courses.step(told)
+        self._losses.add(self.tenant, LossReason.METRIC_OVERFLOW, self._courses.step(told))
+
+    def drain_losses(self) -> list[Loss]:
+        """Return what there was no room for since the last drain."""
+        return self._losses.drain()
 
     def courses(self, service: str, arrived_by_ns: int) -> Iterator[Course]:
         """Yield what the metrics of a service did, as far as their records had arrived."""

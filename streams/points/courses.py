@@ -21,6 +21,7 @@ STEP_NS = 30 * SECOND_NS
 MOST_SERIES = 24
 """Of one service, over all its instances and attributes."""
 MOST_OF_TENANT = 4_000
+"""Series of one tenant; points of more are counted as lost (`TenantCourses.step`)."""
 
 _RESOURCES = (b"cpu", b"memory", b"heap", b"disk", b"thread", b"gc.", b"queue", b"connection", b"throttl")
 """What resources are called in the semantic conventions and elsewhere: kept before anything else."""
@@ -117,12 +118,14 @@ class TenantCourses:
     _newest_ns: int = 0
     _forgotten_ns: int = 0
 
-    def step(self, told: Iterable[tuple[SeriesName, Point]]) -> None:
-        """Remember points, the earliest of each half minute."""
+    def step(self, told: Iterable[tuple[SeriesName, Point]]) -> int:
+        """Remember points, the earliest of each half minute; returns of how many there was no room for the series."""
+        lost = 0
         for series, point in told:
             kept = self._services.setdefault(series.service, Kept())
             is_full = series not in self._points and len(self._points) >= MOST_OF_TENANT
             if is_full or not kept.takes(series):
+                lost += is_full
                 continue
             points = self._points.setdefault(series, {})
             place = point.time_ns // STEP_NS
@@ -130,6 +133,7 @@ class TenantCourses:
             self._newest_ns = max(self._newest_ns, point.time_ns)
         if self._newest_ns - self._forgotten_ns >= STEP_NS:
             self._forget()
+        return lost
 
     def _forget(self) -> None:
         """Drop what is too old, and what made room for others."""

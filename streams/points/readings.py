@@ -19,21 +19,22 @@ import msgpack
 from google.protobuf.message import DecodeError
 
 from schemas.errors import BadPayload, RejectReason
+from schemas.losses import LossReason
 from streams.otlp.attributes import cut, read_pairs, readable
 from streams.otlp.columns import ResourceMetrics
 from streams.otlp.metrics import numbers_of
 from streams.otlp.resources import service_and_instance
 from streams.otlp.slim import NumberPoint
 from streams.points.courses import KEEP_NS, STEP_NS, Attributes, Kept, Point, SeriesName, rank_of
-from streams.windows import WindowConfig
+from streams.windows import Loss, LossLedger, WindowConfig
 
 MOST_ATTRIBUTES = 8
 MOST_TOLD = 1_000
 """Points of one record."""
 MOST_SERVICES = 1_000
-"""Services of one tenant."""
+"""Services of one tenant: more have no metrics in the stream, and no evidence of them (the raw store has all)."""
 MOST_TENANTS = 1_000
-"""Of one partition at once: more have no metrics in the stream, and no evidence of them (the raw store has all)."""
+"""Of one partition at once; likewise."""
 
 _NO_VALUE = 1
 """Bit of a point's flags: nothing was measured."""
@@ -74,6 +75,7 @@ class PointFold:
     def __init__(self, config: WindowConfig) -> None:
         self._config = config
         self._tenants: dict[str, _Tenant] = {}
+        self._losses = LossLedger()
 
     def take(
         self, tenant: str, resources: Iterable[ResourceMetrics], arrival_ns: int, driven: bool = False
@@ -84,6 +86,8 @@ class PointFold:
             if len(self._tenants) >= MOST_TENANTS:
                 self._forget_idle(arrival_ns)
             if len(self._tenants) >= MOST_TENANTS:
+                lost = sum(_points_of(resource) for resource in resources)
+                self._losses.add(tenant, LossReason.TENANT_OVERFLOW, lost)
                 return
             state = self._tenants[tenant] = _Tenant()
         state.driven = driven
@@ -92,6 +96,7 @@ class PointFold:
             service, instance = service_and_instance(resource.attributes)
             kept = state.kept_of(service)
             if kept is None:
+                self._losses.add(tenant, LossReason.METRIC_OVERFLOW, _points_of(resource))
                 continue
             last = kept.last()
             for metric in resource.metrics:
@@ -130,6 +135,15 @@ class PointFold:
             for first in range(0, len(told), MOST_TOLD):
                 records.append((tenant, encode(told[first : first + MOST_TOLD], tenant, state.driven)))
         return records
+
+    def drain_losses(self) -> list[Loss]:
+        """Return the points for which there was no room since the last drain."""
+        return self._losses.drain()
+
+
+def _points_of(resource: ResourceMetrics) -> int:
+    """Return how many points of a resource would have been looked at."""
+    return sum(len(numbers_of(metric)[0]) for metric in resource.metrics)
 
 
 def _point(raw: bytes, arrival_ns: int) -> tuple[Attributes, Point] | None:
