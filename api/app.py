@@ -118,6 +118,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         otlp_limit_bytes=settings.api_max_body_bytes,
         rate_limit=limit,
         in_flight=InFlight(),
+        body_timeout_s=settings.api_body_timeout_s,
     )
     app.add_middleware(AccessLog)
 

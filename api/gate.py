@@ -29,7 +29,6 @@ JSON_LIMIT_BYTES: Final = 65_536
 IN_FLIGHT_LIMIT_BYTES: Final = 67_108_864
 """Bodies that may be held at once, over all clients: what bounds our memory."""
 
-BODY_TIMEOUT_S: Final = 30.0
 MAX_QUERY_BYTES: Final = 8_192
 
 
@@ -92,7 +91,7 @@ class Gate:
         otlp_limit_bytes: int,
         rate_limit: RateLimit,
         in_flight: InFlight,
-        body_timeout_s: float = BODY_TIMEOUT_S,
+        body_timeout_s: float = 30.0,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -149,7 +148,7 @@ class Gate:
             async with asyncio.timeout(self._body_timeout_s):
                 body = await _read(receive, limit_bytes, share)
         except TimeoutError:
-            detail = f"The body did not arrive within {self._body_timeout_s:.0f} s."
+            detail = f"The body did not arrive within {self._body_timeout_s:g} s."
             raise Problem(Slug.TOO_SLOW, detail, {"Connection": "close"}) from None
         if body and not is_otlp:
             _check_json(scope)

@@ -17,3 +17,6 @@ REQUEST_SECONDS = Histogram(
     buckets=names.API_REQUEST_SECONDS.buckets,
 )
 OTLP_ITEMS = Counter(names.API_OTLP_ITEMS.name, names.API_OTLP_ITEMS.meaning, names.API_OTLP_ITEMS.labels)
+CONNECTIONS_CUT = Counter(
+    names.API_CONNECTIONS_CUT.name, names.API_CONNECTIONS_CUT.meaning, names.API_CONNECTIONS_CUT.labels
+)

@@ -219,5 +219,11 @@ API_OTLP_ITEMS = MetricSpec(
     "Spans, log records and metric points received over OTLP/HTTP, by outcome: forwarded or rejected.",
     ("tenant", "signal", "outcome"),
 )
+API_CONNECTIONS_CUT = MetricSpec(
+    "incidentscope_api_connections_cut_total",
+    "counter",
+    "Connections that the API ended by itself, by why: too_many, slow_headers or answer_not_taken.",
+    ("reason",),
+)
 
 ALL_METRICS = tuple(value for value in list(vars().values()) if isinstance(value, MetricSpec))

@@ -125,6 +125,15 @@ class Settings(BaseSettings):
         SecretStr(""), description="key:tenant[,key:tenant]; empty = one key made at first start."
     )
     api_max_body_bytes: int = Field(4_194_304, ge=1024, description="Of an OTLP body as sent; unpacked, 20 MiB.")
+    api_headers_timeout_s: float = Field(
+        10.0, gt=0, description="A connection whose request headers are not here by then is cut off."
+    )
+    api_body_timeout_s: float = Field(
+        30.0, gt=0, description="A body must have come, and an answer must have been taken, within this time."
+    )
+    api_max_connections: int = Field(
+        512, ge=1, description="Of one API process at once; more are answered 503. Each takes a file descriptor."
+    )
     api_rate_limit_per_s: float = Field(
         0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
     )

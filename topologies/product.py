@@ -31,6 +31,7 @@ from sinks.stores import Stores, open_stores
 from topologies.preparing import prepare
 
 API = "api.app:create_app"
+PROTOCOL = "api.connections:protocol_of"
 BROKER_RECORDS = 300_000
 """After this many records the embedded broker is renewed: about an hour when nothing happens."""
 
@@ -202,7 +203,14 @@ class Server(uvicorn.Server):
 def api_server(settings: Settings, stores: Stores | None = None) -> Server:
     """Return a server for the API, found by its import string because the topologies never import it."""
     application = pkgutil.resolve_name(API)(settings, stores)
-    options = uvicorn.Config(application, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    options = uvicorn.Config(
+        application,
+        http=pkgutil.resolve_name(PROTOCOL)(settings),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
     return Server(options)
 
 

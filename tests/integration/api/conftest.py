@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import uvicorn
@@ -13,6 +14,7 @@ from api_caller import Caller, Served
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.connections import protocol_of
 from schemas.settings import Settings
 from sinks.clickhouse import migrate as clickhouse_migrations
 from sinks.kafka import ensure_topics
@@ -42,7 +44,9 @@ async def served(stack: Settings) -> AsyncIterator[Served]:
 @pytest.fixture(scope="session")
 async def base_url(served: Served) -> AsyncIterator[str]:
     """Serve the application over real HTTP."""
-    server = Server(uvicorn.Config(served.app, port=0, lifespan="off", log_config=None, access_log=False))
+    http: Any = protocol_of(served.settings)
+    options = uvicorn.Config(served.app, http=http, port=0, lifespan="off", log_config=None, access_log=False)
+    server = Server(options)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
