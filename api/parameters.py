@@ -63,7 +63,17 @@ def _clean_text(text: str) -> str:
 
 
 CLEAN_TEXT: Final = AfterValidator(_clean_text)
-"""Refuse control characters (NUL above all: PostgreSQL cannot hold it)."""
+"""Refuse control characters in what people write down. Names of telemetry are asked for as they are: see `ANY_NAME`."""
+
+
+def _any_name(text: str) -> str:
+    if any(char == "\0" or 0xD800 <= ord(char) < 0xE000 for char in text):
+        raise ValueError("NUL and lone surrogates are not allowed")
+    return text
+
+
+ANY_NAME: Final = AfterValidator(_any_name)
+"""Take what telemetry calls things, percent-encoded; without NUL, which PostgreSQL cannot hold."""
 
 Instant = Annotated[
     int,
@@ -91,10 +101,10 @@ Cursor = Annotated[
 ServiceName = Annotated[
     str,
     Path(max_length=256, min_length=1, description="Name of a service or virtual node.", examples=["checkout"]),
-    CLEAN_TEXT,
+    ANY_NAME,
 ]
 ServiceFilter = Annotated[
-    str | None, Query(max_length=256, min_length=1, description="Only this service.", examples=["checkout"]), CLEAN_TEXT
+    str | None, Query(max_length=256, min_length=1, description="Only this service.", examples=["checkout"]), ANY_NAME
 ]
 IncidentId = Annotated[
     str,

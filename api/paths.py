@@ -5,11 +5,30 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
+from starlette.convertors import Convertor, register_url_convertor
+
 API: Final = "/api/v1"
 """Prefix of the REST routes; there are no unversioned aliases."""
 
 OTLP: Final = "/v1/"
 """Where the OTLP specification fixes the paths."""
+
+
+class NameConvertor(Convertor[str]):
+    """What a name may be in a path, ``{service:name}``: anything, slashes and line breaks too."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """Return the name."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the name as part of a path."""
+        return quote(value, safe="")
+
+
+register_url_convertor("name", NameConvertor())
 
 
 def incident_path(incident_id: str) -> str:

@@ -22,7 +22,7 @@ router = APIRouter(prefix=f"{API}/services", tags=["services"])
 
 
 @router.get(
-    "/{service:path}/budget",
+    "/{service:name}/budget",
     summary="Get the error budget of a service as a series",
     response_description="Requests, failures and burn rate by step, and what is left of the span's budget after each.",
     responses=examples.answer(examples_operations.BUDGET) | documented(Slug.NOT_FOUND),

@@ -21,7 +21,7 @@ MAX_REVISIONS = 5_000
 
 
 @router.get(
-    "/{service:path}/revisions",
+    "/{service:name}/revisions",
     summary="Get the revisions of a service's panes",
     response_description="Every telling of each pane, oldest first, with its cause.",
     responses=examples.answer(examples_operations.REVISIONS),

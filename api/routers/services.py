@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from api import examples, examples_services
 from api.auth import Tenant
-from api.parameters import CLEAN_TEXT, Instant, ServiceName
+from api.parameters import ANY_NAME, Instant, ServiceName
 from api.paths import API, health_path
 from api.problems import Slug, documented
 from api.resources import OpenStores, WallNs
@@ -70,7 +70,7 @@ async def _current_picture(stores: Stores, tenant: str) -> list[ServiceHealth] |
 
 # Names may hold slashes, so this route comes before the one that takes the rest of the path for a name.
 @router.get(
-    "/{service:path}/health",
+    "/{service:name}/health",
     summary="Get the health of a service as a series",
     response_description="Panes of 10 s, each with the sliding window that ends with it.",
     responses=examples.answer(examples_services.HEALTH_SERIES),
@@ -81,7 +81,7 @@ async def get_health(
     service: ServiceName,
     span: PaneSpan,
     operation: Annotated[
-        str | None, Query(min_length=1, max_length=512, description="Only this operation (span name)."), CLEAN_TEXT
+        str | None, Query(min_length=1, max_length=512, description="Only this operation (span name)."), ANY_NAME
     ] = None,
 ) -> HealthSeries:
     """Return rate, errors and duration of a service, or of one of its operations; at most 24 hours at once."""
@@ -90,7 +90,7 @@ async def get_health(
 
 
 @router.get(
-    "/{service:path}/signatures",
+    "/{service:name}/signatures",
     summary="List the error signatures of a service",
     response_description="Log templates and exceptions, most lines first, each with a sample.",
     responses=examples.answer(examples_services.SIGNATURES),
@@ -110,7 +110,7 @@ async def get_signatures(
 
 
 @router.get(
-    "/{service:path}",
+    "/{service:name}",
     summary="Get a service",
     response_description="Its newest window, operations, callers, incidents and deploys.",
     responses=examples.answer(examples_services.SERVICE) | documented(Slug.NOT_FOUND),

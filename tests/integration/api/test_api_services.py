@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import quote
 
+import pytest
 from api_caller import Caller, Served
 
 from api.app import create_app
@@ -79,6 +81,27 @@ async def test_a_health_series_has_every_pane_of_its_time_for_service_and_operat
     assert [point["pane_start_ns"] for point in operation["items"]] == expected
     assert (await acme.get("/services/checkout/health", operation="none", **span)).json()["items"] == []
     assert (await acme.get("/services/nobody/health", **span)).json()["items"] == []
+
+
+@pytest.mark.parametrize("service", ["cart\tnew", "line\nbreak", "end\n", "\x1b[31mred", "del\x7f", "a/b\r\n/c", "\\t"])
+async def test_what_telemetry_calls_a_service_can_be_asked_for(acme: Caller, service: str) -> None:
+    """Whatever is listed: control characters are percent-encoded, and found as they are; so with operations."""
+    stats = RedStats(requests=10, errors=1, rate_per_s=1.0, error_rate=0.1, p95_ms=40.0)
+    operations = [OperationHealth(operation=f"GET {service}", kind="server", pane=stats, window=stats)]
+    made = pane(acme, service, operations=operations)
+    await PaneSink(acme.stores.clickhouse).write_panes([made])
+    await redis.set_health(acme.stores.redis, made)
+    (item,) = (await acme.get("/services", at=ONSET_NS + PANE_NS)).json()["items"]
+    path, span = f"/services/{quote(item['service'], safe='')}", {"start": ONSET_NS, "end": ONSET_NS + PANE_NS}
+    assert (await acme.get(path)).json()["service"] == service
+    for operation in ({}, {"operation": f"GET {service}"}):
+        series = (await acme.get(f"{path}/health", **span, **operation)).json()
+        assert [point["pane_start_ns"] for point in series["items"]] == [ONSET_NS], operation
+    for what in ("signatures", "budget", "revisions"):
+        found = await acme.get(f"{path}/{what}", **span)
+        assert (found.status_code, found.json()["service"]) == (200, service), found.text
+    for noun in ("incidents", "deploys"):
+        assert (await acme.get(f"/{noun}", service=service)).status_code == 200
 
 
 async def test_a_budget_is_spent_by_failures_and_not_by_time_without_requests(acme: Caller, other: Caller) -> None:

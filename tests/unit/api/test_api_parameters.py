@@ -76,9 +76,9 @@ def test_text_of_an_instant_reads_back_to_the_millisecond(instant_ns: int) -> No
     assert parse_instant_ns(rfc3339(instant_ns)) == instant_ns // 1_000_000 * 1_000_000
 
 
-@pytest.mark.parametrize("text", ["a\0b", "a\nb", "\x7f", "\ud800", ""])
-def test_names_with_control_characters_are_refused(text: str) -> None:
-    """NUL would fail in PostgreSQL, a line break forges log lines."""
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", ""])
+def test_names_that_no_store_can_hold_are_refused(text: str) -> None:
+    """NUL would fail in PostgreSQL."""
     with pytest.raises(ValidationError):
         TypeAdapter(ServiceName).validate_python(text)
 

@@ -169,7 +169,6 @@ async def test_text_that_nobody_can_hold_is_refused(client: httpx.AsyncClient, t
         ("severity=" + "x" * 4000, "query.severity.0"),
         ("service=", "query.service"),
         ("service=" + "x" * 257, "query.service"),
-        ("service=a%0Ab", "query.service"),
         ("service=a&service=b", "query.service"),
         ("cursor=AAAA", "query.cursor"),
         ("cursor=%20", "query.cursor"),
