@@ -1,6 +1,8 @@
 """Reads raw telemetry. Every question names a tenant, and every value is bound by ClickHouse.
 
-A trace is found by `trace_times`, which says when it ran, so one day and a few granules are opened.
+A trace is found by `trace_times`, which says when it ran, so one day and a few granules are opened. Where it says
+nothing, logs of the trace may be anywhere: the Bloom filters of ``by_trace`` are asked, two bytes a record of the
+tenant, and of rows one granule in a thousand is read beside those that have some.
 """
 
 from __future__ import annotations

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, spans
 
 from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
-from sinks.clickhouse.raw_reads import stored_counts, trace, trace_logs
+from sinks.clickhouse.raw_reads import TRACE_LOGS, stored_counts, trace, trace_logs
 
 
 async def land(sink: RawSink, tenant: str, count: int = 1, trace_id: bytes = TRACE_ID, offset: int = 0) -> None:
@@ -84,3 +86,31 @@ async def test_what_takes_too_long_is_given_up_where_it_is_worth_one_try(clickho
         await clickhouse.ask(slow)
     with pytest.raises(StoreUnavailable):
         await clickhouse.query(slow)
+
+
+async def test_the_logs_of_a_trace_are_found_by_its_index_also_when_nobody_knows_the_trace(
+    clickhouse: ClickHouse, tenant: str
+) -> None:
+    """Without spans no time bounds the search; of logs of other traces hardly a granule is read all the same."""
+    await clickhouse.command(
+        "INSERT INTO logs (tenant, service, time, trace_id, body, arrival_time) SELECT {t:String}, 'cart',"
+        " toDateTime64('2026-11-20 00:00:00', 9, 'UTC') + toIntervalMillisecond(number),"
+        " sipHash128(intDiv(number, 10)), 'done', now() FROM numbers(200000)",
+        {"t": tenant},
+    )
+    [known] = await clickhouse.query("SELECT lower(hex(sipHash128(toUInt64(7)))) AS trace_id")
+    for trace_id, lines in ((known["trace_id"], 10), ("ab" * 16, 0)):
+        assert len(await trace_logs(clickhouse, tenant, trace_id)) == lines
+        read, there_are = await granules(clickhouse, tenant, trace_id)
+        assert there_are >= 24
+        assert read <= 2, "one in a thousand granules has a filter that errs"
+
+
+async def granules(clickhouse: ClickHouse, tenant: str, trace_id: str) -> tuple[int, int]:
+    """Return how many granules of logs are read for those of a trace, and how many the key leaves."""
+    parameters = {"tenant": tenant, "trace_id": trace_id, "limit": 201}
+    lines = [
+        str(next(iter(row.values()))) for row in await clickhouse.query(f"EXPLAIN indexes = 1 {TRACE_LOGS}", parameters)
+    ]
+    counts = [line.split(":")[-1].split("/") for line in lines if re.search(r"^\W*Granules: \d+/\d+", line)]
+    return int(counts[-1][0]), int(counts[-1][1])
