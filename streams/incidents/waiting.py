@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.deviations import ServiceDeviations
+from schemas.deviations import SeriesKind, ServiceDeviations
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import Alarm, is_silent
 
@@ -34,7 +34,7 @@ class Waiting:
         self.heard = {
             name: one
             for name, one in self.heard.items()
-            if one.pane_start_ns >= oldest_ns and name not in members and not _is_heard(pane.get(name))
+            if one.pane_start_ns >= oldest_ns and name not in members and not _is_refuted(pane.get(name))
         }
         if not is_silent(pane):
             self.heard |= {name: _logs_only(one) for name, one in alarms.items() if one.logs}
@@ -53,8 +53,11 @@ class Waiting:
         return Waiting({one.service: one for one in found})
 
 
-def _is_heard(one: ServiceDeviations | None) -> bool:
-    return one is not None and (one.requests > 0 or one.log_errors > 0)
+def _is_refuted(one: ServiceDeviations | None) -> bool:
+    """Tell whether the service was heard and its alarm has ended: a request or two without an error end none."""
+    if one is None or not (one.requests or one.log_errors):
+        return False
+    return not any(s.kind is SeriesKind.LOG_ERRORS and s.deviating for s in one.series)
 
 
 def _logs_only(alarm: Alarm) -> ServiceDeviations:

@@ -43,6 +43,11 @@ def test_a_fault_of_every_request_is_an_alarm_though_few_came_before_it() -> Non
     assert _failures_until_an_alarm([1, 0, 0, 2], [1, 3, 0, 1, 1, 1]) == 6
 
 
+def test_it_is_an_alarm_wherever_the_edges_of_panes_fall() -> None:
+    """The same requests, with the three that were well in two panes: few panes are no reason to learn a fault."""
+    assert _failures_until_an_alarm([1, 2], [1, 3, 0, 1, 1, 1]) == 6
+
+
 def test_two_requests_that_were_well_are_no_normal() -> None:
     """A coin gives as much."""
     assert _failures_until_an_alarm([1, 0, 0, 1], [1, 3, 0, 1, 1, 1]) is None

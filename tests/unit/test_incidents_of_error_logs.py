@@ -124,6 +124,18 @@ def test_error_logs_do_not_outlast_what_refutes_them() -> None:
     assert not run.opened()
 
 
+def test_a_good_request_that_ends_no_alarm_does_not_refute_error_logs() -> None:
+    """Where half of the requests fail, the last pane before a hole may have none of those."""
+    run = Run()
+    for pane in range(4):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    run.step(4, shop(4, {"cart": [score(SeriesKind.LOG_ERRORS, 4, value=0.0, strength=-0.1, since=0)]}))
+    for pane in range(5, 12):
+        run.step(pane, hole(pane))
+    (event,) = run.opened()
+    assert event.at_ns == pane_start(10)
+
+
 def test_error_logs_of_an_open_incident_do_not_keep_it_open_in_silence() -> None:
     """It ends for want of traffic, as early as any other."""
     ends = []
