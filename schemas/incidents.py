@@ -50,7 +50,10 @@ class Impact(Event):
     requests: int
     failed_requests: int
     slow_requests: int = 0
-    share: float = Field(description="Share of the tenant's entry requests that failed or went through a hit service.")
+    share: float = Field(
+        description="Share of the tenant's entry requests that failed or went through a hit service: since the onset,"
+        " or of the last minute where that is more. Severity follows it."
+    )
     services: int
 
 

@@ -128,7 +128,7 @@ def _sentence(incident: IncidentView, root: StoryPart | None, first: StoryPart |
     failure = f" First critical failure: {first.title}." if first else ""
     hit = incident.impact
     return (
-        f"{cause}{failure} Since {rfc3339(incident.onset_ns)}, {hit.share:.0%} of requests are affected"
+        f"{cause}{failure} Since {rfc3339(incident.onset_ns)}, up to {hit.share:.0%} of requests are affected"
         f" ({hit.failed_requests} of {hit.requests} failed) over {hit.services} services."
     )
 

@@ -12,7 +12,7 @@ from schemas.incidents import IncidentEvent, ResolveReason, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
-from streams.incidents.record import Member, OpenIncident, incident_id
+from streams.incidents.record import Hits, Member, OpenIncident, incident_id
 from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
@@ -238,9 +238,8 @@ class _Step:
         entries = [one for one in self.pane.values() if one.service in self.fold.graph.entries]
         requests = sum(one.requests for one in entries)
         through = [self.pane[m].requests for m, member in incident.members.items() if member.trigger and m in self.pane]
-        incident.requests += requests
-        incident.failed += min(requests, sum(one.errors for one in entries))
-        incident.through += min(requests, max(through, default=0))
+        failed = sum(one.errors for one in entries)
+        incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
 
     def _grade(self, incident: OpenIncident) -> None:
         severity = self._severity_of(incident)

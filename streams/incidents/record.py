@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind
 from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
+
+
+_RECENT_PANES = 6
+_RECENT_REQUESTS = 50
+"""Fewer in the last panes prove no share of their own."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,19 @@ class Member:
         return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds)
 
 
+class Hits(NamedTuple):
+    """Entry requests, and how many of them failed or went through a trigger service."""
+
+    requests: int
+    failed: int
+    through: int
+
+    @property
+    def share(self) -> float:
+        """Share of the requests that are hit, 0 to 1."""
+        return min(1.0, max(self.failed, self.through) / self.requests) if self.requests else 0.0
+
+
 @dataclass(slots=True)
 class OpenIncident:
     """Everything known of an incident that is not over. Instants are ns, counts are since the onset was decided."""
@@ -58,6 +76,8 @@ class OpenIncident:
     quiet_since_ns: int = 0
     told_pane_ns: int = 0
     opened_at_ns: int = 0
+    recent: list[Hits] = field(default_factory=list)
+    """What was counted in each of the last few panes, oldest first."""
 
     @property
     def causes(self) -> set[str]:
@@ -69,10 +89,22 @@ class OpenIncident:
         """When the last of them began."""
         return max(self.members[name].since_ns for name in self.causes)
 
+    def count(self, hits: Hits) -> None:
+        """Add what was counted in a pane."""
+        self.requests += hits.requests
+        self.failed += hits.failed
+        self.through += hits.through
+        self.recent = [*self.recent, hits][-_RECENT_PANES:]
+
     @property
     def share(self) -> float:
-        """Share of the entry requests that failed or went through a trigger service."""
-        return min(1.0, max(self.failed, self.through) / self.requests) if self.requests else 0.0
+        """Share of the entry requests that are hit: since the onset, or in the last panes where that is more.
+
+        So the mild beginning of a long incident does not water down what comes later.
+        """
+        last = Hits(*map(sum, zip(*self.recent, strict=True))) if self.recent else Hits(0, 0, 0)
+        ever = Hits(self.requests, self.failed, self.through).share
+        return max(ever, last.share) if last.requests >= _RECENT_REQUESTS else ever
 
     def event(
         self, tenant: str, kind: str, at_ns: int, decided_at_ns: int, reason: ResolveReason | None = None
@@ -103,7 +135,7 @@ class OpenIncident:
         return {
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
             "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
-            "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
+            "recent": self.recent, "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
             "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
@@ -115,6 +147,7 @@ class OpenIncident:
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
             Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
+            [Hits(*one) for one in body.get("recent", [])],
         )  # fmt: skip
 
 

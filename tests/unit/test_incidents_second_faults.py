@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore
+from schemas.incidents import Severity
 from streams.incidents import IncidentFold
 from tests.incident_runs import Run, gap, shop
-from tests.made_health import score
+from tests.made_health import deviations, score
 
 SECOND = 62
 """Not in the rhythm in which an incident tells how it is anyway."""
@@ -64,3 +65,27 @@ def test_after_a_restart_what_was_told_is_not_told_again() -> None:
         again.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0), failing(pane, SECOND)]}))
     [incident] = again.fold.open
     assert incident.members["payments"].reason.count("also") == 1
+
+
+def test_a_long_incident_becomes_more_severe_when_more_requests_fail_than_ever() -> None:
+    """An hour in which a few requests were hit does not water down a minute in which most are."""
+    run = Run()
+    for pane in range(366):
+        broken = 900 if pane >= 360 else 0
+        slow = deviations("payments", pane, [gap(pane, "checkout", since=0)], requests=20, callers=["checkout"])
+        door = deviations("storefront", pane, requests=1_000, errors=broken, entry=True)
+        run.step(pane, [door, deviations("checkout", pane, requests=20, callers=["storefront"]), slow])
+    severer = [event for event in run.events if event.kind == "severity_changed"]
+    assert [event.severity for event in severer] == [Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL]
+    assert (severer[-1].impact.failed_requests, severer[-1].impact.share) == (3_600, 0.6)  # 4 panes of it, of 6
+
+
+def test_a_few_requests_of_a_quiet_minute_make_no_incident_more_severe() -> None:
+    """Five of eight requests in a minute of the night are no share of anything."""
+    run = Run()
+    for pane in range(60):
+        at_night = pane >= 30
+        slow = deviations("payments", pane, [gap(pane, "checkout", since=0)], requests=1, callers=["checkout"])
+        door = deviations("storefront", pane, requests=2 if at_night else 1_000, errors=int(at_night), entry=True)
+        run.step(pane, [door, deviations("checkout", pane, requests=1, callers=["storefront"]), slow])
+    assert {event.severity for event in run.events} == {Severity.LOW}
