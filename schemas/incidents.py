@@ -83,6 +83,9 @@ class IncidentEvent(Event):
     decided_at_ns: int = Field(0, description="Arrival clock when it was decided: at_ns plus settling and pairing.")
     opened_at_ns: int = Field(0, description="at_ns of the event that opened it.")
     onset_ns: int = Field(description="Start of the first deviating pane.")
+    renewed_ns: int = Field(
+        0, description="When other trouble of its services began, minutes after all that was told before; 0: none did."
+    )
     state: IncidentState
     severity: Severity
     title: str

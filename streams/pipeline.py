@@ -29,6 +29,7 @@ from streams.batch import Messages
 from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
+from streams.hypotheses.rhythm import is_in_rhythm, version_of
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
 from streams.otlp import Signal, decode_logs, decode_metrics, open_payload
@@ -48,8 +49,6 @@ Columns = TypeVar("Columns", SpanColumns, LogColumns, MetricCounts)
 
 _TRACES, _LOGS, _METRICS, _STUBS, _ROLLUPS = (f"{topic.name}/0" for topic in (TRACES, LOGS, METRICS, STUBS, ROLLUPS))
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
-EAGER_PANES, LATER_EVERY = 12, 6
-"""An incident is ranked in each of its first panes, then at every event and once a minute (as in correlation)."""
 
 SpanWitness = Callable[[SpanColumns, Messages], None]
 
@@ -258,8 +257,8 @@ class _Judges:
         fresh = {event.incident_id for event in events}
         self._open |= {event.incident_id: event for event in events}
         for incident_id, event in list(self._open.items()):
-            version = max(0, (as_of_ns - event.onset_ns) // self._windows.pane_ns)
-            if incident_id in fresh or version <= EAGER_PANES or version % LATER_EVERY == 0:
+            version = version_of(event, as_of_ns, self._windows.pane_ns)
+            if incident_id in fresh or is_in_rhythm(event, as_of_ns, self._windows.pane_ns):
                 yield DueRanking(event, as_of_ns, version, self._picture.frozen(), self._deploys)
             if event.state in _OVER:
                 del self._open[incident_id]

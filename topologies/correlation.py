@@ -38,6 +38,7 @@ from sinks.kafka.producer import Message
 from sinks.postgres import deploys as deploy_store
 from sinks.postgres import rankings, resemblance
 from streams.hypotheses import TenantPicture, rank, snapshot_of
+from streams.hypotheses.rhythm import is_in_rhythm, version_of
 from streams.points.readings import PointRecord, read_told
 from streams.progress import Progress, ProgressClock
 from streams.resemblance import features_of, lines_of, vector_of
@@ -67,10 +68,6 @@ DEPLOYS_BEFORE_NS = 7200 * SECOND_NS
 DEPLOYS_LIMIT = 200
 """Deploys that one ranking weighs, the latest; a ranking that leaves others out is counted."""
 
-EAGER_PANES = 12
-"""An incident is ranked anew in each of its first panes, then whenever something happens to it and once a minute."""
-LATER_EVERY = 6
-
 CLOSED_STATES = (IncidentState.RESOLVED, IncidentState.CLOSED)
 
 E = TypeVar("E", bound=Event)
@@ -92,15 +89,9 @@ class OpenCase:
 
     def is_due(self, pane_ns: int, windows: WindowConfig) -> bool:
         """Tell whether the pane calls for a new ranking; if so the event is not fresh any more."""
-        number = version_of(self.event, pane_ns + windows.pane_ns, windows)
-        is_due = self.fresh or number <= EAGER_PANES or number % LATER_EVERY == 0
+        is_due = self.fresh or is_in_rhythm(self.event, pane_ns + windows.pane_ns, windows.pane_ns)
         self.fresh = self.fresh and not is_due
         return is_due
-
-
-def version_of(event: IncidentEvent, as_of_ns: int, windows: WindowConfig) -> int:
-    """Return the version of the ranking as of an instant: panes since the onset. The same again after a replay."""
-    return max(0, (as_of_ns - event.onset_ns) // windows.pane_ns)
 
 
 class Docket:
@@ -303,7 +294,7 @@ class Correlation:
     async def _rank_one(self, lane: Lane[Desk], event: IncidentEvent, as_of_ns: int) -> None:
         picture = lane.state.pictures.setdefault(event.tenant, TenantPicture(event.tenant))
         near = await self._near_deploys(lane, event, as_of_ns)
-        version = version_of(event, as_of_ns, lane.state.windows)
+        version = version_of(event, as_of_ns, lane.state.windows.pane_ns)
         snapshot = snapshot_of(picture, event, near, as_of_ns, version)
         ranking = rank(snapshot)
         pool = self._wiring.stores.postgres

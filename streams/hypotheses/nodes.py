@@ -47,10 +47,10 @@ class Node:
         found = self.series.get((kind, client))
         return found.strength if found else 0.0
 
-    def since_ns(self, kinds: Collection[SeriesKind]) -> int | None:
-        """Return when the first of these series began to deviate, if any has."""
+    def since_ns(self, kinds: Collection[SeriesKind], from_ns: int = 0) -> int | None:
+        """Return when the first of these series began to deviate, if any has; of those since `from_ns`, if any has."""
         starts = [f.since_ns for f in self.series.values() if f.kind in kinds and f.since_ns is not None]
-        return min(starts, default=None)
+        return min([start for start in starts if start >= from_ns] or starts, default=None)
 
 
 class Nodes:

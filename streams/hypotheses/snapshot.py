@@ -8,12 +8,14 @@ from schemas.deviations import SeriesKind
 from schemas.incidents import Deploy, IncidentEvent
 from schemas.snapshots import NodeFinding, RankingSnapshot
 from streams.hypotheses.findings import findings_of
-from streams.hypotheses.picture import TenantPicture
+from streams.hypotheses.picture import Pane, TenantPicture
 from streams.points.moves import moves_of
 
 _NS = 1_000_000_000
 _LOOK_S = 300.0
-"""A ranking looks at the first minutes since the onset: what comes later are mostly consequences."""
+"""A ranking looks at the first minutes since the onset: what comes later are mostly consequences.
+
+Trouble of another kind that begins after them is not: then it looks at the first minutes since that."""
 _EARLIER_S = 20.0
 _GATHERED_S = 240.0
 """Trouble that gathered for longer is looked at from so long before it was believed: its beginning is uncertain."""
@@ -28,18 +30,25 @@ def snapshot_of(
 
     `deploys` are those of the tenant near the incident; later ones than `as_of_ns` are ignored.
     """
-    since_ns = max(incident.onset_ns, incident.opened_at_ns - int(_GATHERED_S * _NS))
+    first_ns = max(incident.onset_ns, incident.opened_at_ns - int(_GATHERED_S * _NS))
+    since_ns = max(first_ns, incident.renewed_ns)
     start_ns = since_ns - int(_EARLIER_S * _NS)
     end_ns = max(start_ns, min(as_of_ns, since_ns + int(_LOOK_S * _NS)))
-    before = picture.between(start_ns - int(_PAST_S * _NS), start_ns)
+    before = _past(picture, first_ns) or _past(picture, since_ns)
     known = sorted((d for d in deploys if d.at_ns <= as_of_ns), key=lambda d: (d.at_ns, d.deploy_id))
     nodes = findings_of(before, picture.between(start_ns, end_ns))
     return RankingSnapshot(
         tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
-        onset_ns=incident.onset_ns, start_ns=start_ns, end_ns=end_ns,
+        onset_ns=max(incident.onset_ns, incident.renewed_ns), start_ns=start_ns, end_ns=end_ns,
         services=_services_of(incident),
         nodes=[_with_metrics(node, picture, start_ns, end_ns, as_of_ns) for node in nodes], deploys=known,
     )  # fmt: skip
+
+
+def _past(picture: TenantPicture, since_ns: int) -> list[tuple[int, Pane]]:
+    """Return the panes before trouble that began at an instant, as far as they are remembered."""
+    end_ns = since_ns - int(_EARLIER_S * _NS)
+    return list(picture.between(end_ns - int(_PAST_S * _NS), end_ns))
 
 
 def _services_of(incident: IncidentEvent) -> list[str]:

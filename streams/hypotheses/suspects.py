@@ -121,7 +121,8 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
             suspect.add(metric_parts(suspect.node, nodes), weights)
     _add_order(suspects, weights)
     for suspect in suspects:
-        suspect.change = change_of(suspect.service, snapshot, suspect.parts, suspect.since_ns)
+        worse_since_ns = suspect.node.since_ns(OWN_KINDS, snapshot.start_ns)
+        suspect.change = change_of(suspect.service, snapshot, suspect.parts, worse_since_ns)
         if suspect.change is not None:
             suspect.add([suspect.change.part()], weights)
     return sorted(suspects, key=lambda s: (-s.score, s.service))

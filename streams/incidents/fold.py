@@ -183,6 +183,7 @@ class _Step:
             since_ns = series.since_ns or self.pane_ns
             known.reason = and_later(known.reason, series, since_ns - known.since_ns)
             known.kinds.add(series.kind)
+            incident.renew(since_ns, self.config.spread_s)
         return bool(news)
 
     def _add(self, incident: OpenIncident, alarms: list[Alarm]) -> bool:

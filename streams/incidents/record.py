@@ -10,7 +10,6 @@ from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind
 from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
 
-
 _RECENT_PANES = 6
 _RECENT_REQUESTS = 50
 """Fewer in the last panes prove no share of their own."""
@@ -78,6 +77,8 @@ class OpenIncident:
     opened_at_ns: int = 0
     recent: list[Hits] = field(default_factory=list)
     """What was counted in each of the last few panes, oldest first."""
+    renewed_ns: int = 0
+    """When the newest trouble began that is no part of what was told before it; 0 while there is none."""
 
     @property
     def causes(self) -> set[str]:
@@ -88,6 +89,11 @@ class OpenIncident:
     def newest_ns(self) -> int:
         """When the last of them began."""
         return max(self.members[name].since_ns for name in self.causes)
+
+    def renew(self, since_ns: int, spread_s: float) -> None:
+        """Take down when a second symptom began, if that is long after the onset and the one before."""
+        if since_ns - max(self.onset_ns, self.renewed_ns) > spread_s * 1e9:
+            self.renewed_ns = since_ns
 
     def count(self, hits: Hits) -> None:
         """Add what was counted in a pane."""
@@ -119,7 +125,7 @@ class OpenIncident:
         return IncidentEvent(
             event_id=f"{self.incident_id}-{self.sequence}", incident_id=self.incident_id, tenant=tenant,
             sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, opened_at_ns=self.opened_at_ns,
-            onset_ns=self.onset_ns,
+            onset_ns=self.onset_ns, renewed_ns=self.renewed_ns,
             state=IncidentState.RESOLVED if kind == "resolved" else IncidentState.OPEN, severity=self.severity,
             title=self.title, services=services, impact=self._impact(), resolve_reason=reason,
         )  # fmt: skip
@@ -136,7 +142,7 @@ class OpenIncident:
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
             "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
             "recent": self.recent, "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
-            "members": [m.packed() for m in self.members.values()],
+            "renewed": self.renewed_ns, "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
     @staticmethod
@@ -147,7 +153,7 @@ class OpenIncident:
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
             Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
-            [Hits(*one) for one in body.get("recent", [])],
+            [Hits(*one) for one in body.get("recent", [])], body.get("renewed", 0),
         )  # fmt: skip
 
 

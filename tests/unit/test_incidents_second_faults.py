@@ -8,7 +8,7 @@ from schemas.deviations import SeriesKind, SeriesScore
 from schemas.incidents import Severity
 from streams.incidents import IncidentFold
 from tests.incident_runs import Run, gap, shop
-from tests.made_health import deviations, score
+from tests.made_health import deviations, pane_start, score
 
 SECOND = 62
 """Not in the rhythm in which an incident tells how it is anyway."""
@@ -39,6 +39,19 @@ def test_errors_ten_minutes_after_slowness_are_told_when_they_begin(first_ends: 
     assert told.kind == "updated"
     assert told.at_ns == run.opened()[0].at_ns + SECOND * 10_000_000_000
     assert told.services[0].reason.endswith("(normally 3 ms); 620 s later also error rate 50 % (normally 0 %)")
+    assert [event.renewed_ns for event in run.events if event.sequence < told.sequence] == [0] * (told.sequence - 1)
+    assert told.renewed_ns == pane_start(SECOND)
+
+
+def test_a_fault_that_grows_in_its_first_minutes_is_the_same() -> None:
+    """Slowness of which requests begin to fail: it is looked at from its onset on."""
+    run = Run()
+    for pane in range(40):
+        errors = [failing(pane, since=20)] if pane >= 20 else []
+        run.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0), *errors]}))
+        run.fold = IncidentFold.from_bytes("acme", None, run.fold.to_bytes())
+    assert "error rate" in run.events[-1].services[0].reason
+    assert {event.renewed_ns for event in run.events} == {0}
 
 
 def test_a_symptom_is_told_once() -> None:
