@@ -32,6 +32,8 @@ class SeriesKind(StrEnum):
     BURN_RATE = "burn_rate"
     SIGNATURE = "signature"
     """Lines of one error signature in a pane. Evidence: opens no incident."""
+    INSTANCE_SLOW = "instance_slow"
+    """Slow requests of one instance of a service, while its siblings' are not."""
     METRIC = "metric"
     """A metric of one instance. Evidence: opens no incident."""
 
@@ -49,7 +51,8 @@ class SeriesScore(Event):
     name: str | None = Field(
         None, description="Of a signature its id, of a metric its name, of a burn rate `latency` where it is of that."
     )
-    instance: str | None = Field(None, description="Of a metric, the instance that reports it.")
+    instance: str | None = Field(None, description="The instance it is of: of a metric who reports it.")
+    limit_ms: float | None = Field(None, description="Of slow requests of an instance: from where on they are slow.")
     value: float
     median: float
     scale: float

@@ -1,6 +1,7 @@
 """All that is judged of one pane of one service: what deviates, and what may explain it.
 
 ServiceHealth ──┬──▶ BaselineFold ──▶ ServiceDeviations ─┐
+                ├──▶ SiblingFold ───▶ series of instances┤
                 └──▶ EvidenceFold ──▶ signatures ────────┴──▶ one ServiceDeviations
 """
 
@@ -11,44 +12,54 @@ from typing import Any
 
 import msgpack
 
-from schemas.deviations import ServiceDeviations
+from schemas.deviations import SeriesScore, ServiceDeviations
 from schemas.health import ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
 from streams.baselines.hour_cells import HourCells
 from streams.evidence import EvidenceConfig, EvidenceFold, EvidenceMemory
+from streams.siblings import SiblingConfig, SiblingFold, SiblingMemory
+from streams.siblings.usual import usual_tail_ms
 
 
 @dataclass(slots=True)
 class JudgeMemory:
-    """What both operators remember of one service."""
+    """What the operators remember of one service."""
 
     baselines: BaselineState = field(default_factory=BaselineState)
     evidence: EvidenceMemory = field(default_factory=EvidenceMemory)
+    siblings: SiblingMemory = field(default_factory=SiblingMemory)
 
     def encode(self) -> bytes:
         """Return the state as msgpack."""
-        return bytes(msgpack.packb([self.baselines.encode(), self.evidence.encode()]))
+        return bytes(msgpack.packb([self.baselines.encode(), self.evidence.encode(), self.siblings.encode()]))
 
     @staticmethod
     def decode(raw: bytes | None, hours: HourCells | None = None) -> JudgeMemory:
         """Read `encode` back, with the `hours` of the week, which are kept apart; nothing is a fresh start.
 
-        A state from before there was evidence is the baselines'.
+        A state from before there was evidence is the baselines'; one from before instances were compared has two parts.
         """
         if raw is None:
             return JudgeMemory(BaselineState.decode(None, hours))
         body: Any = msgpack.unpackb(raw, strict_map_key=False)
-        baselines, evidence = body if isinstance(body, list) else (raw, None)
-        return JudgeMemory(BaselineState.decode(baselines, hours), EvidenceMemory.decode(evidence))
+        parts = [*body, None] if isinstance(body, list) else [raw, None, None]
+        baselines, evidence, siblings = parts[:3]
+        return JudgeMemory(
+            BaselineState.decode(baselines, hours), EvidenceMemory.decode(evidence), SiblingMemory.decode(siblings)
+        )
 
 
 class JudgeFold:
-    """Judge panes of a service. Pure: the state, of both operators, belongs to the caller."""
+    """Judge panes of a service. Pure: the state, of all operators, belongs to the caller."""
 
-    def __init__(self, baselines: BaselineFold | None = None, evidence: EvidenceFold | None = None) -> None:
+    def __init__(
+        self, baselines: BaselineFold | None = None, evidence: EvidenceFold | None = None,
+        siblings: SiblingFold | None = None,
+    ) -> None:  # fmt: skip
         self._baselines = baselines or BaselineFold()
         self._evidence = evidence or EvidenceFold()
+        self._siblings = siblings or SiblingFold(SiblingConfig.of(self._baselines.config))
 
     @staticmethod
     def from_settings(settings: Settings) -> JudgeFold:
@@ -65,8 +76,16 @@ class JudgeFold:
     def advance(self, memory: JudgeMemory, health: ServiceHealth) -> ServiceDeviations | None:
         """As `step`, with the state unpacked and changed in place."""
         deviations, _ = self._baselines.advance(memory.baselines, health)
+        slow = self._slow_instances(memory, health)
         if deviations is None:
             self._evidence.learn(memory.evidence, health)
             return None
         evidence = self._evidence.advance(memory.evidence, health)
-        return deviations.model_copy(update={"signatures": evidence.signatures})
+        told = {"signatures": evidence.signatures} | ({"series": [*deviations.series, *slow]} if slow else {})
+        return deviations.model_copy(update=told)
+
+    def _slow_instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
+        if not health.instances or (len(health.instances) < 2 and not memory.siblings.snapshots):
+            return []
+        usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)
+        return self._siblings.advance(memory.siblings, health, usual_ms)

@@ -41,7 +41,7 @@ MAX_OPERATIONS = 60
 MAX_EDGES_IN = 200
 """Incoming edges a ServiceHealth lists."""
 
-MAX_INSTANCES = 30
+MAX_INSTANCES = 50
 """Instances a ServiceHealth lists: those with most requests in the pane."""
 
 

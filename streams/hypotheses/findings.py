@@ -20,15 +20,15 @@ from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import is_stop, stoppable_in
 
-_RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS)
+_RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS, SeriesKind.INSTANCE_SLOW)
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
 _MOST_TRACES = 5
 _MOST_SIGNATURES = 8
 _STOPS = IncidentConfig()
 
-SeriesKey = tuple[SeriesKind, str | None, str | None]
-"""Kind, client of an edge, operation."""
+SeriesKey = tuple[SeriesKind, str | None, str | None, str | None]
+"""Kind, client of an edge, operation, instance."""
 
 
 def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, Pane]]) -> list[NodeFinding]:
@@ -165,7 +165,7 @@ class _Node:
             if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score
             return
-        key = (score.kind, score.edge_client, score.operation)
+        key = (score.kind, score.edge_client, score.operation, score.instance)
         self.series.setdefault(key, _Series(score)).see(score)
 
     def _see_signature(self, change: SignatureChange) -> None:
@@ -178,7 +178,7 @@ class _Node:
     def finding(self, slow_from: Mapping[str, int | None]) -> NodeFinding:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
-        found.sort(key=lambda f: (f.kind.value, f.client or "", f.operation or ""))
+        found.sort(key=lambda f: (f.kind.value, f.client or "", f.operation or "", f.strength, f.peak.instance or ""))
         callers = [
             CallerFinding(client=name, requests=c.requests, errors=c.errors, requests_before=c.requests_before)
             for name, c in sorted(self.callers.items())

@@ -15,7 +15,10 @@ SeriesName = tuple[SeriesKind, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node: its finding, indexed. ``series`` are those of the whole node, ``operations`` those of a single one."""
+    """One node: its finding, indexed. ``series`` are those of the whole node, ``operations`` those of a single one.
+
+    Of several instances the strongest counts: it is the last in a finding.
+    """
 
     finding: NodeFinding
     series: dict[SeriesName, SeriesFinding]

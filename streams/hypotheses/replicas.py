@@ -20,7 +20,7 @@ from streams.hypotheses.visits import usual_bin
 from streams.latency import add_into, merge
 from streams.slo import wilson_lower
 
-MOST_INSTANCES = 30
+MOST_INSTANCES = 50
 """Instances a finding has: those with most requests."""
 _LEAST_KNOWN = 40
 """Requests before the onset without which nothing is called slow."""

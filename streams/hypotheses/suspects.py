@@ -33,6 +33,7 @@ OWN_KINDS = (
     SeriesKind.ERROR_RATE,
     SeriesKind.EDGE_ERROR_RATE,
     SeriesKind.EDGE_LATENCY,
+    SeriesKind.INSTANCE_SLOW,
 )
 _FIRST_S = 60.0
 _LEAST_CONCENTRATION = 0.5

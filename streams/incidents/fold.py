@@ -238,9 +238,16 @@ class _Step:
     def _count(self, incident: OpenIncident) -> None:
         entries = [one for one in self.pane.values() if one.service in self.fold.graph.entries]
         requests = sum(one.requests for one in entries)
-        through = [self.pane[m].requests for m, member in incident.members.items() if member.trigger and m in self.pane]
+        through = [self._through(m) for m in incident.members.values() if m.trigger and m.service in self.pane]
         failed = sum(one.errors for one in entries)
         incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
+
+    def _through(self, member: Member) -> int:
+        """Return how many requests go through what is at fault: through the instance, where it is one."""
+        one = self.pane[member.service]
+        if member.kinds != {SeriesKind.INSTANCE_SLOW}:
+            return one.requests
+        return sum(s.requests for s in one.series if s.deviating and s.kind is SeriesKind.INSTANCE_SLOW)
 
     def _grade(self, incident: OpenIncident) -> None:
         severity = self._severity_of(incident)
@@ -310,7 +317,7 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
         if other is None:
             pane[one.service] = one
             continue
-        series = {(s.kind, s.operation, s.edge_client): s for s in [*other.series, *one.series]}
+        series = {(s.kind, s.operation, s.edge_client, s.instance): s for s in [*other.series, *one.series]}
         wider = one if len(one.edges_in) >= len(other.edges_in) else other
         pane[one.service] = wider.model_copy(
             update={

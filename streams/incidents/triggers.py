@@ -93,8 +93,10 @@ def is_wrong_now(series: SeriesScore) -> bool:
     """Tell whether a series is off in this very pane.
 
     A request or two cannot be three scales above a habit of failing. They are off when they are nearer to
-    everything failing than to normal.
+    everything failing than to normal. Of an instance there is evidence of many requests; the latest must be slow, too.
     """
+    if series.kind is SeriesKind.INSTANCE_SLOW:
+        return series.score > 0
     if abs(series.score) >= _FRESH_SCORE:
         return True
     return series.unit == "ratio" and series.value >= (1.0 + series.median) / 2
@@ -106,13 +108,14 @@ def alarms_of(
     """Return the alarms of one pane by service. Traffic has not stopped before `heard_since_ns`: nothing was heard."""
     failing = {service for service, one in pane.items() if any(s.deviating and _is_failure(s) for s in one.series)}
     late = {service for service, one in pane.items() if any(s.deviating and _is_late(s) for s in one.series)}
+    uneven = {service for service, one in pane.items() if any(s.deviating and _is_uneven(s) for s in one.series)}
     stoppable = stoppable_in(pane, set(graph.entries))
     alarms = {}
     for service, one in sorted(pane.items()):
         alarm = Alarm(one)
         for series in one.series:
             if series.deviating or _is_news(series, one, config):
-                excuses = late if _is_late(series) else failing
+                excuses = late if _is_late(series) else uneven if _is_uneven(series) else failing
                 _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
@@ -124,6 +127,11 @@ def alarms_of(
 def _is_late(series: SeriesScore) -> bool:
     """Tell whether it is the budget of slow requests that burns."""
     return series.kind is SeriesKind.BURN_RATE and series.name == LATENCY
+
+
+def _is_uneven(series: SeriesScore) -> bool:
+    """Tell whether it is about one instance. Whose callee has a slow one may be waiting for that."""
+    return series.kind is SeriesKind.INSTANCE_SLOW
 
 
 def _is_failure(series: SeriesScore) -> bool:
@@ -164,7 +172,7 @@ def _is_own(series: SeriesScore, one: ServiceDeviations, excuses: set[str], grap
     virtual = one.node_kind is not NodeKind.SERVICE
     if series.kind in (SeriesKind.SELF_TIME, SeriesKind.GAP, SeriesKind.LOG_ERRORS):
         return True
-    if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE):
+    if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE, SeriesKind.INSTANCE_SLOW):
         return not any(callee in excuses for callee in graph.callees(one.service))
     if series.kind is SeriesKind.EDGE_ERROR_RATE:
         return virtual or one.errors == 0

@@ -16,6 +16,7 @@ _WHAT = {
     SeriesKind.BURN_RATE: "error budget burn",
     SeriesKind.SIGNATURE: "lines of an error signature",
     SeriesKind.METRIC: "metric",
+    SeriesKind.INSTANCE_SLOW: "slow requests",
 }
 
 
@@ -36,6 +37,10 @@ def series_in_words(service: str, series: SeriesScore) -> str:
 def _what_is_off(series: SeriesScore) -> str:
     if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
         return f"requests stopped (normally {amount(series.median, series.unit)})"
+    if series.kind is SeriesKind.INSTANCE_SLOW:
+        slow, limit = amount(series.value, series.unit), amount(series.limit_ms or 0.0, "ms")
+        beside = amount(series.median, series.unit)
+        return f"{slow} of the requests at instance {series.instance} slower than {limit}, its siblings' {beside}"
     where = f" from {series.edge_client}" if series.edge_client else ""
     what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     usual = f"normally {amount(series.median, series.unit)}"

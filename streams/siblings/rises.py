@@ -1,0 +1,39 @@
+"""Evidence that an instance is slower than its siblings: cumulative sums of log-likelihood ratios, as of any ratio.
+
+Two sizes of a rise are tried (`streams.baselines.evidence`): three in ten requests slow, nine in ten.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.baselines.config import BaselineConfig
+from streams.baselines.evidence import add
+
+Floats = NDArray[np.float64]
+_FACTORS, _LEAST = np.array((2.0, 1.5)), np.array((0.3, 0.9))
+_MOST = 0.98
+_CONTRAST = 10.0
+
+
+def gather_slow(
+    sums: Floats, slow: Floats, requests: Floats, normal: Floats, active: NDArray[np.bool_], bounds: BaselineConfig
+) -> Floats:
+    """Return the sums (instances x sizes) after a pane with so many slow requests; no requests change nothing."""
+    p0 = np.clip(normal, 1e-3, 0.95)[:, None]
+    p1 = np.minimum(np.maximum(p0 * _FACTORS, _LEAST), _MOST)
+    p0 = np.maximum(p0, p1 / _CONTRAST)
+    fast = (requests - slow)[:, None]
+    gain = slow[:, None] * np.log(p1 / p0) + fast * np.log((1 - p1) / (1 - p0))
+    gain = np.where(p1 >= _FACTORS[-1] * p0, gain, -bounds.pane_limit)
+    after = add(sums, gain, active[:, None], bounds)
+    return np.where((requests > 0)[:, None], after, sums)
+
+
+def at_least(slow: Floats, requests: Floats, z: float = 1.64) -> Floats:
+    """Return the lower bounds of the shares of slow requests (Wilson, JASA 1927); 0 of none."""
+    count = np.maximum(requests, 1e-9)
+    share = np.minimum(slow / count, 1.0)
+    spread = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return np.asarray(np.maximum((share + z * z / (2 * count) - spread) / (1 + z * z / count), 0.0))
