@@ -39,7 +39,7 @@ class SiblingFold:
             return []
         if not memory.judges(health.pane_start_ns, self.config.kept_snapshots):
             return []
-        memory.began_ns = memory.began_ns or health.pane_start_ns
+        memory.begin(health.pane_start_ns, health.pane_s, self.config.forget_s)
         comparison = _Comparison(self.config, memory, health, counted, usual_ms)
         comparison.judge()
         told = comparison.series()
@@ -68,7 +68,7 @@ class _Comparison:
         self.config = config
         self.memory = memory
         self.pane_s = health.pane_s
-        self.pane = 1 + (health.pane_start_ns - memory.began_ns) // (health.pane_s * 1_000_000_000)
+        self.pane = memory.number_of(health.pane_start_ns)
         self.overflows = len(counted) < len(health.instances)
         before = memory.before(health.pane_start_ns)
         worst = before.worst if before else config.belief
@@ -128,9 +128,8 @@ class _Comparison:
         self.rows["starts"] = np.where(after > 0, starts, 0)
         self.rows["sums"] = after
         total = after.max(axis=1)
-        self.ended = self.rows["active"] & (total < bounds.release * bounds.alarm)
-        self.rows["active"] = (self.rows["active"] | (total >= bounds.alarm)) & ~self.ended
-        self._drop(self.ended)
+        self.rows["active"] |= total >= bounds.alarm
+        self._drop(self.rows["active"] & (total < bounds.release * bounds.alarm))  # over: nothing of it is learned
 
     def _greet(self) -> None:
         """Let instances that are new, or were started again, warm up from now on; count what others missed."""
@@ -157,7 +156,7 @@ class _Comparison:
 
     def _known(self) -> Flags:
         """Tell who came later than the first, or has been learned: habits of the first ones are nobody's fault."""
-        founders = self.rows["first"] <= 1 + self.panes(self.config.founding_s)
+        founders = self.rows["first"] <= self.memory.began + self.panes(self.config.founding_s)
         return ~founders | (self.rows["requests"] >= self.config.founding_requests)
 
     def _comparable(self) -> Flags:
@@ -184,7 +183,6 @@ class _Comparison:
         kept = np.where(comparable, self._kept(self.config.habit_s), 1.0)
         rows["requests"] *= kept
         rows["slow"] *= kept
-        rows["doubtful"][self.ended] = rows["doubtful_slow"][self.ended] = 0.0
         since = self.pane - self._since()
         refuted = (rows["sums"].max(axis=1) <= 0) | (~rows["active"] & (since >= self.panes(self.config.freeze_s)))
         for name, held in (("requests", "doubtful"), ("slow", "doubtful_slow")):
@@ -231,11 +229,10 @@ class _Comparison:
         normal = float(self.normal[row])
         scale = max(float(np.sqrt(normal * (1 - normal) / max(requests, 1.0))), 0.01)
         score = (slow / requests - normal) / scale if requests else 0.0
-        start = int(self._since()[row]) - 1
         return SeriesScore(
             kind=SeriesKind.INSTANCE_SLOW, instance=self.memory.names[row], limit_ms=round(self.now.line_ms, 3),
             value=round(float(since[1] / max(since[0], 1.0)), 6), median=round(beside_slow / max(beside, 1.0), 6),
             scale=round(scale, 6), score=round(score, 3), unit="ratio", requests=int(requests),
             evidence=round(evidence, 4), deviating=bool(self.rows["active"][row]),
-            since_ns=self.memory.began_ns + start * self.pane_s * 1_000_000_000,
+            since_ns=int(self._since()[row]) * self.pane_s * 1_000_000_000,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The memory of the instances of one service: a row an instance, as it stood after each of the last panes.
 
-Instants are numbers of panes since the first one (1 is the first, 0 is never), so that rows are small: 50 bytes each.
+Instants are numbers of panes since 1970 (0 is never), so that rows are small: 50 bytes each.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class Snapshot:
 class SiblingMemory:
     """Names of instances, and snapshots (oldest first). Empty for a service that never had two."""
 
-    began_ns: int = 0
-    """The first pane with several instances."""
+    pane_s: int = 0
+    began: int = 0
+    """The first pane with several instances, again after a long silence."""
     names: list[str] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ class SiblingMemory:
         """Return the state as msgpack; nothing of a service without siblings."""
         if not self.snapshots:
             return b""
-        body = [_VERSION, self.began_ns, self.names, [one.packed() for one in self.snapshots]]
+        body = [_VERSION, self.pane_s, self.began, self.names, [one.packed() for one in self.snapshots]]
         return bytes(msgpack.packb(body))
 
     @staticmethod
@@ -78,7 +79,21 @@ class SiblingMemory:
         body: list[Any] = msgpack.unpackb(raw) if raw else [0]
         if body[0] != _VERSION:
             return SiblingMemory()
-        return SiblingMemory(body[1], body[2], [Snapshot.unpacked(one) for one in body[3]])
+        return SiblingMemory(body[1], body[2], body[3], [Snapshot.unpacked(one) for one in body[4]])
+
+    def number_of(self, pane_ns: int) -> int:
+        """Return the number of a pane."""
+        return pane_ns // (self.pane_s * 1_000_000_000)
+
+    def begin(self, pane_ns: int, pane_s: int, forget_s: float) -> None:
+        """Begin with this pane where nothing is known of the time before it. Numbers of panes of another length mean
+        nothing.
+        """
+        if pane_s != self.pane_s:
+            self.pane_s, self.names, self.snapshots = pane_s, [], []
+        newest_ns = max((one.pane_ns for one in self.snapshots), default=0)
+        is_new = pane_ns - newest_ns > forget_s * 1e9
+        self.began = self.number_of(pane_ns) if is_new else min(self.began, self.number_of(pane_ns))
 
     def judges(self, pane_ns: int, kept: int) -> bool:
         """Tell whether the pane can still be judged: the snapshots reach back to before it."""
