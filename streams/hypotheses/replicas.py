@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from schemas.deviations import SeriesKind
 from schemas.health import InstanceHealth
 from schemas.snapshots import InstanceCounts, InstanceFinding
 from streams.hypotheses.nodes import Node
 from streams.hypotheses.parts import Part
 from streams.hypotheses.visits import usual_bin
+from streams.incidents.words import series_in_words
 from streams.latency import add_into, merge
 from streams.slo import wilson_lower
 
@@ -98,9 +100,21 @@ class Replicas:
 
 
 def concentration(node: Node) -> Concentration | None:
-    """Return the instance that has most of what is newly failing or slow, if one stands out."""
+    """Return the instance that has most of what is newly failing or slow, if one stands out.
+
+    Where the counts before and since the onset say nothing, the series of an instance against its siblings may.
+    """
     found = [_concentrated(node.finding.instances, what) for what in ("errors", "slow")]
-    return max((one for one in found if one is not None), key=lambda one: one.value, default=None)
+    return max((one for one in found if one is not None), key=lambda one: one.value, default=_told(node))
+
+
+def _told(node: Node) -> Concentration | None:
+    """Return the instance whose series deviates most, as far as its share of slow requests is above its siblings'."""
+    found = node.series.get((SeriesKind.INSTANCE_SLOW, None))
+    if found is None or found.strength <= 0 or found.peak.instance is None:
+        return None
+    more = max(0.0, found.peak.value - found.peak.median)
+    return Concentration(found.peak.instance, more, series_in_words(node.service, found.peak))
 
 
 def _concentrated(instances: Sequence[InstanceFinding], what: str) -> Concentration | None:

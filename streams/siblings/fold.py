@@ -35,11 +35,11 @@ class SiblingFold:
     def advance(self, memory: SiblingMemory, health: ServiceHealth, usual_ms: float | None) -> list[SeriesScore]:
         """Take a pane; return the series of instances that are suspected. `usual_ms` is the usual 95th percentile."""
         counted = [one for one in health.instances if one.instance != OVERFLOW_INSTANCE]
-        if not counted or (len(counted) < 2 and not memory.snapshots):
+        memory.measure(health.pane_s)
+        if not counted or (len(counted) < 2 and memory.before(health.pane_start_ns) is None):
             return []
         if not memory.judges(health.pane_start_ns, self.config.kept_snapshots):
             return []
-        memory.begin(health.pane_start_ns, health.pane_s, self.config.forget_s)
         comparison = _Comparison(self.config, memory, health, counted, usual_ms)
         comparison.judge()
         told = comparison.series()
@@ -72,7 +72,9 @@ class _Comparison:
         self.overflows = len(counted) < len(health.instances)
         before = memory.before(health.pane_start_ns)
         worst = before.worst if before else config.belief
-        self.now = Snapshot(health.pane_start_ns, self._rows(before, counted), worst)
+        is_new = before is None or self.pane - memory.number_of(before.pane_ns) > self.panes(config.forget_s)
+        began = self.pane if before is None or is_new else before.began
+        self.now = Snapshot(health.pane_start_ns, self._rows(before, counted), worst, began)
         self.now.line_ms = self._line(before.line_ms if before else 0.0, usual_ms)
         self.counts = self._counted(counted)
         self.rows = self.now.rows
@@ -156,7 +158,7 @@ class _Comparison:
 
     def _known(self) -> Flags:
         """Tell who came later than the first, or has been learned: habits of the first ones are nobody's fault."""
-        founders = self.rows["first"] <= self.memory.began + self.panes(self.config.founding_s)
+        founders = self.rows["first"] <= self.now.began + self.panes(self.config.founding_s)
         return ~founders | (self.rows["requests"] >= self.config.founding_requests)
 
     def _comparable(self) -> Flags:

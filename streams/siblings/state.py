@@ -42,18 +42,20 @@ class Snapshot:
     rows: Rows
     worst: float
     """The worst habit of any instance: share of slow requests, at least (Wilson)."""
+    began: int
+    """The first pane with several instances, again after a long silence."""
     line_ms: float = 0.0
     """Slower requests are slow; 0 as long as it is not known."""
 
     def packed(self) -> list[Any]:
         """As kept in the state."""
-        return [self.pane_ns, self.rows.tobytes(), self.worst, self.line_ms]
+        return [self.pane_ns, self.rows.tobytes(), self.worst, self.began, self.line_ms]
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back."""
-        pane_ns, raw, worst, line_ms = body
-        return Snapshot(pane_ns, np.frombuffer(raw, ROW).copy(), worst, line_ms)
+        pane_ns, raw, worst, began, line_ms = body
+        return Snapshot(pane_ns, np.frombuffer(raw, ROW).copy(), worst, began, line_ms)
 
 
 @dataclass(slots=True)
@@ -61,8 +63,6 @@ class SiblingMemory:
     """Names of instances, and snapshots (oldest first). Empty for a service that never had two."""
 
     pane_s: int = 0
-    began: int = 0
-    """The first pane with several instances, again after a long silence."""
     names: list[str] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class SiblingMemory:
         """Return the state as msgpack; nothing of a service without siblings."""
         if not self.snapshots:
             return b""
-        body = [_VERSION, self.pane_s, self.began, self.names, [one.packed() for one in self.snapshots]]
+        body = [_VERSION, self.pane_s, self.names, [one.packed() for one in self.snapshots]]
         return bytes(msgpack.packb(body))
 
     @staticmethod
@@ -79,21 +79,16 @@ class SiblingMemory:
         body: list[Any] = msgpack.unpackb(raw) if raw else [0]
         if body[0] != _VERSION:
             return SiblingMemory()
-        return SiblingMemory(body[1], body[2], body[3], [Snapshot.unpacked(one) for one in body[4]])
+        return SiblingMemory(body[1], body[2], [Snapshot.unpacked(one) for one in body[3]])
 
     def number_of(self, pane_ns: int) -> int:
         """Return the number of a pane."""
         return pane_ns // (self.pane_s * 1_000_000_000)
 
-    def begin(self, pane_ns: int, pane_s: int, forget_s: float) -> None:
-        """Begin with this pane where nothing is known of the time before it. Numbers of panes of another length mean
-        nothing.
-        """
+    def measure(self, pane_s: int) -> None:
+        """Begin anew where panes have another length: their numbers mean nothing any more."""
         if pane_s != self.pane_s:
             self.pane_s, self.names, self.snapshots = pane_s, [], []
-        newest_ns = max((one.pane_ns for one in self.snapshots), default=0)
-        is_new = pane_ns - newest_ns > forget_s * 1e9
-        self.began = self.number_of(pane_ns) if is_new else min(self.began, self.number_of(pane_ns))
 
     def judges(self, pane_ns: int, kept: int) -> bool:
         """Tell whether the pane can still be judged: the snapshots reach back to before it."""
@@ -110,7 +105,7 @@ class SiblingMemory:
 
     def forget(self, oldest: int, most: int) -> None:
         """Drop the instances not heard of since pane `oldest`; of too many those heard longest ago."""
-        newest = max(self.snapshots, key=lambda one: len(one.rows))
+        newest = max(self.snapshots, key=lambda one: (len(one.rows), one.pane_ns))
         heard = newest.rows["heard"].astype(np.int64)
         if len(heard) <= most and heard.min() >= oldest:
             return

@@ -189,7 +189,8 @@ def test_panes_may_come_in_any_order_from_the_beginning() -> None:
     fleet, seen = fleet_of(5), Seen()
     seen.take([fleet.pane(number, RATE) for number in (5, 2, 0, 7, 1)])
     memory = SiblingMemory.decode(seen.state)
-    assert memory.began == memory.number_of(pane_start(0))
+    assert [one.pane_ns for one in memory.snapshots] == [pane_start(number) for number in (0, 1, 2, 5, 7)]
+    assert memory.before(pane_start(2)) is memory.snapshots[1]
 
 
 def test_after_a_long_silence_who_comes_was_there_from_the_beginning() -> None:
