@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -101,8 +102,7 @@ class _Comparison:
         if usual_ms is None:
             return before_ms
         line_ms = max(usual_ms * self.config.above, usual_ms + self.config.above_ms)
-        kept = float(np.exp(-1 / self.panes(self.config.line_falls_s)))
-        return max(line_ms, line_ms + (before_ms - line_ms) * kept)
+        return max(line_ms, line_ms + (before_ms - line_ms) * self._kept(self.config.line_falls_s))
 
     def _counted(self, counted: Sequence[InstanceHealth]) -> _Counts:
         place = {name: row for row, name in enumerate(self.memory.names)}
@@ -194,7 +194,7 @@ class _Comparison:
         self._see_habits()
 
     def _kept(self, seconds: float) -> float:
-        return float(np.exp(-1 / self.panes(seconds)))
+        return math.exp(-1 / self.panes(seconds))
 
     def _since(self) -> NDArray[np.int64]:
         """Return by instance the pane in which its largest sum left zero; this one where none has."""
@@ -204,6 +204,8 @@ class _Comparison:
 
     def _accept(self, which: Flags) -> None:
         """Take what went on for too long as the habit of these, which is no excuse for others."""
+        if not which.any():
+            return
         self.rows["requests"][which] = self.rows["doubtful"][which]
         self.rows["slow"][which] = self.rows["doubtful_slow"][which]
         self.rows["accepted"][which] = True
@@ -212,8 +214,8 @@ class _Comparison:
     def _see_habits(self) -> None:
         rows = self.rows
         is_habit = self.heard & ~rows["accepted"] & (rows["requests"] >= self.config.founding_requests)
-        shares = at_least(rows["slow"].astype(float), rows["requests"].astype(float))
-        self.now.worst = max(self.now.worst * self._kept(self.config.worst_s), *shares[is_habit].tolist(), 0.0)
+        shares = np.where(is_habit, at_least(rows["slow"], rows["requests"]), 0.0)
+        self.now.worst = max(self.now.worst * self._kept(self.config.worst_s), float(shares.max()))
 
     # -- telling -------------------------------------------------------------------------------------------
 

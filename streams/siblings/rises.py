@@ -6,6 +6,8 @@ told of nobody whose siblings, or who himself, has slow requests by habit: habit
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ def gather_slow(
     return np.where((requests > 0)[:, None], after, sums)
 
 
-def at_least(slow: Floats, requests: Floats, z: float = 1.64) -> Floats:
+def at_least(slow: NDArray[Any], requests: NDArray[Any], z: float = 1.64) -> Floats:
     """Return the lower bounds of the shares of slow requests (Wilson, JASA 1927); 0 of none."""
     count = np.maximum(requests, 1e-9)
     share = np.minimum(slow / count, 1.0)
