@@ -40,6 +40,7 @@ from schemas.pins import (
     PinnedTrace,
     ServiceContrast,
     ServiceMetrics,
+    UsersHit,
 )
 from schemas.queries import Trace
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot, SeriesFinding
@@ -255,6 +256,10 @@ PINNED: Final = PinnedView(
                 parameters={"tenant": "shop", "service": "checkout", "end": ONSET_NS + 70 * S},
             )
         ],
+        users=UsersHit(
+            users=912, hit=38, query="SELECT uniqCombined64(user) AS users, ... FROM spans ...",
+            parameters={"tenant": "shop", "services": ["checkout"], "start": ONSET_NS},
+        ),
         graph=[PinnedEdge(client="checkout", server="postgresql:orders", requests=318, errors=0)],
         evidence=HYPOTHESIS.evidence,
     ),

@@ -84,6 +84,15 @@ class ServiceMetrics(Event):
     parameters: dict[str, str | int | float] = Field(description="... with these values bound.")
 
 
+class UsersHit(Event):
+    """Users that spans name (``user.id``, ``enduser.id``) since the onset, and the query that counted them."""
+
+    users: int
+    hit: int = Field(description="With a failing span, or a trace in which a leading suspect failed or was slow.")
+    query: str = Field(description="SQL over raw telemetry that counted ...")
+    parameters: dict[str, str | int | float | list[str]] = Field(description="... with these values bound.")
+
+
 class PinPlan(Event):
     """What is to be pinned, before the stores were asked."""
 
@@ -109,5 +118,6 @@ class PinnedEvidence(Event):
     traces: list[PinnedTrace]
     contrasts: list[ServiceContrast]
     metrics: list[ServiceMetrics] = Field(default_factory=list)
+    users: UsersHit | None = Field(None, description="None where no span names a user.")
     graph: list[PinnedEdge]
     evidence: list[Evidence]

@@ -216,6 +216,13 @@ class MetricSeries(Answer):
     values: list[float]
 
 
+class UserCount(Answer):
+    """How many users spans name, and how many of them are hit by an incident."""
+
+    users: int
+    hit: int
+
+
 class AttributeCount(Answer):
     """How many failing or slow spans of a service, and how many others, have a value of an attribute."""
 

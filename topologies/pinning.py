@@ -4,7 +4,8 @@
 
     ranking ─▶ moments (opening, peak) ─▶ plan ─┬─ traces ◀────────── ClickHouse
                                                 ├─ attribute counts ◀─┤
-                                                ├─ metric points ◀────┘
+                                                ├─ metric points ◀────┤
+                                                ├─ users hit ◀────────┘
                                                 └─▶ PostgreSQL
 """
 
@@ -18,11 +19,12 @@ import structlog
 
 from schemas.errors import StoreRejected
 from schemas.incidents import HypothesisSet
-from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, ServiceMetrics, TracePick
+from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, ServiceMetrics, TracePick, UsersHit
 from schemas.snapshots import RankingSnapshot
 from sinks.clickhouse.attribute_reads import COUNTS, asked_of, attribute_counts
 from sinks.clickhouse.metric_reads import POINTS, metric_series, points_of
 from sinks.clickhouse.raw_reads import trace
+from sinks.clickhouse.user_reads import USERS, user_count, users_of
 from sinks.postgres import pins
 from sinks.stores import Stores
 from streams.contrasts import contrasts_of
@@ -77,7 +79,7 @@ class Pinner:
             moment=plan.moment, version=plan.version, as_of_ns=plan.as_of_ns,
             traces=[one for one in traces if one is not None],
             contrasts=[one for one in contrasts if one is not None],
-            metrics=[one for one in metrics if one is not None],
+            metrics=[one for one in metrics if one is not None], users=await self._users(plan, wanted),
             graph=plan.graph, evidence=plan.evidence,
         )  # fmt: skip
 
@@ -108,6 +110,17 @@ class Pinner:
             return None
         found = await asyncio.to_thread(off_metrics, series, plan.onset_ns)
         return ServiceMetrics(service=service, metrics=found, query=POINTS, parameters=asked) if found else None
+
+    async def _users(self, plan: PinPlan, wanted: Callable[[], bool]) -> UsersHit | None:
+        """Return how many users are hit; None when no span names any or counting takes too long."""
+        asked = users_of(plan.tenant, plan.suspects, plan.onset_ns - BEFORE_NS, plan.onset_ns, plan.as_of_ns)
+        count = partial(user_count, self._stores.clickhouse, asked)
+        try:
+            found = await insist("clickhouse", "users", count, wanted)
+        except StoreRejected as error:
+            log.warning("users_not_counted", tenant=plan.tenant, incident=plan.incident_id, error=str(error))
+            return None
+        return UsersHit(users=found.users, hit=found.hit, query=USERS, parameters=asked) if found.users else None
 
     def _remember(self, key: tuple[str, str], strength: float) -> None:
         self._strengths.pop(key, None)

@@ -116,6 +116,42 @@ async def test_the_attribute_that_slow_requests_share_is_pinned_with_its_counts(
     assert {(row["value"], row["bad"]) for row in again if row["key"] == "app.version"} == {("1.5", 50), ("1.4", 0)}
 
 
+def visits(trace_from: int, users: int, start_ns: int, took_ms: int, key: str = "user.id") -> bytes:
+    """Return two requests of each of some users to the shop, which names them, and on to cart, which does not."""
+    spans = []
+    for number in range(2 * users):
+        at_ns, trace_id = start_ns + number * MS_NS, trace_from + number
+        peer = ((key, f"u{trace_from + number % users}"),)
+        end_ns = at_ns + (took_ms + 1) * MS_NS
+        spans.append(MadeSpan("shop", "GET /", SERVER, trace_id, 1, 0, at_ns, end_ns, peer=peer))
+        spans.append(MadeSpan("cart", "GET /cart", SERVER, trace_id, 2, 1, at_ns, at_ns + took_ms * MS_NS))
+    return traces_payload(spans)
+
+
+async def test_the_users_that_are_hit_are_pinned_with_their_number(stores: Stores) -> None:
+    """Twelve whose carts are slow, of forty that came since the onset; whoever came before is none of them."""
+    sink = RawSink(stores.clickhouse)
+    before = [(1000, 60, ONSET_NS - 50 * SECOND_NS, 5)]
+    since = [(2000, 28, ONSET_NS, 5), (3000, 10, ONSET_NS, 90)]
+    for offset, batch in enumerate(before + since):
+        await sink.insert("otel.traces", [RawRow("acme", 0, offset, visits(*batch), ONSET_NS)])
+    old_name = visits(4000, 2, ONSET_NS, 90, "enduser.id")
+    await sink.insert("otel.traces", [RawRow("acme", 0, 8, old_name, ONSET_NS)])
+    await sink.insert("otel.traces", [RawRow("other", 0, 9, visits(5000, 7, ONSET_NS, 90), ONSET_NS)])
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    found = (await pins.kept(stores.postgres, "acme", "inc-1"))["opening"].users
+    assert found is not None
+    assert (found.users, found.hit) == (40, 12)
+    assert await stores.clickhouse.query(found.query, found.parameters) == [{"users": 40, "hit": 12}]
+
+
+async def test_without_names_no_users_are_counted(stores: Stores) -> None:
+    """That is not the same as nobody."""
+    await land(stores)
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    assert (await pins.kept(stores.postgres, "acme", "inc-1"))["opening"].users is None
+
+
 def gauges() -> bytes:
     """Return two gauges of cart, one point a minute for two hours: the one jumps at the onset."""
     request = ExportMetricsServiceRequest()
