@@ -187,7 +187,7 @@ def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey,
 
 def _candidates(family: Family, registry: Registry) -> set[NodeKey]:
     """Return the services, and the virtual nodes that calls would go to if nothing else was known of them."""
-    spans, rows = family.spans, np.flatnonzero(family.is_out)
+    spans, rows = family.spans, np.flatnonzero(family.is_out | family.names_database)
     ends = np.unique(
         np.stack([spans.service[rows], spans.peer[rows], spans.peer_kind[rows]]).astype(np.int64),
         axis=1,

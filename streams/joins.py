@@ -62,6 +62,8 @@ class Family:
         has_parent = self.parent >= 0
         self.foreign = has_parent & (spans.service[self.parent] != spans.service)
         self.known = self._known_parents()
+        self.names_database: Mask = (spans.kind == SpanKind.UNSPECIFIED) & (spans.peer_kind == PeerKind.DATABASE)
+        """Spans without a kind that call a database, unless another service turns out to have called them."""
         self.inferred_servers = self._serving()
         """Spans without a kind that are the server side of a request by their place in the trace."""
         self.inferred_clients = self._calling()
@@ -112,10 +114,13 @@ class Family:
         return mask
 
     def _calling(self) -> Mask:
-        """Tell which spans nobody gave a kind are where a service calls another: right above a span of the other."""
-        above = np.zeros(len(self.spans), dtype=np.bool_)
-        above[self.known[self.foreign & (self.known >= 0)]] = True
-        mask: Mask = (self.spans.kind == SpanKind.UNSPECIFIED) & above & ~self.inferred_servers
+        """Tell which spans nobody gave a kind are where a service calls another: right above a span of the other.
+
+        So is one that names a database, which has no spans. Other peers are named by both sides of a call.
+        """
+        calls = self.names_database.copy()
+        calls[self.known[self.foreign & (self.known >= 0)]] = True
+        mask: Mask = (self.spans.kind == SpanKind.UNSPECIFIED) & calls & ~self.inferred_servers
         return mask
 
     def _kinds(self) -> NDArray[np.uint8]:

@@ -119,7 +119,7 @@ class View:
     def kind(self, arrival: Arrival) -> int:
         """The kind of a span; without one it is a server where another service, or nobody, called.
 
-        Else it is a client where another service comes right below it.
+        Else it is a client where another service comes right below it, or where it names a database.
         """
         span, parent = arrival.span, self.known_parent(arrival)
         if span.kind != UNSPECIFIED:
@@ -127,7 +127,8 @@ class View:
         if span.parent == 0 if parent is None else parent.span.service != span.service:
             return SERVER
         below = (a for a in self.children(arrival) if self.known_parent(a) is arrival)
-        return CLIENT if any(a.span.service != span.service for a in below) else UNSPECIFIED
+        calls = peer_node(span.peer)[1] == "database" or any(a.span.service != span.service for a in below)
+        return CLIENT if calls else UNSPECIFIED
 
     def servers(self, client: Arrival) -> list[Arrival]:
         """The server sides of a client span, in the order they started."""

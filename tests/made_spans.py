@@ -139,7 +139,7 @@ def traces(draw: st.DrawFn, trace: int, latest_s: int = 40) -> list[MadeSpan]:
                 start_ns=start_ns,
                 end_ns=start_ns + draw(st.integers(0, 20_000)) * MS_NS,
                 error=draw(st.booleans()),
-                peer=draw(st.sampled_from(PEERS)) if kind in (CLIENT, PRODUCER, CONSUMER) else (),
+                peer=draw(st.sampled_from(PEERS)) if kind in (UNSPECIFIED, CLIENT, PRODUCER, CONSUMER) else (),
             )
         )
     return spans

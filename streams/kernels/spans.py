@@ -349,8 +349,8 @@ def _write_ids(data, span, columns, row):
 def _read_peer(data, end, names, scratch):
     """Return whether it went well (not below 0), the kind and the interned name of a calling span's other side."""
     span = scratch.span
-    if span[_KIND, NUMBER] < _FIRST_CALLING_KIND:
-        return end, NONE, np.int64(-1)
+    if span[_KIND, NUMBER] < _FIRST_CALLING_KIND and span[_KIND, NUMBER] != 0:
+        return end, NONE, np.int64(-1)  # a span without a kind may be calling (`streams.joins`)
     mask, at, begin = span[_MASK, NUMBER], end, span[_ATTRIBUTES, BEGIN]
     if span[_ATTRIBUTES, END] > 0:  # some came before the kind
         at, mask = read_attributes(_KEYS, peers.FIRST, peers.LAST, _ATTRIBUTES_TAG, data, begin, end, scratch.peer)

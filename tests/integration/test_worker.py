@@ -86,7 +86,7 @@ async def test_services_whose_spans_have_no_kind_have_windows_requests_and_edges
         )
         await eventually(lambda: _count(stores, edges), purchases)
         shown = {health.service for health in await picture(stores.redis, "acme")}
-        assert shown == {"frontend", "cart"}
+        assert shown == {"frontend", "cart", "postgresql:shop"}
         assert worker.app.failure is None
 
 

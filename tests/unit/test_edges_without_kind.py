@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from made_edges import contents, edge, ms, requests_of, self_ms, span
+from made_edges import DB, KAFKA, Run, contents, edge, ms, requests_of, self_ms, span
 from made_spans import (
     CLIENT,
     INTERNAL,
     SERVER,
+    START_NS,
     UNSPECIFIED,
 )
+
+from streams.progress import Progress
+from streams.windows import SECOND_NS
 
 
 def test_a_span_without_a_kind_is_a_request_where_a_service_is_called() -> None:
@@ -60,3 +64,41 @@ def test_a_span_without_a_kind_whose_parent_never_came_may_be_anything() -> None
     )
     assert requests_of(found, "shop", "buy") == requests_of(found, "shop", "cron") == {}
     assert not found["shop"].edges
+
+
+def test_a_span_without_a_kind_that_names_a_database_is_the_client_side() -> None:
+    """Nobody is below it to say so; the time is the database's and not the service's own."""
+    found = contents(
+        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
+        span("shop", "find", UNSPECIFIED, 2, 1, 5, 60, peer=DB),
+        span("shop", "SELECT", UNSPECIFIED, 3, 2, 10, 50, peer=DB, error=True),
+    )
+    assert requests_of(found, "shop", "SELECT") == {UNSPECIFIED: (-1, -1, []), CLIENT: (1, 1, [40])}
+    assert requests_of(found, "shop", "buy") == {UNSPECIFIED: (-1, 0, []), SERVER: (1, 0, [100])}
+    called = edge(found, "postgresql:shop")
+    assert (called.requests, called.errors, called.virtual, ms(called.client)) == (1, 0, 1, [55]), "the outermost tells"
+    assert self_ms(found, "shop", "buy", SERVER) == [45]
+
+
+def test_what_else_a_span_without_a_kind_names_may_be_its_own_side() -> None:
+    """Servers have addresses and queues, too: no edge is made of them."""
+    found = contents(
+        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100, peer=DB),
+        span("shop", "route", UNSPECIFIED, 2, 1, 5, 60, peer=(("server.address", "shop.example"),)),
+        span("shop", "take", UNSPECIFIED, 3, 1, 70, 80, peer=KAFKA),
+    )
+    assert set(found) == {"shop"}
+    assert requests_of(found, "shop", "route") == requests_of(found, "shop", "take") == {}
+
+
+def test_an_edge_to_a_database_that_its_parent_takes_back_is_taken_back_after_a_restart_too() -> None:
+    """Before its parent came, such a span called the database; a fold that was killed may have said so."""
+    run = Run()
+    run.take(
+        span("shop", "buy", UNSPECIFIED, 1, 0, 0, 100),
+        span("pay", "charge", UNSPECIFIED, 2, 1, 20, 30, peer=DB),
+    )
+    run.fold.step_progress(Progress("otel.traces/0", START_NS + 21 * SECOND_NS), run.offset)
+    told = {partial.service: partial.contents for partial in run.fold.flush()}
+    assert requests_of(told, "pay", "charge") == {UNSPECIFIED: (-1, 0, []), SERVER: (1, 0, [10])}
+    assert told["postgresql:shop"].is_empty
