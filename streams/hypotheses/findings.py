@@ -27,8 +27,8 @@ _MOST_TRACES = 5
 _MOST_SIGNATURES = 8
 _STOPS = IncidentConfig()
 
-SeriesKey = tuple[SeriesKind, str | None, str | None, str | None]
-"""Kind, client of an edge, operation, instance."""
+SeriesKey = tuple[SeriesKind, str | None, str | None, str | None, str | None]
+"""Kind, client of an edge, operation, instance, name (of a budget)."""
 
 
 def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, Pane]]) -> list[NodeFinding]:
@@ -165,7 +165,7 @@ class _Node:
             if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score
             return
-        key = (score.kind, score.edge_client, score.operation, score.instance)
+        key = (score.kind, score.edge_client, score.operation, score.instance, score.name)
         self.series.setdefault(key, _Series(score)).see(score)
 
     def _see_signature(self, change: SignatureChange) -> None:
@@ -178,7 +178,16 @@ class _Node:
     def finding(self, slow_from: Mapping[str, int | None]) -> NodeFinding:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
-        found.sort(key=lambda f: (f.kind.value, f.client or "", f.operation or "", f.strength, f.peak.instance or ""))
+        found.sort(
+            key=lambda f: (
+                f.kind.value,
+                f.client or "",
+                f.operation or "",
+                f.strength,
+                f.peak.instance or "",
+                f.peak.name or "",
+            )
+        )
         callers = [
             CallerFinding(client=name, requests=c.requests, errors=c.errors, requests_before=c.requests_before)
             for name, c in sorted(self.callers.items())

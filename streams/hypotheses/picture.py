@@ -85,7 +85,7 @@ _LISTS = ("edges_in", "passages", "signatures", "instances")
 def merged(known: ServiceDeviations, other: ServiceDeviations) -> ServiceDeviations:
     """Return one record with the series of both; of the same series the one of the higher revision."""
     older, newer = sorted((known, other), key=lambda d: (d.revision, len(d.edges_in), len(d.series)))
-    series = {(s.kind, s.operation, s.edge_client, s.instance): s for s in [*older.series, *newer.series]}
+    series = {(s.kind, s.name, s.operation, s.edge_client, s.instance): s for s in [*older.series, *newer.series]}
     told = {name: getattr(newer, name) or getattr(older, name) for name in _LISTS}
     exemplars = newer.exemplars if newer.exemplars != Exemplars() else older.exemplars
     return newer.model_copy(update={"series": list(series.values()), "exemplars": exemplars} | told)

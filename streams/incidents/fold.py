@@ -317,7 +317,7 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
         if other is None:
             pane[one.service] = one
             continue
-        series = {(s.kind, s.operation, s.edge_client, s.instance): s for s in [*other.series, *one.series]}
+        series = {(s.kind, s.name, s.operation, s.edge_client, s.instance): s for s in [*other.series, *one.series]}
         wider = one if len(one.edges_in) >= len(other.edges_in) else other
         pane[one.service] = wider.model_copy(
             update={

@@ -109,6 +109,19 @@ def test_series_of_two_instances_are_two_series_wherever_records_are_merged() ->
     assert {one.instance for one in pane["cart"].series} == {"api-7", "api-9"}
 
 
+def test_the_budgets_of_failed_and_of_slow_requests_are_two_series_too() -> None:
+    """A latency objective in which little burns hid the availability that burns."""
+    failed = score(SeriesKind.BURN_RATE, 0, value=20.0)
+    late = failed.model_copy(update={"name": "latency", "value": 0.1, "deviating": False, "evidence": 0.0})
+    budgets = deviations("cart", 0, [failed, late], callers=["front"])
+    assert len(opened([front(), deviations("cart", 0, [], callers=["front"]), budgets])) == 1
+    picture = TenantPicture("acme")
+    for one in (deviations("cart", 0, []), budgets):
+        picture.step(one)
+    [(_, pane)] = picture.between(0, pane_start(1))
+    assert [one.name for one in pane["cart"].series] == [None, "latency"]
+
+
 def test_one_slow_replica_of_forty_opens_an_incident_whose_first_suspect_is_it() -> None:
     """Above the 95th percentile nothing moves; the ranking brings the numbers and the question behind them."""
     fleet = Fleet([Instance(f"cart-{number}") for number in range(40)], np.random.default_rng(3))
