@@ -94,6 +94,12 @@ class _Series:
         )  # fmt: skip
 
 
+def _place(found: SeriesFinding) -> tuple[str | float, ...]:
+    """Return where a finding stands: by series; of several instances or budgets what is surest and clearest is last."""
+    which = (found.kind.value, found.client or "", found.operation or "")
+    return *which, min(found.evidence, 1.0), found.strength, found.peak.instance or "", found.peak.name or ""
+
+
 @dataclass(slots=True)
 class _Caller:
     """One client of a node being counted."""
@@ -178,16 +184,7 @@ class _Node:
     def finding(self, slow_from: Mapping[str, int | None]) -> NodeFinding:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
-        found.sort(
-            key=lambda f: (
-                f.kind.value,
-                f.client or "",
-                f.operation or "",
-                f.strength,
-                f.peak.instance or "",
-                f.peak.name or "",
-            )
-        )
+        found.sort(key=_place)
         callers = [
             CallerFinding(client=name, requests=c.requests, errors=c.errors, requests_before=c.requests_before)
             for name, c in sorted(self.callers.items())

@@ -17,7 +17,7 @@ SeriesName = tuple[SeriesKind, str | None]
 class Node:
     """One node: its finding, indexed. ``series`` are those of the whole node, ``operations`` those of a single one.
 
-    Of several instances the strongest counts: it is the last in a finding.
+    Of several instances, or budgets, the surest and strongest counts: it is the last in a finding.
     """
 
     finding: NodeFinding

@@ -11,6 +11,9 @@ from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import InstanceHealth
 from schemas.incidents import IncidentEvent, Severity
 from streams.hypotheses import TenantPicture, rank, snapshot_of
+from streams.hypotheses.budgets import burn_of
+from streams.hypotheses.findings import findings_of
+from streams.hypotheses.nodes import Node
 from streams.hypotheses.replicas import Replicas
 from streams.incidents import IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
@@ -120,6 +123,16 @@ def test_the_budgets_of_failed_and_of_slow_requests_are_two_series_too() -> None
         picture.step(one)
     [(_, pane)] = picture.between(0, pane_start(1))
     assert [one.name for one in pane["cart"].series] == [None, "latency"]
+
+
+def test_of_two_budgets_the_one_that_burns_too_fast_is_blamed() -> None:
+    """Also where the other one is spent faster for now, which no rule minds yet."""
+    failed = score(SeriesKind.BURN_RATE, 0, value=3.0, strength=2.0)
+    late = failed.model_copy(update={"name": "latency", "score": 30.0, "evidence": 0.7, "deviating": False})
+    [cart] = findings_of([], [(0, {"cart": deviations("cart", 0, [failed, late])})])
+    burn = burn_of(Node.of(cart))
+    assert burn is not None
+    assert burn.peak.name is None
 
 
 def test_one_slow_replica_of_forty_opens_an_incident_whose_first_suspect_is_it() -> None:
