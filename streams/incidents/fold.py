@@ -284,12 +284,25 @@ class _Step:
             self._resolve(incident, ResolveReason.NO_TRAFFIC)
 
     def _holds_open(self, incident: OpenIncident, name: str) -> bool:
-        """Tell whether a member still deviates. A budget goes on burning in its windows after the errors have ended."""
+        """Tell whether a member still deviates. A budget goes on burning in its windows after the errors have ended.
+
+        Who only suffers, and does from what another incident is about by now, holds that one open.
+        """
         alarm = self.alarms.get(name)
-        if alarm is None:
+        if alarm is None or (not alarm.own and self._suffers_elsewhere(incident, name)):
             return False
         by_budget = any(m.peak.kind is SeriesKind.BURN_RATE for m in incident.members.values())
         return by_budget or any(s.kind is not SeriesKind.BURN_RATE for s in alarm.own + alarm.symptoms)
+
+    def _suffers_elsewhere(self, incident: OpenIncident, name: str) -> bool:
+        """Tell whether a neighbour that deviates belongs to another open incident, one with a cause that deviates."""
+        for other in self.fold.open:
+            hurt = other.members.keys() & self.alarms.keys()
+            if other is incident or not any(self.alarms[one].own for one in hurt & other.causes):
+                continue
+            if any(one not in incident.members and self.fold.graph.touches(name, one) for one in hurt):
+                return True
+        return False
 
     def _resolve(self, incident: OpenIncident, reason: ResolveReason) -> None:
         self._tell(incident, "resolved", reason)

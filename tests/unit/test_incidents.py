@@ -172,6 +172,38 @@ def test_a_recovered_incident_is_resolved_after_a_few_calm_panes() -> None:
     assert run.events[-1].resolve_reason is ResolveReason.RECOVERED
 
 
+def two_faults(panes: int, mended: int) -> Run:
+    """Run a shop whose cart is slow until `mended` and whose payments are from pane 12 on; the storefront always is."""
+    run = Run()
+    for pane in range(panes):
+        bad = {"storefront": [score(SeriesKind.P95, pane, since=0)]}
+        if pane < mended:
+            bad["cart"] = [gap(pane, "storefront", since=0)]
+        if pane >= 12:
+            bad |= {"payments": [gap(pane, "checkout", since=12)], "checkout": [score(SeriesKind.P95, pane, since=12)]}
+        run.step(pane, shop(pane, bad))
+    return run
+
+
+def test_an_incident_ends_when_its_callers_suffer_from_another_one_only() -> None:
+    """Two faults below one caller: the first is mended, the second keeps the caller slow and is its incident then."""
+    run = two_faults(panes=40, mended=20)
+    assert [event.services[0].service for event in run.opened()] == ["cart", "payments"]
+    (resolved,) = [event for event in run.events if event.kind == "resolved"]
+    assert resolved.services[0].service == "cart"
+    assert resolved.at_ns == pane_start(23)
+    assert "storefront" in [one.service for one in run.events[-1].services]
+
+
+def test_a_caller_that_suffers_without_another_incident_holds_its_own_open() -> None:
+    """The cause looks well again, the caller does not."""
+    run = Run()
+    for pane in range(40):
+        slow = {"storefront": [score(SeriesKind.P95, pane, since=0)]}
+        run.step(pane, shop(pane, slow | ({"cart": [gap(pane, "storefront", since=0)]} if pane < 20 else {})))
+    assert "resolved" not in run.kinds()
+
+
 def test_an_incident_does_not_begin_before_the_last_one_of_its_services_ended() -> None:
     """A series that stayed suspicious all along is measured from then on: the old fault is no evidence for the new."""
     run = Run()
