@@ -92,6 +92,9 @@ class IncidentEvent(Event):
     services: list[IncidentService]
     impact: Impact
     resolve_reason: ResolveReason | None = None
+    flapping: bool = Field(
+        False, description="Goes and comes: one of its services has had other incidents minutes ago, and again."
+    )
 
 
 class ScorePart(Event):

@@ -103,6 +103,8 @@ def build_alert(event: IncidentEvent, hypotheses: HypothesisSet | None, reason: 
 def _summary(event: IncidentEvent, causes: list[AlertCause]) -> str:
     impact = event.impact
     hit = f"{100 * impact.share:.0f} % of entry requests hit ({impact.services} services)"
+    if event.flapping:
+        hit = f"Goes and comes. {hit}"
     if event.state in _OVER:
         reason = event.resolve_reason.value if event.resolve_reason else "by hand"
         return f"Resolved ({reason}). {hit}."

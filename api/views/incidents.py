@@ -39,6 +39,9 @@ class IncidentView(BaseModel):
     resolved_ns: int | None = None
     resolved_at: str | None = None
     resolve_reason: ResolveReason | None = None
+    flapping: bool = Field(
+        description="Goes and comes: the third of a service in ten minutes. It ends when calm for five."
+    )
     services: list[IncidentService]
     impact: Impact
     links: dict[str, str]
@@ -62,6 +65,7 @@ class IncidentView(BaseModel):
             resolved_ns=incident.resolved_ns,
             resolved_at=None if incident.resolved_ns is None else rfc3339(incident.resolved_ns),
             resolve_reason=current.resolve_reason,
+            flapping=current.flapping,
             services=current.services,
             impact=current.impact,
             links={

@@ -12,6 +12,12 @@ class IncidentConfig:
     pane_s: int = 10
     calm_panes: int = 3
     """Panes with traffic and without any deviation of a member before an incident is resolved."""
+    flap_episodes: int = 3
+    """The incident of a service that has had so many, with this one, flaps: it goes and comes ..."""
+    flap_window_s: float = 600.0
+    """... when the others ended within this time before it began to be one."""
+    flap_calm_s: float = 300.0
+    """It is over after this long without any deviation, so what comes back by then is no other incident."""
     no_traffic_s: float = 150.0
     """An incident whose members have had no requests for this long is resolved as ``no_traffic``."""
     budget_afterglow_s: float = 3600.0

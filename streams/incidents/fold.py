@@ -32,6 +32,8 @@ class IncidentFold:
         self.open: list[OpenIncident] = []
         self.recovered: dict[str, int] = {}
         """Members of incidents that ended within the afterglow, with the pane that ended them."""
+        self.ended: dict[str, list[int]] = {}
+        """By service: the panes that ended incidents of which it was a cause, within the window of flapping."""
         self.waiting = Waiting()
         self.heard_since_ns = 0
         """The end of the last hole in the telemetry."""
@@ -53,6 +55,9 @@ class IncidentFold:
         self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
+        window_ns = pane_start_ns - int(self.config.flap_window_s * 1e9)
+        recent = {name: [at_ns for at_ns in ends if at_ns > window_ns] for name, ends in self.ended.items()}
+        self.ended = {name: ends for name, ends in recent.items() if ends}
         if is_hole(pane):
             self.heard_since_ns = pane_start_ns + self.config.pane_s * 1_000_000_000
         alarms = alarms_of(pane, self.graph, self.config, self.heard_since_ns)
@@ -71,6 +76,7 @@ class IncidentFold:
             "edges": [[client, server, seen] for (client, server), seen in self.graph.edges.items()],
             "entries": self.graph.entries,
             "recovered": self.recovered,
+            "ended": self.ended,
             "waiting": self.waiting.packed(),
             "heard_since": self.heard_since_ns,
             "open": [incident.packed() for incident in self.open],
@@ -86,6 +92,7 @@ class IncidentFold:
             fold.last_pane_ns = body["pane"]
             fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
             fold.recovered = dict(body["recovered"])
+            fold.ended = dict(body.get("ended", {}))
             fold.heard_since_ns = body.get("heard_since", 0)
             fold.waiting = Waiting.unpacked(body.get("waiting", []))
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
@@ -161,6 +168,8 @@ class _Step:
         )
         self._add(incident, group)
         self._add_symptoms(incident)
+        episodes = max(len(self.fold.ended.get(name, [])) for name in incident.causes) + 1
+        incident.flapping = episodes >= self.config.flap_episodes
         self.fold.open.append(incident)
         self._count(incident)
         incident.severity = self._severity_of(incident)
@@ -276,12 +285,17 @@ class _Step:
         if traffic or stopped:
             incident.quiet_since_ns = 0
             incident.calm_panes = 0 if deviating else incident.calm_panes + 1
-            if incident.calm_panes >= self.config.calm_panes:
+            if incident.calm_panes >= self._calm_panes(incident):
                 self._resolve(incident, ResolveReason.RECOVERED)
             return
         incident.quiet_since_ns = incident.quiet_since_ns or self.pane_ns
         if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
             self._resolve(incident, ResolveReason.NO_TRAFFIC)
+
+    def _calm_panes(self, incident: OpenIncident) -> int:
+        """Return how many panes without any deviation end the incident."""
+        flap_panes = int(self.config.flap_calm_s / self.config.pane_s)
+        return max(flap_panes, self.config.calm_panes) if incident.flapping else self.config.calm_panes
 
     def _holds_open(self, incident: OpenIncident, name: str) -> bool:
         """Tell whether a member still deviates. A budget goes on burning in its windows after the errors have ended.
@@ -308,6 +322,8 @@ class _Step:
         self._tell(incident, "resolved", reason)
         self.fold.open.remove(incident)
         self.fold.recovered |= dict.fromkeys(incident.members, self.pane_ns)
+        for name in incident.causes:
+            self.fold.ended[name] = [*self.fold.ended.get(name, []), self.pane_ns][-self.config.flap_episodes :]
 
 
 def severity_of(share: float) -> Severity:

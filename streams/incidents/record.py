@@ -79,6 +79,8 @@ class OpenIncident:
     """What was counted in each of the last few panes, oldest first."""
     renewed_ns: int = 0
     """When the newest trouble began that is no part of what was told before it; 0 while there is none."""
+    flapping: bool = False
+    """Its services have had incidents like it again and again: it needs longer to be over."""
 
     @property
     def causes(self) -> set[str]:
@@ -127,7 +129,7 @@ class OpenIncident:
             sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, opened_at_ns=self.opened_at_ns,
             onset_ns=self.onset_ns, renewed_ns=self.renewed_ns,
             state=IncidentState.RESOLVED if kind == "resolved" else IncidentState.OPEN, severity=self.severity,
-            title=self.title, services=services, impact=self._impact(), resolve_reason=reason,
+            title=self.title, services=services, impact=self._impact(), resolve_reason=reason, flapping=self.flapping,
         )  # fmt: skip
 
     def _impact(self) -> Impact:
@@ -142,7 +144,8 @@ class OpenIncident:
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
             "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
             "recent": self.recent, "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
-            "renewed": self.renewed_ns, "members": [m.packed() for m in self.members.values()],
+            "renewed": self.renewed_ns, "flapping": self.flapping,
+            "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
     @staticmethod
@@ -153,7 +156,7 @@ class OpenIncident:
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
             Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
-            [Hits(*one) for one in body.get("recent", [])], body.get("renewed", 0),
+            [Hits(*one) for one in body.get("recent", [])], body.get("renewed", 0), body.get("flapping", False),
         )  # fmt: skip
 
 
