@@ -247,7 +247,9 @@ class _Step:
     def _count(self, incident: OpenIncident) -> None:
         entries = [one for one in self.pane.values() if one.service in self.fold.graph.entries]
         requests = sum(one.requests for one in entries)
-        through = [self._through(m) for m in incident.members.values() if m.trigger and m.service in self.pane]
+        wrong = self.pane.keys() & self.alarms.keys()
+        at_fault = [m for m in incident.members.values() if m.trigger and m.service in wrong]
+        through = [self._through(m) for m in at_fault]
         failed = sum(one.errors for one in entries)
         incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
 

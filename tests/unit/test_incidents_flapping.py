@@ -41,6 +41,12 @@ def test_a_flapping_incident_ends_when_it_has_been_calm_for_minutes() -> None:
     assert last.at_ns == pane_start(180 - 12 + 30)
 
 
+def test_requests_of_the_calm_minutes_are_not_hit() -> None:
+    """It is open then, and nothing is wrong: of eighteen panes six are ill, and the last thirty none."""
+    last = told(cycling(ill=6, well=12, panes=180), "resolved")[-1]
+    assert last.impact.slow_requests < 0.45 * last.impact.requests
+
+
 def test_what_comes_back_seldom_does_not_flap() -> None:
     """Every six minutes: each is an incident, and over after half a minute of calm."""
     events = cycling(ill=6, well=30, panes=180)

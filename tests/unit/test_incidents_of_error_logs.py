@@ -99,6 +99,16 @@ def test_error_logs_outlast_silence_of_everything() -> None:
     assert event.title.startswith("cart")
 
 
+def test_error_logs_outlast_panes_that_do_not_have_their_service() -> None:
+    """A revision may tell of the others alone."""
+    run = Run()
+    for pane in range(4):
+        run.step(pane, shop(pane, {"cart": [score(SeriesKind.LOG_ERRORS, pane, since=0)]}))
+    for pane in range(4, 12):
+        run.step(pane, [one for one in hole(pane) if one.service != "cart"])
+    assert run.opened()[0].at_ns == pane_start(10)
+
+
 def test_a_pane_without_requests_of_their_service_is_part_of_the_silence_that_error_logs_outlast() -> None:
     """Few requests leave panes empty: what was heard last stands in them too, though it is told of in silence alone."""
     run = Run()
