@@ -14,12 +14,14 @@ from schemas.health import InstanceHealth, ServiceHealth
 from streams.latency import first_bin_over
 from streams.partials import OVERFLOW_INSTANCE
 from streams.siblings.config import SiblingConfig
-from streams.siblings.rises import at_least, gather_slow
+from streams.siblings.rises import gather_slow
 from streams.siblings.state import ROW, Rows, SiblingMemory, Snapshot
+from streams.slo import wilson_lower
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 _RATE_PANES = 30.0
+_Z = 1.64
 
 
 class SiblingFold:
@@ -214,8 +216,9 @@ class _Comparison:
     def _see_habits(self) -> None:
         rows = self.rows
         is_habit = self.heard & ~rows["accepted"] & (rows["requests"] >= self.config.founding_requests)
-        shares = np.where(is_habit, at_least(rows["slow"], rows["requests"]), 0.0)
-        self.now.worst = max(self.now.worst * self._kept(self.config.worst_s), float(shares.max()))
+        learned = zip(rows["slow"][is_habit].tolist(), rows["requests"][is_habit].tolist(), strict=True)
+        worst = max((wilson_lower(min(slow, requests), requests, _Z) for slow, requests in learned), default=0.0)
+        self.now.worst = max(self.now.worst * self._kept(self.config.worst_s), worst)
 
     # -- telling -------------------------------------------------------------------------------------------
 

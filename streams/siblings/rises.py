@@ -6,8 +6,6 @@ told of nobody whose siblings, or who himself, has slow requests by habit: habit
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,11 +31,3 @@ def gather_slow(
     gain = np.where(is_rise, gain, -bounds.pane_limit)
     after = add(sums, gain, active[:, None], bounds)
     return np.where((requests > 0)[:, None], after, sums)
-
-
-def at_least(slow: NDArray[Any], requests: NDArray[Any], z: float = 1.64) -> Floats:
-    """Return the lower bounds of the shares of slow requests (Wilson, JASA 1927); 0 of none."""
-    count = np.maximum(requests, 1e-9)
-    share = np.minimum(slow / count, 1.0)
-    spread = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return np.asarray(np.maximum((share + z * z / (2 * count) - spread) / (1 + z * z / count), 0.0))
