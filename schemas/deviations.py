@@ -98,6 +98,19 @@ class EdgeSummary(Event):
     client_p95_ms: float | None = None
 
 
+class VersionShare(Event):
+    """What one version of a service did in one pane."""
+
+    version: str
+    requests: int
+    errors: int
+    slow: int = Field(0, description="Took a quarter longer than 95 % of the service's usually do, and 10 ms at least.")
+    first_seen_ns: int = Field(description="Start of the pane in which it appeared, or came back.")
+    change: Literal["deploy", "rollback"] | None = Field(
+        None, description="This pane decides that the service was changed: an unknown version, or one that came back."
+    )
+
+
 class ServiceDeviations(Event):
     """All scored series of one service in one pane. Topic ``deviations``, keyed by tenant.
 
@@ -122,3 +135,4 @@ class ServiceDeviations(Event):
     passages: list[Passage] = []
     signatures: list[SignatureChange] = Field([], description="Evidence: what is new, rising or gone in its errors.")
     instances: list[InstanceHealth] = Field([], description="Evidence: of a service that has several.")
+    versions: list[VersionShare] = Field([], description="Evidence: of a service that lately had several.")

@@ -125,6 +125,16 @@ class InstanceHealth(Event):
     durations: dict[int, int] = Field({}, description="Requests by latency bin (eight to a doubling).")
 
 
+class VersionHealth(Event):
+    """The requests of one version of a service in one pane."""
+
+    version: str = Field(description="service.version of the resource.")
+    requests: int
+    errors: int
+    p95_ms: float | None = None
+    durations: dict[int, int] = Field({}, description="Requests by latency bin (eight to a doubling).")
+
+
 class ServiceHealth(Event):
     """The closed picture of one service or virtual node: a 10 s pane, and the 60 s window that ends with it.
 
@@ -153,5 +163,6 @@ class ServiceHealth(Event):
     passages: list[Passage] = Field([], description="Traces of the pane that passed through, by where they came in.")
     signatures: list[SignatureCount] = Field([], description="Of the window: latest first seen first, then by count.")
     instances: list[InstanceHealth] = Field([], description="Of the pane, those with most requests first.")
+    versions: list[VersionHealth] = Field([], description="Of the pane, those with most requests first.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
     slow_requests: int = Field(0, description="Of the pane: that took longer than the latency objective allows.")

@@ -23,6 +23,8 @@ class LossReason(StrEnum):
     """The signature went to ``__overflow__``: its service had too many in this pane."""
     INSTANCE_OVERFLOW = "instance_overflow"
     """The instance went to ``__overflow__``: its service had too many in this pane."""
+    VERSION_OVERFLOW = "version_overflow"
+    """The version went to ``__overflow__``: its service had too many in this pane."""
     TEMPLATE_OVERFLOW = "template_overflow"
     """A log template not seen for long made room for another of its service: if it comes back it is new."""
     SERVICE_OVERFLOW = "service_overflow"

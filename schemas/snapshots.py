@@ -52,8 +52,8 @@ class PassageFinding(Event):
     before: TraceCounts
 
 
-class InstanceCounts(Event):
-    """Requests of one instance over some panes."""
+class PartCounts(Event):
+    """Requests of one instance, or of one version, over some panes."""
 
     requests: int = 0
     errors: int = 0
@@ -64,8 +64,15 @@ class InstanceFinding(Event):
     """One of several instances of a service."""
 
     instance: str
-    since: InstanceCounts
-    before: InstanceCounts
+    since: PartCounts
+    before: PartCounts
+
+
+class VersionFinding(Event):
+    """One of several versions of a service, since the onset."""
+
+    version: str
+    since: PartCounts
 
 
 class MetricFinding(Event):
@@ -101,6 +108,7 @@ class NodeFinding(Event):
         default_factory=list, description="Changed since the onset, clearest first."
     )
     instances: list[InstanceFinding] = Field(default_factory=list, description="By name; none where there is one.")
+    versions: list[VersionFinding] = Field(default_factory=list, description="By name; none where it was one only.")
     metrics: list[MetricFinding] = Field(default_factory=list, description="Of its instances, farthest moved first.")
     exemplars: Exemplars = Exemplars()
 

@@ -2,6 +2,7 @@
 
 ServiceHealth ──┬──▶ BaselineFold ──▶ ServiceDeviations ─┐
                 ├──▶ SiblingFold ───▶ series of instances┤
+                ├──▶ VersionFold ───▶ versions, changes ─┤
                 └──▶ EvidenceFold ──▶ signatures ────────┴──▶ one ServiceDeviations
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from schemas.deviations import SeriesScore, ServiceDeviations
+from schemas.deviations import SeriesScore, ServiceDeviations, VersionShare
 from schemas.health import ServiceHealth
 from schemas.settings import Settings
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
@@ -20,6 +21,7 @@ from streams.baselines.hour_cells import HourCells
 from streams.evidence import EvidenceConfig, EvidenceFold, EvidenceMemory
 from streams.siblings import SiblingConfig, SiblingFold, SiblingMemory
 from streams.siblings.usual import usual_tail_ms
+from streams.versions import VersionFold, VersionMemory
 
 
 @dataclass(slots=True)
@@ -29,25 +31,28 @@ class JudgeMemory:
     baselines: BaselineState = field(default_factory=BaselineState)
     evidence: EvidenceMemory = field(default_factory=EvidenceMemory)
     siblings: SiblingMemory = field(default_factory=SiblingMemory)
+    versions: VersionMemory = field(default_factory=VersionMemory)
 
     def encode(self) -> bytes:
         """Return the state as msgpack."""
-        return bytes(msgpack.packb([self.baselines.encode(), self.evidence.encode(), self.siblings.encode()]))
+        parts = (self.baselines, self.evidence, self.siblings, self.versions)
+        return bytes(msgpack.packb([part.encode() for part in parts]))
 
     @staticmethod
     def decode(raw: bytes | None, hours: HourCells | None = None) -> JudgeMemory:
         """Read `encode` back, with the `hours` of the week, which are kept apart; nothing is a fresh start.
 
-        A state from before there was evidence is the baselines'; one from before instances were compared has two parts.
+        A state from before there was evidence is the baselines'; older ones have fewer parts.
         """
         if raw is None:
             return JudgeMemory(BaselineState.decode(None, hours))
         body: Any = msgpack.unpackb(raw, strict_map_key=False)
-        parts = [*body, None] if isinstance(body, list) else [raw, None, None]
-        baselines, evidence, siblings = parts[:3]
+        parts = [*(body if isinstance(body, list) else [raw]), None, None, None]
+        baselines, evidence, siblings, versions = parts[:4]
         return JudgeMemory(
-            BaselineState.decode(baselines, hours), EvidenceMemory.decode(evidence), SiblingMemory.decode(siblings)
-        )
+            BaselineState.decode(baselines, hours), EvidenceMemory.decode(evidence), SiblingMemory.decode(siblings),
+            VersionMemory.decode(versions),
+        )  # fmt: skip
 
 
 class JudgeFold:
@@ -60,6 +65,7 @@ class JudgeFold:
         self._baselines = baselines or BaselineFold()
         self._evidence = evidence or EvidenceFold()
         self._siblings = siblings or SiblingFold(SiblingConfig.of(self._baselines.config))
+        self._versions = VersionFold()
 
     @staticmethod
     def from_settings(settings: Settings) -> JudgeFold:
@@ -77,15 +83,24 @@ class JudgeFold:
         """As `step`, with the state unpacked and changed in place."""
         deviations, _ = self._baselines.advance(memory.baselines, health)
         slow = self._slow_instances(memory, health)
+        versions = self._several_versions(memory, health)
         if deviations is None:
             self._evidence.learn(memory.evidence, health)
             return None
         evidence = self._evidence.advance(memory.evidence, health)
-        told = {"signatures": evidence.signatures} | ({"series": [*deviations.series, *slow]} if slow else {})
-        return deviations.model_copy(update=told)
+        told = {"signatures": evidence.signatures, "versions": versions}
+        return deviations.model_copy(update=told | ({"series": [*deviations.series, *slow]} if slow else {}))
 
     def _slow_instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
         if not health.instances or (len(health.instances) < 2 and not memory.siblings.snapshots):
             return []
         usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)
         return self._siblings.advance(memory.siblings, health, usual_ms)
+
+    def _several_versions(self, memory: JudgeMemory, health: ServiceHealth) -> list[VersionShare]:
+        if not health.versions:
+            return []
+        usual_ms = None
+        if len(memory.versions.rows) > 1:
+            usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)
+        return self._versions.advance(memory.versions, health, usual_ms)

@@ -10,6 +10,7 @@ record alone (`streams.lateness`), so that reading the log again gives the same 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,11 @@ from streams.partials import (
     ENTRY_KINDS,
     OVERFLOW_INSTANCE,
     OVERFLOW_SHAPE,
-    InstanceTally,
+    OVERFLOW_VERSION,
     OperationKey,
     OperationTally,
     PaneContents,
+    PartTally,
     ServicePartial,
     SignatureKey,
     SignatureTally,
@@ -49,6 +51,21 @@ from streams.tally import (
 from streams.windows import Loss, LossLedger, WindowConfig
 
 
+class _Parts(NamedTuple):
+    """What a service is taken apart into, and how many of it there may be in one pane."""
+
+    name: str
+    most: str
+    overflow: str
+    loss: LossReason
+
+
+_PARTS = (
+    _Parts("instances", "max_instances", OVERFLOW_INSTANCE, LossReason.INSTANCE_OVERFLOW),
+    _Parts("versions", "max_versions", OVERFLOW_VERSION, LossReason.VERSION_OVERFLOW),
+)
+
+
 @dataclass(slots=True)
 class _ServicePane:
     """The contents so far of one open pane of one service."""
@@ -61,7 +78,9 @@ class _ServicePane:
     @property
     def tallies(self) -> int:
         """What it counts towards `WindowConfig.max_tallies`."""
-        return len(self.contents.operations) + len(self.contents.signatures) + len(self.contents.instances)
+        contents = self.contents
+        parts = len(contents.instances) + len(contents.versions)
+        return len(contents.operations) + len(contents.signatures) + parts
 
 
 @dataclass(slots=True)
@@ -275,14 +294,16 @@ class PaneFold:
         tenant.changed[delta.pane_start_ns, service] = None
         operations, delta.contents.operations = delta.contents.operations, {}
         signatures, delta.contents.signatures = delta.contents.signatures, {}
-        instances, delta.contents.instances = delta.contents.instances, {}
+        parts = [(which, getattr(delta.contents, which.name)) for which in _PARTS]
+        delta.contents.instances, delta.contents.versions = {}, {}
         pane.contents.add(delta.contents)
         for key, tally in operations.items():
             self._add_operation(name, pane, key, tally)
         for signature, seen in signatures.items():
             self._add_signature(name, pane, signature, seen)
-        for instance, served in instances.items():
-            self._add_instance(name, pane, instance, served)
+        for which, found in parts:
+            for part, requests_of in found.items():
+                self._add_part(name, which, getattr(pane.contents, which.name), part, requests_of)
 
     def _add_operation(self, name: str, pane: _ServicePane, key: OperationKey, tally: OperationTally) -> None:
         """Add an operation, or fold it into the overflow of its kind when the service has too many."""
@@ -307,15 +328,14 @@ class PaneFold:
         self._tallies += key not in signatures
         signatures.setdefault(key, SignatureTally()).add(seen)
 
-    def _add_instance(self, name: str, pane: _ServicePane, instance: str, requests: InstanceTally) -> None:
-        """Add an instance, or fold it into the overflow when the service has too many."""
-        instances = pane.contents.instances
-        full = len(instances) >= self._config.max_instances or self._tallies >= self._config.max_tallies
-        if full and instance not in instances:
-            self._losses.add(name, LossReason.INSTANCE_OVERFLOW, requests.requests)
-            instance = OVERFLOW_INSTANCE
-        self._tallies += instance not in instances
-        instances.setdefault(instance, InstanceTally()).add(requests)
+    def _add_part(self, name: str, which: _Parts, held: dict[str, PartTally], part: str, requests: PartTally) -> None:
+        """Add an instance or a version, or fold it into the overflow when the service has too many."""
+        full = len(held) >= getattr(self._config, which.most) or self._tallies >= self._config.max_tallies
+        if full and part not in held:
+            self._losses.add(name, which.loss, requests.requests)
+            part = which.overflow
+        self._tallies += part not in held
+        held.setdefault(part, PartTally()).add(requests)
 
     def _has_room(self, pane: _ServicePane, key: OperationKey) -> bool:
         if self._tallies >= self._config.max_tallies:

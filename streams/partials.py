@@ -56,6 +56,9 @@ OVERFLOW_SHAPE = "__overflow__"
 OVERFLOW_INSTANCE = "__overflow__"
 """Takes the instances beyond the cap of a service in one pane."""
 
+OVERFLOW_VERSION = "__overflow__"
+"""Takes the versions beyond the cap of a service in one pane."""
+
 Sample = tuple[int, bytes]
 """(duration_ns, trace id of 16 bytes)"""
 
@@ -161,14 +164,14 @@ class SignatureTally:
 
 
 @dataclass(slots=True)
-class InstanceTally:
-    """Requests of one instance, and their latency in bins four times as wide as elsewhere."""
+class PartTally:
+    """Requests of one instance, or of one version, and their latency in bins four times as wide as elsewhere."""
 
     requests: int = 0
     errors: int = 0
     latency: Bins = field(default_factory=dict)
 
-    def add(self, other: InstanceTally) -> None:
+    def add(self, other: PartTally) -> None:
         """Add another source's counts."""
         self.requests += other.requests
         self.errors += other.errors
@@ -224,8 +227,10 @@ class PaneContents:
     passages: dict[str, PassageTally] = field(default_factory=dict)
     """By the service at which the traces came in."""
     signatures: dict[SignatureKey, SignatureTally] = field(default_factory=dict)
-    instances: dict[str, InstanceTally] = field(default_factory=dict)
+    instances: dict[str, PartTally] = field(default_factory=dict)
     """Entry spans by the instance that says it served them; of those beyond the cap by `OVERFLOW_INSTANCE`."""
+    versions: dict[str, PartTally] = field(default_factory=dict)
+    """Entry spans by the version of the service that served them; of those beyond the cap by `OVERFLOW_VERSION`."""
 
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
@@ -239,7 +244,9 @@ class PaneContents:
             _held(self.passages, entry, PassageTally).add(passage)
         self.add_logs(other)
         for instance, requests in other.instances.items():
-            _held(self.instances, instance, InstanceTally).add(requests)
+            _held(self.instances, instance, PartTally).add(requests)
+        for version, requests in other.versions.items():
+            _held(self.versions, version, PartTally).add(requests)
 
     def add_logs(self, other: PaneContents) -> None:
         """Merge another source's counts by severity and its signatures alone."""
@@ -349,7 +356,10 @@ def _pack(contents: PaneContents) -> list[object]:
         contents.late_items,
         [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
         [[*key, s.count, s.severity, s.sample, *_pack_marks(s)] for key, s in contents.signatures.items()],
-        [[name, i.requests, i.errors, i.latency] for name, i in contents.instances.items()],
+        *(
+            [[name, p.requests, p.errors, p.latency] for name, p in parts.items()]
+            for parts in (contents.instances, contents.versions)
+        ),
     ]
 
 
@@ -357,6 +367,10 @@ def _pack_marks(tally: SignatureTally) -> list[object]:
     """Return the marks of a signature, nothing for the many that have none."""
     both = (tally.in_logs, tally.in_spans)
     return [[one.count, one.least] for one in both] if any(one.count for one in both) else []
+
+
+_PARTS = ("instances", "versions")
+"""What older workers do not tell, in the order in which it was added."""
 
 
 def _unpack_signature(packed: list[Any]) -> SignatureTally:
@@ -375,5 +389,5 @@ def _unpack(packed: Any) -> PaneContents:
         late_items=int(late_items),
         passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
         signatures={(str(s[0]), str(s[1])): _unpack_signature(s[2:]) for s in signatures},
-        instances={str(i[0]): InstanceTally(*i[1:]) for i in (later[0] if later else [])},
+        **{name: {str(p[0]): PartTally(*p[1:]) for p in parts} for name, parts in zip(_PARTS, later, strict=False)},
     )

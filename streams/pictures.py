@@ -17,9 +17,10 @@ from schemas.health import (
     Passage,
     RedStats,
     ServiceHealth,
+    VersionHealth,
 )
 from streams.latency import Bins, count_over, quantiles_ns
-from streams.partials import ENTRY_KINDS, EdgeTally, InstanceTally, OperationTally, PaneContents, SpanKind
+from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, PartTally, SpanKind
 from streams.signatures.counts import MAX_SIGNATURES, signature_counts
 from streams.signatures.templates import TemplateTree
 from streams.windows import SECOND_NS, WindowConfig
@@ -102,6 +103,7 @@ def picture_of(
             pane.signatures, window.signatures, templates or TemplateTree(), standing.pane_start_ns
         ),
         instances=_instances(pane),
+        versions=_versions(pane),
         late_items=pane.late_items,
         slow_requests=_slow(whole, config.slow_ns),
     )
@@ -122,7 +124,7 @@ def unlisted(contents: PaneContents, picture: ServiceHealth) -> int:
     return left
 
 
-def _beyond(all_there_are: Iterable[OperationTally | EdgeTally | InstanceTally], listed: Iterable[int]) -> int:
+def _beyond(all_there_are: Iterable[OperationTally | EdgeTally | PartTally], listed: Iterable[int]) -> int:
     return max(0, sum(one.requests for one in all_there_are) - sum(listed))
 
 
@@ -144,6 +146,17 @@ def _instances(contents: PaneContents) -> list[InstanceHealth]:
             durations=dict(sorted(tally.latency.items())),
         )
         for name, tally in largest[:MAX_INSTANCES]
+    ]  # fmt: skip
+
+
+def _versions(contents: PaneContents) -> list[VersionHealth]:
+    largest = sorted(contents.versions.items(), key=lambda item: (-item[1].requests, item[0]))
+    return [
+        VersionHealth(
+            version=name, requests=tally.requests, errors=tally.errors, p95_ms=_ms(tally.latency, (0.95,))[0],
+            durations=dict(sorted(tally.latency.items())),
+        )
+        for name, tally in largest
     ]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ from streams.progress import SourceClock
 from streams.slo import Budgets, BurnRateFold, SloConfig
 from streams.stub_blocks import decode_stubs
 from streams.stubs import StubFold
+from streams.versions import changes_seen
 from streams.windows import WindowConfig
 
 Columns = TypeVar("Columns", SpanColumns, LogColumns, MetricCounts)
@@ -222,6 +223,7 @@ class _Judges:
             decided.deviations += self._judge(health)
         for one in decided.deviations:
             self._picture.step(one)
+            self._deploys += changes_seen(one)
             if one.pane_start_ns > self._incidents.last_pane_ns:
                 self._waiting.setdefault(one.pane_start_ns, []).append(one)
         for pane_ns in self._due(clock_ns):
@@ -259,6 +261,6 @@ class _Judges:
         for incident_id, event in list(self._open.items()):
             version = version_of(event, as_of_ns, self._windows.pane_ns)
             if incident_id in fresh or is_in_rhythm(event, as_of_ns, self._windows.pane_ns):
-                yield DueRanking(event, as_of_ns, version, self._picture.frozen(), self._deploys)
+                yield DueRanking(event, as_of_ns, version, self._picture.frozen(), list(self._deploys))
             if event.state in _OVER:
                 del self._open[incident_id]

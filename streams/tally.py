@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from streams.batch import Batch
 from streams.grouping import Groups, Ints, groups_of, pack, runs_in
-from streams.instances import Requests, tally_instances
 from streams.latency import bin_of, sketches_of
 from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.partials import (
     ENTRY_KINDS,
     SEVERITIES,
-    InstanceTally,
     OperationTally,
     PaneContents,
+    PartTally,
     Sample,
     Samples,
     first_by_id,
     slowest,
 )
+from streams.parts import Requests, tally_parts
 from streams.signatures.tally import SignedTable
 from streams.vocabulary import Vocabulary
 
@@ -38,8 +38,8 @@ _OPERATION = 2 * (_NO_BIN + 1)
 _KINDS = 6
 _SAMPLED = 2
 _SPAN_ARRAYS = (
-    "service", "operation", "instance", "kind", "error", "start_ns", "end_ns", "flags", "trace_hi", "trace_lo",
-    "arrival_ns", "offset",
+    "service", "operation", "instance", "version", "kind", "error", "start_ns", "end_ns", "flags", "trace_hi",
+    "trace_lo", "arrival_ns", "offset",
 )  # fmt: skip
 _IS_ENTRY = np.isin(np.arange(_KINDS), ENTRY_KINDS)
 
@@ -66,6 +66,7 @@ class SpanTable:
         self.service = names.look_up(np.concatenate([part.service for part in parts]), counts)
         self.operation = names.look_up(np.concatenate([part.operation for part in parts]), counts)
         self.instance = names.look_up(np.concatenate([part.instance for part in parts]), counts)
+        self.version = names.look_up(np.concatenate([part.version for part in parts]), counts)
         self.kind = np.concatenate([part.kind for part in parts])
         self.error = np.concatenate([part.error for part in parts])
         self.start_ns = np.concatenate([part.start_ns for part in parts])
@@ -153,7 +154,7 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
     cells = groups_of(keys)
     _count(homes, table.names, keys[cells.first], cells)
     entry = np.flatnonzero(_IS_ENTRY[table.kind])
-    _count_instances(homes, table, entry, latency_bin)
+    _count_parts(homes, table, entry, latency_bin)
     _sample(table, entry, homes, np.maximum(duration_ns, 0))
     return homes.by_appearance()
 
@@ -186,11 +187,12 @@ def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:
             operations[key] = tally
 
 
-def _count_instances(homes: _Homes, table: SpanTable, entry: Ints, latency_bin: NDArray[np.int32]) -> None:
-    """Add the requests of each instance, which are the entry spans, to its home."""
-    requests = Requests(homes.number[entry], table.instance[entry], latency_bin[entry], table.error[entry])
-    for home, name, tally in tally_instances(requests, table.names):
-        homes.deltas[home].contents.instances.setdefault(name, InstanceTally()).add(tally)
+def _count_parts(homes: _Homes, table: SpanTable, entry: Ints, latency_bin: NDArray[np.int32]) -> None:
+    """Add the requests of each instance and of each version, which are the entry spans, to its home."""
+    home, bins, error = homes.number[entry], latency_bin[entry], table.error[entry]
+    for name, part in (("instances", table.instance), ("versions", table.version)):
+        for number, text, tally in tally_parts(Requests(home, part[entry], bins, error), table.names):
+            getattr(homes.deltas[number].contents, name).setdefault(text, PartTally()).add(tally)
 
 
 def tally_logs(table: LogTable, live: NDArray[np.bool_], pane_ns: int) -> list[Delta]:

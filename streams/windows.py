@@ -47,11 +47,13 @@ class WindowConfig:
     max_other_operations: int = 100
     """Operations of all other kinds, together, of one service in one pane."""
     max_tallies: int = 200_000
-    """Operations, edges, signatures and instances held by one fold over all panes."""
+    """Operations, edges, signatures, instances and versions held by one fold over all panes."""
     max_signatures: int = 64
     """Signatures of one service in one pane."""
     max_instances: int = 50
     """Instances of one service in one pane."""
+    max_versions: int = 10
+    """Versions of one service in one pane."""
     max_edges: int = 500
     """Edges into one node in one pane."""
     max_stubs: int = 3_000_000

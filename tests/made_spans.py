@@ -21,7 +21,7 @@ class MadeSpan:
     """A span; ``trace``, ``span`` and ``parent`` are small numbers (parent 0: a root), ``peer`` its attributes.
 
     ``exceptions`` are those its events tell of: type, message and stack trace of each. ``instance`` is an attribute of
-    its resource and what it says.
+    its resource and what it says, ``version`` the service's.
     """
 
     service: str
@@ -36,6 +36,7 @@ class MadeSpan:
     peer: tuple[tuple[str, str], ...] = ()
     exceptions: tuple[tuple[str, str, str], ...] = ()
     instance: tuple[str, str] | None = None
+    version: str = ""
 
     @property
     def trace_id(self) -> bytes:
@@ -61,12 +62,14 @@ class RawRecord:
 
 
 def traces_payload(spans: Iterable[MadeSpan]) -> bytes:
-    """Return the spans as an ``ExportTraceServiceRequest``, one resource a run of equal services and instances."""
+    """Return the spans as an ``ExportTraceServiceRequest``, one resource a run of equal services and parts."""
     request = ExportTraceServiceRequest()
-    for (service, instance), group in groupby(spans, key=lambda span: (span.service, span.instance)):
+    for (service, instance, version), group in groupby(spans, lambda span: (span.service, span.instance, span.version)):
         resource = request.resource_spans.add()
         if instance is not None:
             resource.resource.attributes.add(key=instance[0]).value.string_value = instance[1]
+        if version:
+            resource.resource.attributes.add(key="service.version").value.string_value = version
         name = resource.resource.attributes.add()
         name.key, name.value.string_value = "service.name", service
         scope = resource.scope_spans.add()

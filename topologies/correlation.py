@@ -42,6 +42,7 @@ from streams.hypotheses.rhythm import is_in_rhythm, version_of
 from streams.points.readings import PointRecord, read_told
 from streams.progress import Progress, ProgressClock
 from streams.resemblance import features_of, lines_of, vector_of
+from streams.versions import changes_seen
 from streams.windows import SECOND_NS, Loss, WindowConfig
 from topologies import incidents, metrics
 from topologies.app import add_stage
@@ -271,7 +272,7 @@ class Correlation:
             elif topic == POINTS.name:
                 desk.see_points(record.offset, read_told(record.value or b""))
             elif topic == DEVIATIONS.name:
-                desk.see(record.offset, _read(ServiceDeviations, record))
+                await self._see(lane, record.offset, _read(ServiceDeviations, record))
             elif topic == INCIDENT_EVENTS.name:
                 desk.file(record.offset, _read(IncidentEvent, record))
             else:
@@ -279,6 +280,12 @@ class Correlation:
         except (BadPayload, ValidationError) as error:
             metrics.DEAD_LETTERS.labels("", "decode").inc()
             log.error("record_unreadable", stage=STAGE, topic=topic, offset=record.offset, error=type(error).__name__)
+
+    async def _see(self, lane: Lane[Desk], offset: int, deviations: ServiceDeviations) -> None:
+        """Add a pane to the picture of its tenant; a change that it shows is a deploy like one that was announced."""
+        lane.state.see(offset, deviations)
+        for deploy in changes_seen(deviations):
+            await self._record_deploy(lane, deploy)
 
     async def _record_deploy(self, lane: Lane[Desk], deploy: Deploy) -> None:
         """Make sure a deploy is in the store, whoever published it; rankings read it from there."""

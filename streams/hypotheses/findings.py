@@ -15,6 +15,7 @@ from schemas.deviations import EdgeSummary, SeriesKind, SeriesScore, ServiceDevi
 from schemas.health import Exemplars, NodeKind
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
+from streams.hypotheses.releases import Releases
 from streams.hypotheses.replicas import Replicas
 from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
@@ -128,6 +129,7 @@ class _Node:
     normal: list[str] = field(default_factory=list)
     passages: Visits = field(default_factory=Visits)
     replicas: Replicas = field(default_factory=Replicas)
+    releases: Releases = field(default_factory=Releases)
     signatures: dict[str, SignatureChange] = field(default_factory=dict)
     rates: int = 0
 
@@ -147,6 +149,7 @@ class _Node:
         self.errors += one.errors
         self.passages.see(one.passages)
         self.replicas.see(one.instances)
+        self.releases.see(one.versions)
         for change in one.signatures:
             self._see_signature(change)
         for edge in one.edges_in:
@@ -193,7 +196,6 @@ class _Node:
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
             passages=self.passages.findings(slow_from), signatures=_clearest(self.signatures), stop=self.stop,
-            instances=self.replicas.findings(),
-            surge=round(self.surge, 6),
+            instances=self.replicas.findings(), versions=self.releases.findings(), surge=round(self.surge, 6),
             exemplars=Exemplars(slow=self.slow, failing=self.failing, normal=self.normal),
         )  # fmt: skip

@@ -78,7 +78,7 @@ class TenantPicture:
                 yield pane_ns, self._panes[pane_ns]
 
 
-_LISTS = ("edges_in", "passages", "signatures", "instances")
+_LISTS = ("edges_in", "passages", "signatures", "instances", "versions")
 """What only one of the records about a service tells."""
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from schemas.deviations import SeriesKind
 from schemas.health import InstanceHealth
-from schemas.snapshots import InstanceCounts, InstanceFinding
+from schemas.snapshots import InstanceFinding, PartCounts
 from streams.hypotheses.nodes import Node
 from streams.hypotheses.parts import Part
 from streams.hypotheses.visits import usual_bin
@@ -56,9 +56,9 @@ class _Counts:
         self.errors += one.errors
         add_into(self.durations, one.durations)
 
-    def counts(self, slow_from: int | None) -> InstanceCounts:
+    def counts(self, slow_from: int | None) -> PartCounts:
         slow = 0 if slow_from is None else sum(n for place, n in self.durations.items() if place > slow_from)
-        return InstanceCounts(requests=self.requests, errors=self.errors, slow=slow)
+        return PartCounts(requests=self.requests, errors=self.errors, slow=slow)
 
 
 @dataclass(slots=True)

@@ -64,8 +64,8 @@ class Suspect:
 
     @property
     def deploy(self) -> Deploy | None:
-        """Its deploy near the onset."""
-        return self.change.deploy if self.change else None
+        """Its deploy near the onset, if anything but that speaks against it."""
+        return self.change.deploy if self.change is not None and self.change.is_accused else None
 
     @property
     def score(self) -> float:
@@ -123,7 +123,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
     _add_order(suspects, weights)
     for suspect in suspects:
         worse_since_ns = suspect.node.since_ns(OWN_KINDS, snapshot.start_ns)
-        suspect.change = change_of(suspect.service, snapshot, suspect.parts, worse_since_ns)
+        suspect.change = change_of(suspect.node.finding, snapshot, suspect.parts, worse_since_ns)
         if suspect.change is not None:
             suspect.add([suspect.change.part()], weights)
     return sorted(suspects, key=lambda s: (-s.score, s.service))

@@ -38,9 +38,13 @@ async def test_a_replayed_outage_is_found_and_its_cause_named_first(tmp_path: Pa
         ranking = await product.until(judged, 300.0)
         first = ranking["hypotheses"][0]
         assert (first["service"], fault.service) == ("cart", "cart"), ranking
-        announced = (await product.get("/deploys", limit=100))["items"]
-        went_live = {one["service"] for one in announced if one["kind"] == "deploy"}
-        assert went_live == {"cart", "catalog", "shipping"}
+        live = (await product.get("/deploys", limit=100))["items"]
+        announced = {(one["service"], one["version"]) for one in live if one["source"] == "api"}
+        assert {service for service, _ in announced} == {"cart", "catalog", "shipping"}
+        assert {(one["service"], one["version"]) for one in live if one["source"] == "telemetry"} <= announced
+        assert ("cart", "1.5.0") in {(one["service"], one["version"]) for one in live if one["source"] == "telemetry"}
+        accused = next(one for one in live if one["deploy_id"] == first["deploy_id"])
+        assert (accused["service"], accused["version"], accused["source"]) == ("cart", "1.5.0", "api")
         opened = await incidents_during(product, fault.start_unix, end_ns)
         assert len(opened) == 1, "one fault is one incident"
         assert opened[0]["opened_ns"] / 1e9 - fault.start_unix < 270

@@ -11,9 +11,9 @@ from schemas.health import ConnectionType, NodeKind
 from streams.partials import (
     SEVERITIES,
     EdgeTally,
-    InstanceTally,
     OperationTally,
     PaneContents,
+    PartTally,
     PassageTally,
     Samples,
     ServicePartial,
@@ -65,7 +65,7 @@ CONTENTS = st.builds(
     samples=samples(),
     late_items=COUNTS,
     passages=st.dictionaries(st.sampled_from("ab"), PASSAGES, max_size=1),
-    instances=st.dictionaries(st.sampled_from("ab"), st.builds(InstanceTally, COUNTS, COUNTS, BINS), max_size=2),
+    instances=st.dictionaries(st.sampled_from("ab"), st.builds(PartTally, COUNTS, COUNTS, BINS), max_size=2),
     signatures=st.dictionaries(
         st.tuples(st.sampled_from(("log", "exception")), st.sampled_from("abc")), SIGNATURES, max_size=3
     ),

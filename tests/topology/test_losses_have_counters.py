@@ -17,7 +17,7 @@ from schemas.topics import METRICS
 from streams.health import HealthFold
 from streams.hypotheses.picture import PictureConfig, TenantPicture
 from streams.otlp.metrics import MOST_POINTS, decode_metrics
-from streams.partials import EdgeTally, InstanceTally, OperationTally, PaneContents, ServicePartial, SignatureTally
+from streams.partials import EdgeTally, OperationTally, PaneContents, PartTally, ServicePartial, SignatureTally
 from streams.pictures import MAX_EDGES_IN, MAX_INSTANCES, MAX_OPERATIONS
 from streams.points.courses import MOST_OF_TENANT, Point, SeriesName
 from streams.points.readings import MOST_SERVICES, MOST_TENANTS, PointFold, encode, read_told
@@ -120,7 +120,7 @@ CROWDED = {
         edges={(f"c{n:03}", "service", "request"): EdgeTally(requests=2) for n in range(MAX_EDGES_IN + 3)}
     ),
     "instances": PaneContents(
-        operations={("GET /", 2): tally(1)}, instances={f"i{n:03}": InstanceTally(2) for n in range(MAX_INSTANCES + 3)}
+        operations={("GET /", 2): tally(1)}, instances={f"i{n:03}": PartTally(2) for n in range(MAX_INSTANCES + 3)}
     ),
     "signatures": PaneContents(
         signatures={

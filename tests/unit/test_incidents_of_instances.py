@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgpack
 import numpy as np
+import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import InstanceHealth
@@ -159,12 +160,13 @@ def test_one_slow_replica_of_forty_opens_an_incident_whose_first_suspect_is_it()
     raise AssertionError("no incident")
 
 
-def test_a_state_from_before_instances_were_compared_is_read_on() -> None:
-    """Two parts, as they were written."""
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_state_of_older_workers_is_read_on(parts: int) -> None:
+    """From before instances were compared, and from before versions were followed: parts as they were written."""
     fold, state = JudgeFold(), None
     for pane in range(30):
         state, _ = fold.step(state, health("cart", pane))
-    baselines, evidence, siblings = msgpack.unpackb(state)
-    assert siblings == b""
-    old = JudgeMemory.decode(msgpack.packb([baselines, evidence]))
+    written = msgpack.unpackb(state)
+    assert written[2:] == [b"", b""]
+    old = JudgeMemory.decode(msgpack.packb(written[:parts]))
     assert old.encode() == state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
 from schemas.health import NodeKind
-from schemas.snapshots import InstanceCounts, InstanceFinding, NodeFinding, RankingSnapshot
+from schemas.snapshots import InstanceFinding, NodeFinding, PartCounts, RankingSnapshot
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.landing import RawRow, RawSink
 from streams.hypotheses import rank
@@ -17,9 +17,7 @@ END_NS = START_NS + 60 * SECOND_NS
 
 def found(number: int, errors: int) -> InstanceFinding:
     """Return what an instance did since the onset."""
-    return InstanceFinding(
-        instance=f"i{number}", since=InstanceCounts(requests=50, errors=errors), before=InstanceCounts()
-    )
+    return InstanceFinding(instance=f"i{number}", since=PartCounts(requests=50, errors=errors), before=PartCounts())
 
 
 async def test_the_instances_of_a_service_are_counted_again(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:

@@ -1,4 +1,4 @@
-"""Count the requests of a service by its instances, from a batch of its entry spans."""
+"""Count the requests of a service by its instances, or by its versions, from a batch of its entry spans."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 from streams.grouping import Ints, groups_of, pack, runs_in
 from streams.latency import BIN_COUNT, sketches_of
-from streams.partials import InstanceTally
+from streams.partials import PartTally
 
 _WIDTH = 4
 """Bins four times as wide as a service's: what tells instances apart is not the last few per cent."""
 
 
 class Requests(NamedTuple):
-    """Entry spans, a column a field; ``home`` and ``instance`` are numbers, an instance below 0 is not known."""
+    """Entry spans, a column a field; ``home`` and ``part`` are numbers; a part below 0 is not known."""
 
     home: Ints
-    instance: Ints
+    part: Ints
     latency_bin: NDArray[np.int32]
     error: NDArray[np.bool_]
 
 
-def tally_instances(requests: Requests, names: Sequence[str]) -> Iterator[tuple[int, str, InstanceTally]]:
-    """Yield (home, name, tally) of each instance, in order of first appearance."""
-    known = np.flatnonzero(requests.instance >= 0)
+def tally_parts(requests: Requests, names: Sequence[str]) -> Iterator[tuple[int, str, PartTally]]:
+    """Yield (home, name, tally) of each part, in order of first appearance."""
+    known = np.flatnonzero(requests.part >= 0)
     wide = np.maximum(requests.latency_bin[known], 0) // _WIDTH
     keys = pack(
         (requests.home[known], 0),
-        (requests.instance[known], len(names)),
+        (requests.part[known], len(names)),
         (wide * _WIDTH + _WIDTH // 2, BIN_COUNT),  # in the middle of its wide bin
         (requests.error[known], 2),
     )
@@ -45,5 +45,5 @@ def tally_instances(requests: Requests, names: Sequence[str]) -> Iterator[tuple[
     told = (column.tolist() for column in (homes, instances, *counts))
     each = list(zip(*told, sketches_of(found // 2, cells.counts, BIN_COUNT), strict=True))
     for place in np.argsort(np.minimum.reduceat(cells.first, runs.starts)).tolist():
-        home, instance, requests_of, errors, latency = each[place]
-        yield home, names[instance], InstanceTally(requests_of, errors, latency)
+        home, part, requests_of, errors, latency = each[place]
+        yield home, names[part], PartTally(requests_of, errors, latency)
