@@ -100,7 +100,7 @@ REPLAYS = MetricSpec(
 CLAMPED_ARRIVALS = MetricSpec(
     "incidentscope_clamped_arrivals_total",
     "counter",
-    "Records whose Kafka timestamp lay in the future; the worker's clock stands in.",
+    "Records whose Kafka timestamp lay in the future or was none; the worker's clock stands in.",
     ("topic",),
 )
 TICKS = MetricSpec("incidentscope_ticks_total", "counter", "Ticks sent into quiet source partitions.", ("topic",))

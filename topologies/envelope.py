@@ -16,6 +16,7 @@ class Envelope:
     tenant: str | None
     driven_ns: int | None
     is_tick: bool
+    """If it has no value; else the header means nothing."""
 
 
 def read_envelope(headers: Sequence[tuple[str, bytes]]) -> Envelope:

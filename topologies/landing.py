@@ -216,7 +216,8 @@ class Landing:
 
     async def _divert(self, row: RawRow, wanted: Wanted) -> None:
         metrics.DEAD_LETTERS.labels(metrics.tenant_label(row.tenant), RejectReason.DECODE).inc()
-        origin = Origin(self._topic, row.partition, row.offset, row.tenant, row.arrival_ns)
+        arrival_ns = row.arrival_ns if row.is_driven else min(row.arrival_ns, time.time_ns())
+        origin = Origin(self._topic, row.partition, row.offset, row.tenant, arrival_ns)
         refusal = BadPayload(RejectReason.DECODE, "ClickHouse refuses the payload")
         await self._send([message_letter(origin, row.value, refusal)], wanted)
 

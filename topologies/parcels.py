@@ -14,13 +14,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sinks.kafka.arrivals import arrival_ns
+
 PARCEL_RECORDS = 256
 PARCEL_BYTES = 2 << 20
 """A parcel is full with so many records or bytes of values: a batch may be larger than its limits by one parcel."""
 
 
 class Record(NamedTuple):
-    """A raw Kafka record as the stages take it. ``timestamp_ns`` is Kafka's (milliseconds, widened)."""
+    """A raw Kafka record as the stages take it. ``timestamp_ns`` is Kafka's (milliseconds, widened), within int64.
+
+    It may lie in the future, as far as the end of int64 where the record does not tell a time.
+    """
 
     offset: int
     key: bytes | None
@@ -60,7 +65,7 @@ def record_of(consumed: Any) -> Record:
         consumed.key,
         consumed.value,
         tuple(consumed.headers or ()),
-        (consumed.timestamp or 0) * 1_000_000,
+        arrival_ns(consumed.timestamp),
     )
 
 
@@ -68,7 +73,7 @@ def records_of(message: Any) -> tuple[Record, ...]:
     """Return what a Faust message brings: the records of a parcel, or itself (from a channel without Kafka)."""
     if isinstance(message.value, Parcel):
         return message.value.records
-    timestamp_ns = round((message.timestamp or 0.0) * 1000) * 1_000_000
+    timestamp_ns = arrival_ns(round((message.timestamp or 0.0) * 1000))
     return (Record(message.offset, message.key, message.value, tuple(message.headers or ()), timestamp_ns),)
 
 

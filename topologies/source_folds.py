@@ -74,7 +74,7 @@ class _Opened:
     record: Record
     wall_ns: int
     sent_ns: int
-    """When it arrived, also when that is in the future: rows are taken back to the clock of their insert."""
+    """When it arrived, also when that is in the future or untold: rows are taken back to the clock of their insert."""
     payload: bytes
     refusal: BadPayload | None = None
     has_items: bool = False
@@ -158,10 +158,10 @@ class SourceFolds:
         unreadable = record.value if isinstance(record.value, RefusedBatch) else None
         tenant, replay = None if unreadable is not None else tenant_of(envelope, settings), replays.get(record.offset)
         if replay is None and record.offset in replays:
-            intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, record.timestamp_ns)
+            intake.ledger.note(tenant or UNKNOWN_TENANT, Outcome.REPEATED, record.offset, wall_ns)
             return None
         self.clock.observe(wall_ns, envelope.tenant, envelope.driven_ns)
-        if envelope.is_tick:
+        if envelope.is_tick and not record.value:
             intake.ledger.note("", Outcome.EMPTY, record.offset, wall_ns)
             return None
         arrival_ns, is_driven = envelope.driven_ns or wall_ns, envelope.driven_ns is not None
@@ -183,7 +183,10 @@ class SourceFolds:
         return one
 
     def _arrival_ns(self, record: Record, present_ns: int) -> int:
-        """Return the record's time, but not the future: one producer's clock must not close everybody's panes."""
+        """Return the record's time, but not the future: one producer's clock must not close everybody's panes.
+
+        Nor none at all, which counts as the future (`sinks.kafka.arrivals`).
+        """
         if record.timestamp_ns <= present_ns:
             return record.timestamp_ns
         metrics.CLAMPED_ARRIVALS.labels(self.partition.topic).inc()

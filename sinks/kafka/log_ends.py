@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.settings import Settings
+from sinks.kafka.arrivals import arrival_ns
 from sinks.kafka.connection import client_settings, store_error
 from sinks.kafka.ends import end_offsets
 from sinks.kafka.topics import partitions_of
@@ -55,7 +56,7 @@ class LogReader:
         except (KafkaError, OSError, TimeoutError) as error:
             raise store_error(error, f"reading {topic}/{partition}") from error
         records = found.get(place)
-        return records[0].timestamp * 1_000_000 if records else None
+        return arrival_ns(records[0].timestamp) if records else None
 
 
 @asynccontextmanager

@@ -89,7 +89,7 @@ async def store(pool: Pool, letters: Sequence[DeadLetter]) -> None:
         (
             one.topic, one.partition, one.offset, one.item, one.tenant, one.attempt, one.reason.value,
             clean(one.detail), one.items, base64.b64decode(one.payload_base64), one.payload_bytes,
-            one.payload_sha256, one.payload_truncated, one.decoder_version, one.driven, one.first_seen_ns,
+            one.payload_sha256, one.payload_truncated, one.decoder_version, one.driven, int64(one.first_seen_ns),
         )
         for one in letters
     ]  # fmt: skip

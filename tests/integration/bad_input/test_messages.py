@@ -1,4 +1,4 @@
-"""Rows 1 to 7 and 24 to 25 of the catalogue of bad input: whole messages, through Kafka and a running worker."""
+"""Rows 1 to 7 and 24 of the catalogue of bad input: whole messages, through Kafka and a running worker."""
 
 from __future__ import annotations
 
@@ -135,11 +135,3 @@ async def test_row_24_the_tenant_is_the_headers_and_never_the_payloads(house: Ho
     rows = await default.rows("spans", 3, "name, service")
     assert rows == [{"name": house.tenant, "service": "claims"}] * 3
     assert await house.of_tenant("evil").rows("spans", 0) == []
-
-
-async def test_row_25_odd_records_stop_nothing(house: House) -> None:
-    """A null value is a letter; a huge key and no headers but the tenant's are taken."""
-    await house.send(TRACES.name, None)
-    await house.send(TRACES.name, GOOD, key=b"k" * 500_000)
-    assert await house.reasons(1) == ["null_value"]
-    await house.rows("spans", 1)
