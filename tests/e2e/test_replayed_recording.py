@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from api.views.incidents import TimelineEntry
+from schemas.incidents import IncidentEvent
+from schemas.settings import Settings
+from streams.pipeline import Decided, DueRanking, LocalPipeline
 from tests.e2e.command import Running, command, running_up
 from topologies.recordings import Recording
+from topologies.witnessing import play
 
 RECORDING = Path(__file__).parents[1] / "data" / "scenarios" / "bad-deploy-among-cart"
 TENANT = "replayed"
@@ -54,6 +59,45 @@ async def test_a_replayed_outage_is_found_and_its_cause_named_first(tmp_path: Pa
         said = (await product.get("/services/cart/signatures", **span))["items"]
         thrown = {one["template"].split(" <")[0] for one in said if one["kind"] == "exception"}
         assert "deploy.shop.misbehaving.DiscountTableMissing" in thrown, "spans tell of it in events"
+
+        await same_as_locally(product, opened[0]["incident_id"])
+
+
+async def same_as_locally(product: Running, incident_id: object) -> None:
+    """The way through Kafka, four stages and three stores decides what the operators chained in one process decide.
+
+    Every event of the incident, and what its first and its last ranking were made from, to the last digit.
+    """
+    events, due = locally()
+    assert {event.incident_id for event in events} == {incident_id}
+
+    async def over() -> list[dict[str, object]] | None:
+        items = (await product.get(f"/incidents/{incident_id}/timeline", limit=100))["items"]
+        return list(items) if items[-1]["kind"] == "resolved" else None
+
+    assert await product.until(over, 120.0) == [TimelineEntry.of(event).model_dump(mode="json") for event in events]
+
+    async def ranked() -> bool | None:
+        latest = (await product.get(f"/incidents/{incident_id}/hypotheses"))["version"]
+        return True if latest == due[-1].version else None
+
+    await product.until(ranked, 120.0)
+    for one in (due[0], due[-1]):
+        stored = await product.get(f"/incidents/{incident_id}/snapshot", version=one.version)
+        assert stored == one.snapshot().model_dump(mode="json")
+
+
+def locally() -> tuple[list[IncidentEvent], list[DueRanking]]:
+    """Return the events and the rankings of the recording by `LocalPipeline`, from which the scores come."""
+    events, due = list[IncidentEvent](), list[DueRanking]()
+
+    def see(decided: Decided) -> None:
+        events.extend(decided.events)
+        due.extend(decided.rankings)
+
+    with Recording(RECORDING) as recording:
+        play(LocalPipeline(Settings(), TENANT, recording.deploys(TENANT)), recording.messages(), see)
+    return events, due
 
 
 async def all_incidents(product: Running) -> list[dict[str, object]]:
