@@ -43,6 +43,8 @@ class LossReason(StrEnum):
     list them all: they are in its sums alone."""
     DEPLOY_OVERFLOW = "deploy_overflow"
     """A ranking weighed the latest deploys before its incident, and left out how ever many came before those."""
+    PIN_OVERFLOW = "pin_overflow"
+    """Traces of an incident's evidence that were cut or left out, for their bytes or spans or by the store."""
     EDGE_OVERFLOW = "edge_overflow"
     """Too many edges into one node: counted under the client ``__overflow__``."""
     DRIVEN_OVERFLOW = "driven_overflow"

@@ -148,7 +148,7 @@ class Trace(Answer):
 
     trace_id: str
     spans: list[TraceSpan]
-    truncated: bool = Field(description="There are more spans than were asked for.")
+    truncated: bool = Field(description="There are more spans than were asked for, or than one answer holds.")
 
 
 class LogLine(Answer):
@@ -164,6 +164,13 @@ class LogLine(Answer):
     span_id: str | None
     attributes: Attributes = {}
     resource_attributes: Attributes = {}
+
+
+class FoundLogs(Answer):
+    """Log records, oldest first."""
+
+    lines: list[LogLine]
+    truncated: bool = Field(description="There are more than were asked for, or than one answer holds.")
 
 
 class StoredCount(Answer):

@@ -19,6 +19,7 @@ import structlog
 
 from schemas.errors import StoreRejected
 from schemas.incidents import HypothesisSet
+from schemas.losses import LossReason
 from schemas.pins import PinnedEvidence, PinnedTrace, PinPlan, ServiceContrast, ServiceMetrics, TracePick, UsersHit
 from schemas.snapshots import RankingSnapshot
 from sinks.clickhouse.attribute_reads import COUNTS, asked_of, attribute_counts
@@ -30,12 +31,20 @@ from sinks.stores import Stores
 from streams.contrasts import contrasts_of
 from streams.hypotheses.pinning import moments_of, plan_of, strength_of
 from streams.points import off_metrics
+from streams.windows import Loss
 from topologies.patience import insist
+from topologies.wiring import count_losses
 
 log = structlog.get_logger()
 
 MOST_SPANS = 500
 """Spans of one pinned trace."""
+
+TRACE_BYTES = 2 << 20
+"""Of one pinned trace, as it is stored: what its spans share, each has."""
+
+TRACES_BYTES = 8 << 20
+"""Of all traces pinned at one moment, as they are kept."""
 
 BEFORE_NS = 600 * 1_000_000_000
 """How long before the onset requests are counted as normal ones."""
@@ -63,29 +72,54 @@ class Pinner:
         plan = plan_of(ranking, snapshot, moments[0])
         pinned = await self._collect(plan, wanted)
         for moment in moments:
-            one = pinned.model_copy(update={"moment": moment})
-            await insist("postgres", "pin", partial(self._keep, plan, one), wanted)
+            await self._keep(plan, pinned.model_copy(update={"moment": moment}), wanted)
         self._remember(key, strength_of(ranking))
         log.info("pinned", tenant=plan.tenant, incident=plan.incident_id, moments=moments, traces=len(pinned.traces))
 
-    async def _keep(self, plan: PinPlan, pinned: PinnedEvidence) -> bool:
-        return await pins.keep(self._stores.postgres, plan.tenant, plan.incident_id, plan.strength, pinned)
+    async def _keep(self, plan: PinPlan, pinned: PinnedEvidence, wanted: Callable[[], bool]) -> None:
+        """Keep the evidence; what the store refuses is counted: rankings of all tenants wait behind this one."""
+        keep = partial(pins.keep, self._stores.postgres, plan.tenant, plan.incident_id, plan.strength, pinned)
+        try:
+            await insist("postgres", "pin", keep, wanted)
+        except StoreRejected as error:
+            count_losses([Loss(plan.tenant, LossReason.PIN_OVERFLOW, len(pinned.traces))])
+            log.error("evidence_not_pinned", tenant=plan.tenant, incident=plan.incident_id, error=str(error))
 
     async def _collect(self, plan: PinPlan, wanted: Callable[[], bool]) -> PinnedEvidence:
-        traces = [await insist("clickhouse", "trace", partial(self._copy, plan, pick), wanted) for pick in plan.picks]
+        traces = await self._traces(plan, wanted)
         contrasts = [await self._contrast(plan, service, wanted) for service in plan.suspects]
         metrics = [await self._metrics(plan, service, wanted) for service in plan.suspects]
         return PinnedEvidence(
             moment=plan.moment, version=plan.version, as_of_ns=plan.as_of_ns,
-            traces=[one for one in traces if one is not None],
+            traces=traces,
             contrasts=[one for one in contrasts if one is not None],
             metrics=[one for one in metrics if one is not None], users=await self._users(plan, wanted),
             graph=plan.graph, evidence=plan.evidence,
         )  # fmt: skip
 
-    async def _copy(self, plan: PinPlan, pick: TracePick) -> PinnedTrace | None:
-        """Return the trace with its spans; None when it is not there (yet)."""
-        found = await trace(self._stores.clickhouse, plan.tenant, pick.trace_id, MOST_SPANS)
+    async def _traces(self, plan: PinPlan, wanted: Callable[[], bool]) -> list[PinnedTrace]:
+        """Return the traces that are there, as far as there is room for them, those picked first before others."""
+        kept, left_bytes, lost = list[PinnedTrace](), TRACES_BYTES, 0
+        for pick in plan.picks:
+            found = await self._copy(plan, pick, wanted)
+            if found is None:
+                continue
+            size_bytes = await asyncio.to_thread(_size_bytes, found)
+            lost += found.trace.truncated or size_bytes > left_bytes
+            if size_bytes <= left_bytes:
+                kept.append(found)
+                left_bytes -= size_bytes
+        count_losses([Loss(plan.tenant, LossReason.PIN_OVERFLOW, lost)] if lost else [])
+        return kept
+
+    async def _copy(self, plan: PinPlan, pick: TracePick, wanted: Callable[[], bool]) -> PinnedTrace | None:
+        """Return the trace with its first spans; None when it is not there (yet), or the store refuses to read it."""
+        read = partial(trace, self._stores.clickhouse, plan.tenant, pick.trace_id, MOST_SPANS, TRACE_BYTES)
+        try:
+            found = await insist("clickhouse", "trace", read, wanted)
+        except StoreRejected as error:
+            log.warning("trace_not_pinned", tenant=plan.tenant, trace_id=pick.trace_id, error=str(error))
+            return None
         return None if found is None else PinnedTrace(role=pick.role, service=pick.service, trace=found)
 
     async def _contrast(self, plan: PinPlan, service: str, wanted: Callable[[], bool]) -> ServiceContrast | None:
@@ -127,3 +161,7 @@ class Pinner:
         self._strengths[key] = strength
         if len(self._strengths) > _MOST_KNOWN:
             del self._strengths[next(iter(self._strengths))]
+
+
+def _size_bytes(found: PinnedTrace) -> int:
+    return len(found.model_dump_json().encode())

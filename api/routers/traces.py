@@ -34,7 +34,10 @@ async def get_trace(
     trace_id: TraceId,
     limit: Annotated[int, Query(ge=1, le=MOST_SPANS, description="At most this many spans, the earliest.")] = 2_000,
 ) -> TraceView:
-    """Return a trace: every span once, each after its parent, also where parents are missing or form a cycle."""
+    """Return a trace: every span once, each after its parent, also where parents are missing or form a cycle.
+
+    At most 16 MiB of names, texts and attributes: then it is `truncated`.
+    """
     found = await raw_reads.trace(stores.clickhouse, tenant, trace_id.lower(), limit)
     if found is None:
         raise NotFound("No such trace.")
@@ -53,6 +56,6 @@ async def get_trace_logs(
     trace_id: TraceId,
     limit: Annotated[int, Query(ge=1, le=MOST_LOGS, description="At most this many records, the oldest.")] = 200,
 ) -> TraceLogs:
-    """Return the log records that were written within a trace."""
-    found = await raw_reads.trace_logs(stores.clickhouse, tenant, trace_id.lower(), limit + 1)
-    return TraceLogs(trace_id=trace_id.lower(), items=found[:limit], truncated=len(found) > limit)
+    """Return the log records that were written within a trace, at most 16 MiB of them."""
+    found = await raw_reads.trace_logs(stores.clickhouse, tenant, trace_id.lower(), limit)
+    return TraceLogs(trace_id=trace_id.lower(), items=found.lines, truncated=found.truncated)

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from made_spans import MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from schemas.health import Exemplars, NodeKind
 from schemas.incidents import Evidence, Hypothesis, HypothesisSet
+from schemas.losses import LossReason
 from schemas.settings import Settings
 from schemas.snapshots import CallerFinding, NodeFinding, RankingSnapshot
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -19,7 +21,8 @@ from sinks.postgres import pins
 from sinks.postgres.migrate import migrate as migrate_postgres
 from sinks.stores import Stores, open_stores
 from streams.windows import SECOND_NS
-from topologies.pinning import Pinner
+from topologies import metrics
+from topologies.pinning import TRACE_BYTES, TRACES_BYTES, Pinner
 
 SLOW, NORMAL, MISSING = (number.to_bytes(16, "big").hex() for number in (1, 60, 9999))
 ONSET_NS = START_NS + 100 * SECOND_NS
@@ -188,3 +191,60 @@ async def test_the_opening_stays_and_the_peak_grows(stores: Stores) -> None:
         await Pinner(stores).pin(*ranked(score, version), lambda: True)
     kept = await pins.kept(stores.postgres, "acme", "inc-1")
     assert (kept["opening"].version, kept["peak"].version) == (1, 3)
+
+
+def heavy(trace_id: str, spans: int, own_bytes: int, shared_bytes: int) -> bytes:
+    """Return a trace whose spans have so many bytes each, and share so many more."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "cart"
+    for number in range(shared_bytes // 2_000):
+        resource.resource.attributes.add(key=f"k{number}").value.string_value = "v" * 2_000
+    scope = resource.scope_spans.add()
+    for number in range(1, spans + 1):
+        span = scope.spans.add(
+            trace_id=bytes.fromhex(trace_id), span_id=number.to_bytes(8, "big"), name="GET /cart", kind=2,
+            start_time_unix_nano=ONSET_NS, end_time_unix_nano=ONSET_NS + MS_NS,
+        )  # fmt: skip
+        for place in range(own_bytes // 2_000):
+            event = span.events.add(name="e", time_unix_nano=ONSET_NS)
+            event.attributes.add(key=f"k{place}").value.string_value = "v" * 2_000
+    return request.SerializeToString()
+
+
+def pin_losses() -> float:
+    """Return how many traces were cut or left out so far."""
+    return float(metrics.LOSSES.labels(metrics.tenant_label("acme"), LossReason.PIN_OVERFLOW)._value.get())
+
+
+async def test_pinned_traces_are_bounded_in_bytes_each_and_together(stores: Stores) -> None:
+    """One of 500 spans that share 100 kB is cut; one whose only span is too large is left out; both are counted."""
+    sink, lost = RawSink(stores.clickhouse), pin_losses()
+    for offset, value in enumerate((heavy(SLOW, 500, 0, 100_000), heavy(NORMAL, 1, TRACES_BYTES, 0))):
+        await sink.insert("otel.traces", [RawRow("acme", 0, offset, value, ONSET_NS)])
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    (kept,) = (await pins.kept(stores.postgres, "acme", "inc-1"))["opening"].traces
+    assert (kept.role, kept.trace.truncated) == ("slow", True)
+    assert TRACE_BYTES / 2 < len(kept.model_dump_json()) < 1.2 * TRACE_BYTES
+    assert pin_losses() == lost + 2
+
+
+async def test_evidence_that_the_store_refuses_is_counted_and_ranking_goes_on(stores: Stores) -> None:
+    """As PostgreSQL does with a document that is too large for it; the next pin is kept."""
+    await land(stores)
+    lost, pinner = pin_losses(), Pinner(stores)
+    await stores.postgres.execute("ALTER TABLE incident_pins ADD CONSTRAINT full_up CHECK (strength < 2.5)")
+    await pinner.pin(*ranked(3.0), lambda: True)
+    assert (await pins.kept(stores.postgres, "acme", "inc-1"), pin_losses()) == ({}, lost + 4)
+    await stores.postgres.execute("ALTER TABLE incident_pins DROP CONSTRAINT full_up")
+    await pinner.pin(*ranked(4.0, 2), lambda: True)
+    assert (await pins.kept(stores.postgres, "acme", "inc-1"))["peak"].version == 2
+
+
+async def test_evidence_that_an_earlier_version_kept_is_read_within_the_bound(stores: Stores) -> None:
+    """Without its traces, and with all else."""
+    await land(stores)
+    await Pinner(stores).pin(*ranked(), lambda: True)
+    for most_bytes, traces in ((1 << 20, 2), (1_000, 0)):
+        found = (await pins.kept(stores.postgres, "acme", "inc-1", most_bytes))["opening"]
+        assert (len(found.traces), len(found.evidence)) == (traces, 1)

@@ -32,7 +32,7 @@ async def test_bodies_of_every_type_come_back(clickhouse: ClickHouse, sink: RawS
         record.trace_id, record.span_id = TRACE_ID, SPAN_ID
         record.attributes.extend(pairs({"attempt": 3}))
     await land(sink, tenant, request)
-    lines = await trace_logs(clickhouse, tenant, TRACE_ID.hex())
+    lines = (await trace_logs(clickhouse, tenant, TRACE_ID.hex())).lines
     assert [line.body for line in lines] == list((EVERY_TYPE | {"raw": "AP8="}).values())
     assert {line.span_id for line in lines} == {SPAN_ID.hex()}
     assert lines[0].attributes == {"attempt": 3}
@@ -104,6 +104,6 @@ async def test_logs_of_a_trace_are_found_with_and_without_its_spans(
     request.resource_logs[0].scope_logs[0].log_records[0].trace_id = TRACE_ID
     await land(sink, tenant, request)
     await land(sink, f"{tenant}-other", request)
-    assert len(await trace_logs(clickhouse, tenant, TRACE_ID.hex())) == 1
+    assert len((await trace_logs(clickhouse, tenant, TRACE_ID.hex())).lines) == 1
     await sink.insert("otel.traces", [RawRow(tenant, 0, 0, spans().SerializeToString(), ARRIVAL_NS)])
-    assert len(await trace_logs(clickhouse, tenant, TRACE_ID.hex())) == 1
+    assert len((await trace_logs(clickhouse, tenant, TRACE_ID.hex())).lines) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, spans
+from otlp_examples import ARRIVAL_NS, DAY_NS, TRACE_ID, logs, spans
 
 from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.client import ClickHouse
@@ -37,7 +37,7 @@ async def test_a_hostile_tenant_or_id_finds_nothing(
     await land(sink, tenant)
     assert await trace(clickhouse, hostile, TRACE_ID.hex()) is None
     assert await trace(clickhouse, tenant, hostile) is None
-    assert await trace_logs(clickhouse, hostile, TRACE_ID.hex()) == []
+    assert (await trace_logs(clickhouse, hostile, TRACE_ID.hex())).lines == []
     if hostile:
         assert await stored_counts(clickhouse, hostile) == []
 
@@ -52,6 +52,26 @@ async def test_spans_come_by_start_and_a_long_trace_is_cut(clickhouse: ClickHous
     whole = await trace(clickhouse, tenant, TRACE_ID.hex(), limit=5)
     assert whole is not None
     assert (len(whole.spans), whole.truncated) == (5, False)
+
+
+async def test_an_answer_is_bounded_in_bytes_however_few_bytes_brought_it(
+    clickhouse: ClickHouse, sink: RawSink, tenant: str
+) -> None:
+    """A resource of 40 kB is stored with each of 50 spans, and of 50 log records."""
+    traces, lines = spans(50), logs(50)
+    for request in (traces.resource_spans[0].resource, lines.resource_logs[0].resource):
+        for number in range(20):
+            request.attributes.add(key=f"k{number}").value.string_value = "v" * 2_000
+    for record in lines.resource_logs[0].scope_logs[0].log_records:
+        record.trace_id = TRACE_ID
+    await sink.insert("otel.traces", [RawRow(tenant, 0, 0, traces.SerializeToString(), ARRIVAL_NS)])
+    await sink.insert("otel.logs", [RawRow(tenant, 0, 0, lines.SerializeToString(), ARRIVAL_NS)])
+    for most_bytes, count in ((1, 1), (100_000, 3), (400_000, 10), (1 << 24, 50)):
+        found = await trace(clickhouse, tenant, TRACE_ID.hex(), most_bytes=most_bytes)
+        told = await trace_logs(clickhouse, tenant, TRACE_ID.hex(), most_bytes=most_bytes)
+        assert found is not None
+        assert (len(found.spans), found.truncated) == (count, count < 50)
+        assert (len(told.lines), told.truncated) == (count, count < 50)
 
 
 async def test_a_span_from_two_exporters_is_shown_once(clickhouse: ClickHouse, sink: RawSink, tenant: str) -> None:
@@ -100,7 +120,7 @@ async def test_the_logs_of_a_trace_are_found_by_its_index_also_when_nobody_knows
     )
     [known] = await clickhouse.query("SELECT lower(hex(sipHash128(toUInt64(7)))) AS trace_id")
     for trace_id, lines in ((known["trace_id"], 10), ("ab" * 16, 0)):
-        assert len(await trace_logs(clickhouse, tenant, trace_id)) == lines
+        assert len((await trace_logs(clickhouse, tenant, trace_id)).lines) == lines
         read, there_are = await granules(clickhouse, tenant, trace_id)
         assert there_are >= 24
         assert read <= 2, "one in a thousand granules has a filter that errs"
@@ -108,7 +128,7 @@ async def test_the_logs_of_a_trace_are_found_by_its_index_also_when_nobody_knows
 
 async def granules(clickhouse: ClickHouse, tenant: str, trace_id: str) -> tuple[int, int]:
     """Return how many granules of logs are read for those of a trace, and how many the key leaves."""
-    parameters = {"tenant": tenant, "trace_id": trace_id, "limit": 201}
+    parameters = {"tenant": tenant, "trace_id": trace_id, "limit": 201, "most_bytes": 1 << 24}
     lines = [
         str(next(iter(row.values()))) for row in await clickhouse.query(f"EXPLAIN indexes = 1 {TRACE_LOGS}", parameters)
     ]
