@@ -34,8 +34,14 @@ class SeriesKind(StrEnum):
     """Lines of one error signature in a pane. Evidence: opens no incident."""
     INSTANCE_SLOW = "instance_slow"
     """Slow requests of one instance of a service, while its siblings' are not."""
+    INSTANCE_ERRORS = "instance_errors"
+    """Failed requests of one instance of a service, while its siblings' do not fail."""
     METRIC = "metric"
     """A metric of one instance. Evidence: opens no incident."""
+
+
+INSTANCE_KINDS = (SeriesKind.INSTANCE_SLOW, SeriesKind.INSTANCE_ERRORS)
+"""Of one instance against its siblings."""
 
 
 class SeriesScore(Event):

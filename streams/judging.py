@@ -82,16 +82,18 @@ class JudgeFold:
     def advance(self, memory: JudgeMemory, health: ServiceHealth) -> ServiceDeviations | None:
         """As `step`, with the state unpacked and changed in place."""
         deviations, _ = self._baselines.advance(memory.baselines, health)
-        slow = self._slow_instances(memory, health)
+        of_instances = self._instances(memory, health)
         versions = self._several_versions(memory, health)
         if deviations is None:
             self._evidence.learn(memory.evidence, health)
             return None
         evidence = self._evidence.advance(memory.evidence, health)
-        told = {"signatures": evidence.signatures, "versions": versions}
-        return deviations.model_copy(update=told | ({"series": [*deviations.series, *slow]} if slow else {}))
+        told: dict[str, Any] = {"signatures": evidence.signatures, "versions": versions}
+        if of_instances:
+            told["series"] = [*deviations.series, *of_instances]
+        return deviations.model_copy(update=told)
 
-    def _slow_instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
+    def _instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
         if not health.instances or (len(health.instances) < 2 and not memory.siblings.snapshots):
             return []
         usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)

@@ -24,7 +24,7 @@ class Instance:
     name: str
     times: float = 1.0
     more_ms: float = 0.0
-    fails: bool = False
+    fails: float = 0.0
     share: float = 1.0
     """Of the traffic, relative to the others."""
 
@@ -38,6 +38,8 @@ class Fleet:
     service: str = "cart"
     times: float = field(default=1.0)
     """How many times as long everything takes now."""
+    fails: float = 0.0
+    """Share of requests that fail now, whichever instance has them."""
 
     def pane(self, number: int, rate_per_s: float) -> ServiceHealth:
         """Return a pane with about so many requests."""
@@ -47,8 +49,13 @@ class Fleet:
         took_ms = self.chance.lognormal(np.log(MEDIAN_MS * self.times), SPREAD, requests)
         took_ms = took_ms * np.array([one.times for one in self.instances])[at]
         took_ms = took_ms + np.array([one.more_ms for one in self.instances])[at]
-        failed = np.array([one.fails for one in self.instances], bool)[at]
+        failed = self._failed(np.array([max(one.fails, self.fails) for one in self.instances])[at])
         return _picture(self.service, number, took_ms, failed, at, [one.name for one in self.instances])
+
+    def _failed(self, share: Floats) -> NDArray[np.bool_]:
+        """Return which requests fail; no dice are thrown where all or none do."""
+        is_sure = bool(np.all((share <= 0) | (share >= 1)))
+        return share > 0 if is_sure else self.chance.random(len(share)) < share
 
 
 def _picture(

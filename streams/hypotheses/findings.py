@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.deviations import EdgeSummary, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
+from schemas.deviations import INSTANCE_KINDS, EdgeSummary, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
 from schemas.health import Exemplars, NodeKind
 from schemas.snapshots import CallerFinding, NodeFinding, SeriesFinding
 from streams.hypotheses.picture import Pane
@@ -21,7 +21,7 @@ from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
 from streams.incidents.triggers import is_stop, stoppable_in
 
-_RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS, SeriesKind.INSTANCE_SLOW)
+_RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS, *INSTANCE_KINDS)
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
 _MOST_TRACES = 5

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from schemas.deviations import SeriesKind
+from schemas.deviations import INSTANCE_KINDS
 from schemas.health import InstanceHealth
 from schemas.snapshots import InstanceFinding, PartCounts
 from streams.hypotheses.nodes import Node
@@ -109,9 +109,10 @@ def concentration(node: Node) -> Concentration | None:
 
 
 def _told(node: Node) -> Concentration | None:
-    """Return the instance whose series deviates most, as far as its share of slow requests is above its siblings'."""
-    found = node.series.get((SeriesKind.INSTANCE_SLOW, None))
-    if found is None or found.strength <= 0 or found.peak.instance is None:
+    """Return the instance whose series deviates most, as far as its share of bad requests is above its siblings'."""
+    series = [found for kind in INSTANCE_KINDS if (found := node.series.get((kind, None))) and found.strength > 0]
+    found = max(series, key=lambda one: one.strength, default=None)
+    if found is None or found.peak.instance is None:
         return None
     more = max(0.0, found.peak.value - found.peak.median)
     return Concentration(found.peak.instance, more, series_in_words(node.service, found.peak))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from schemas.deviations import SeriesKind
+from schemas.deviations import INSTANCE_KINDS, SeriesKind
 from schemas.health import NodeKind
 from schemas.incidents import Deploy, ScorePart
 from schemas.snapshots import RankingSnapshot
@@ -33,7 +33,7 @@ OWN_KINDS = (
     SeriesKind.ERROR_RATE,
     SeriesKind.EDGE_ERROR_RATE,
     SeriesKind.EDGE_LATENCY,
-    SeriesKind.INSTANCE_SLOW,
+    *INSTANCE_KINDS,
 )
 _FIRST_S = 60.0
 _LEAST_CONCENTRATION = 0.5

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgpack
 
-from schemas.deviations import SeriesKind, ServiceDeviations
+from schemas.deviations import INSTANCE_KINDS, SeriesKind, ServiceDeviations
 from schemas.incidents import IncidentEvent, ResolveReason, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
 from streams.incidents.record import Hits, Member, OpenIncident, incident_id
-from streams.incidents.triggers import Alarm, alarms_of, is_hole
+from streams.incidents.triggers import Alarm, alarms_of, fails_at_an_instance, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
@@ -254,11 +254,15 @@ class _Step:
         incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
 
     def _through(self, member: Member) -> int:
-        """Return how many requests go through what is at fault: through the instance, where it is one."""
+        """Return how many requests go through what is at fault: through instances, where it is only those.
+
+        The service's errors add nothing to those of an instance that has them.
+        """
         one = self.pane[member.service]
-        if member.kinds != {SeriesKind.INSTANCE_SLOW}:
+        errors = {SeriesKind.ERROR_RATE, SeriesKind.LOG_ERRORS} if fails_at_an_instance(one) else set()
+        if not member.kinds - errors <= set(INSTANCE_KINDS):
             return one.requests
-        return sum(s.requests for s in one.series if s.deviating and s.kind is SeriesKind.INSTANCE_SLOW)
+        return sum({s.instance: s.requests for s in one.series if s.deviating and s.kind in INSTANCE_KINDS}.values())
 
     def _grade(self, incident: OpenIncident) -> None:
         severity = self._severity_of(incident)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
+from schemas.deviations import INSTANCE_KINDS, SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import NodeKind
 from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
@@ -15,7 +15,12 @@ from streams.slo import LATENCY
 _WORKING = 0.5
 """The tenant works when its services get this share of their normal traffic on average."""
 _FRESH_SCORE = 3.0
-_FAILURES = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.BURN_RATE)
+_FAILURES = (
+    SeriesKind.ERROR_RATE,
+    SeriesKind.EDGE_ERROR_RATE,
+    SeriesKind.BURN_RATE,
+    SeriesKind.INSTANCE_ERRORS,
+)
 
 
 @dataclass(slots=True)
@@ -76,9 +81,13 @@ class Alarm:
     def news_beside(self, kinds: set[SeriesKind]) -> list[SeriesScore]:
         """Return what is wrong in this very pane and of another kind than what is known; the strongest of each kind.
 
-        A budget that burns says nothing that the failed or slow requests did not say.
+        A budget that burns says nothing that the failed or slow requests did not say; nor does the service's error
+        rate while one instance has the failures, and its siblings have not.
         """
-        new = [s for s in self._now() if s.deviating and s.kind not in kinds and s.kind is not SeriesKind.BURN_RATE]
+        said = {SeriesKind.BURN_RATE, *kinds}
+        if SeriesKind.INSTANCE_ERRORS in kinds and fails_at_an_instance(self.deviations):
+            said.add(SeriesKind.ERROR_RATE)
+        new = [s for s in self._now() if s.deviating and s.kind not in said]
         by_kind = {s.kind: s for s in sorted(new, key=lambda s: (s.score, s.edge_client or ""))}
         return sorted(by_kind.values(), key=lambda s: (s.since_ns or 0, s.kind.value))
 
@@ -89,13 +98,18 @@ class Alarm:
         return {s.edge_client for s in self.own if s.kind in kinds and s.edge_client}
 
 
+def fails_at_an_instance(one: ServiceDeviations) -> bool:
+    """Tell whether the failures of a service are those of an instance: its siblings have none, or it were not told."""
+    return any(s.deviating and s.kind is SeriesKind.INSTANCE_ERRORS for s in one.series)
+
+
 def is_wrong_now(series: SeriesScore) -> bool:
     """Tell whether a series is off in this very pane.
 
     A request or two cannot be three scales above a habit of failing. They are off when they are nearer to
-    everything failing than to normal. Of an instance there is evidence of many requests; the latest must be slow, too.
+    everything failing than to normal. Of an instance there is evidence of many requests; the latest must be bad, too.
     """
-    if series.kind is SeriesKind.INSTANCE_SLOW:
+    if series.kind in INSTANCE_KINDS:
         return series.score > 0
     if abs(series.score) >= _FRESH_SCORE:
         return True
@@ -115,7 +129,8 @@ def alarms_of(
         alarm = Alarm(one)
         for series in one.series:
             if series.deviating or _is_news(series, one, config):
-                excuses = late if _is_late(series) else uneven if _is_uneven(series) else failing
+                is_slow = series.kind is SeriesKind.INSTANCE_SLOW
+                excuses = late if _is_late(series) else uneven if is_slow else failing
                 _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
@@ -130,8 +145,8 @@ def _is_late(series: SeriesScore) -> bool:
 
 
 def _is_uneven(series: SeriesScore) -> bool:
-    """Tell whether it is about one instance. Whose callee has a slow one may be waiting for that."""
-    return series.kind is SeriesKind.INSTANCE_SLOW
+    """Tell whether it is about one instance. Whose callee has a bad one may be waiting for that."""
+    return series.kind in INSTANCE_KINDS
 
 
 def _is_failure(series: SeriesScore) -> bool:
@@ -172,7 +187,7 @@ def _is_own(series: SeriesScore, one: ServiceDeviations, excuses: set[str], grap
     virtual = one.node_kind is not NodeKind.SERVICE
     if series.kind in (SeriesKind.SELF_TIME, SeriesKind.GAP, SeriesKind.LOG_ERRORS):
         return True
-    if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE, SeriesKind.INSTANCE_SLOW):
+    if series.kind in (SeriesKind.ERROR_RATE, SeriesKind.BURN_RATE, *INSTANCE_KINDS):
         return not any(callee in excuses for callee in graph.callees(one.service))
     if series.kind is SeriesKind.EDGE_ERROR_RATE:
         return virtual or one.errors == 0

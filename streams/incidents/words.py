@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.deviations import SeriesKind, SeriesScore
+from schemas.deviations import INSTANCE_KINDS, SeriesKind, SeriesScore
 
 _WHAT = {
     SeriesKind.P95: "95th percentile",
@@ -17,6 +17,7 @@ _WHAT = {
     SeriesKind.SIGNATURE: "lines of an error signature",
     SeriesKind.METRIC: "metric",
     SeriesKind.INSTANCE_SLOW: "slow requests",
+    SeriesKind.INSTANCE_ERRORS: "failed requests",
 }
 
 
@@ -37,10 +38,12 @@ def series_in_words(service: str, series: SeriesScore) -> str:
 def _what_is_off(series: SeriesScore) -> str:
     if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
         return f"requests stopped (normally {amount(series.median, series.unit)})"
-    if series.kind is SeriesKind.INSTANCE_SLOW:
-        slow, limit = amount(series.value, series.unit), amount(series.limit_ms or 0.0, "ms")
-        beside = amount(series.median, series.unit)
-        return f"{slow} of the requests at instance {series.instance} slower than {limit}, its siblings' {beside}"
+    if series.kind in INSTANCE_KINDS:
+        hit, beside = amount(series.value, series.unit), amount(series.median, series.unit)
+        how = (
+            "fail" if series.kind is SeriesKind.INSTANCE_ERRORS else f"slower than {amount(series.limit_ms or 0, 'ms')}"
+        )
+        return f"{hit} of the requests at instance {series.instance} {how}, its siblings' {beside}"
     where = f" from {series.edge_client}" if series.edge_client else ""
     what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     usual = f"normally {amount(series.median, series.unit)}"

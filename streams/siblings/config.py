@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from streams.baselines.config import BaselineConfig
 
 _COUNTED = 50
-"""Instances of a service that a pane counts: so many sums may alarm by chance."""
+"""Instances of a service that a pane counts: so many sums may alarm by chance, of each kind."""
 _PANE_LIMIT = 6.0
 
 
@@ -22,7 +22,7 @@ def _of_many(plain: BaselineConfig) -> BaselineConfig:
 
 @dataclass(frozen=True, slots=True)
 class SiblingConfig:
-    """When an instance is slower than its siblings."""
+    """When an instance is slower than its siblings, or fails more; kinds as in `streams.siblings.kinds`."""
 
     evidence: BaselineConfig = field(default_factory=lambda: _of_many(BaselineConfig()))
     """The bounds of sums (`alarm`, `pane_limit`, `ceiling`, `release`), and how long silence leaves them."""
@@ -34,8 +34,9 @@ class SiblingConfig:
     """What counts as slow falls with this time constant only: when most instances get faster, the rest is not slow."""
     least_beside: int = 5
     """Requests of the siblings in a pane without which nothing is compared."""
-    warm_up_s: float = 180.0
-    """So long after its first request an instance is not judged, nor is it learned: caches fill, code is compiled."""
+    warm_up_s: tuple[float, float] = (180.0, 90.0)
+    """By kind: so long after its first request an instance is not judged, nor is it learned. Caches fill and code is
+    compiled, so the first ones are slow; fewer of them fail, and for a shorter time."""
     founding_s: float = 60.0
     """Who comes this soon after the first instance was there from the beginning: learned before it is judged ..."""
     founding_requests: float = 12.0
@@ -46,8 +47,10 @@ class SiblingConfig:
     """What the belief about an instance is worth."""
     worst_s: float = 86_400.0
     """Time constant of the worst habit of any instance: none is told for what one of its siblings does by habit."""
-    belief: float = 0.05
-    """Share of slow requests before anything is known: what lies above a 95th percentile."""
+    belief: tuple[float, float] = (0.05, 0.01)
+    """By kind: their share before anything is known. What lies above a 95th percentile is slow; few requests fail."""
+    beside_prior_hits: tuple[float, float] = (1.0, 0.1)
+    """By kind: hits of two requests that are believed of siblings, beside those that they have in the pane."""
     freeze_s: float = 600.0
     """A suspicion that grows for longer without an alarm is learned."""
     accept_s: float = 3600.0
@@ -60,7 +63,7 @@ class SiblingConfig:
     told: float = 0.5
     """Series with less than this share of an alarm are not told, ..."""
     max_told: int = 5
-    """... nor are more than so many of a service."""
+    """... nor are more than so many of a service and a kind."""
     kept_snapshots: int = 8
     """Panes back that can be stepped again with the same outcome."""
 

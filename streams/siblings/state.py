@@ -1,6 +1,7 @@
 """The memory of the instances of one service: a row an instance, as it stood after each of the last panes.
 
-Instants are numbers of panes since 1970 (0 is never), so that rows are small: 50 bytes each.
+Instants are numbers of panes since 1970 (0 is never), so that rows are small: 92 bytes each. What is kept by kind of
+hit is in the order of `streams.siblings.kinds.KINDS`.
 """
 
 from __future__ import annotations
@@ -12,26 +13,30 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-_VERSION = 1
-SIZES = 2
-"""Sizes of a rise that are tried: sums of each instance."""
+from streams.siblings.kinds import KINDS, SIZES
+from streams.siblings.slow_only import read_slow_only
+
+_VERSION = 2
+_EACH = (len(KINDS),)
 ROW = np.dtype(
     [
         ("first", "<u4"),  # pane of its first request since it was (re)started
         ("heard", "<u4"),  # pane of its last request
-        ("requests", "<f4"),  # learned, with exponential forgetting
-        ("slow", "<f4"),
-        ("doubtful", "<f4"),  # requests since evidence left zero: learned when it turns out to be nothing
-        ("doubtful_slow", "<f4"),
         ("rate", "<f4"),  # requests a pane
         ("missed", "<f4"),  # requests that should have come since it was heard last
-        ("sums", "<f4", (SIZES,)),
-        ("starts", "<u4", (SIZES,)),  # pane in which each sum left zero
-        ("active", "?"),
-        ("accepted", "?"),  # its habit was an alarm for too long: it is no measure for others
+        ("requests", "<f4", _EACH),  # learned, with exponential forgetting
+        ("hits", "<f4", _EACH),  # of those, beyond what its siblings' share would make: below 0 is less
+        ("doubtful", "<f4", _EACH),  # requests since evidence left zero: learned when it turns out to be nothing
+        ("doubtful_hits", "<f4", _EACH),
+        ("doubtful_usual", "<f4", _EACH),  # hits that its siblings' share would have made of them
+        ("sums", "<f4", (*_EACH, SIZES)),
+        ("starts", "<u4", (*_EACH, SIZES)),  # pane in which each sum left zero
+        ("active", "?", _EACH),
+        ("accepted", "?", _EACH),  # its habit was an alarm for too long: it is no measure for others
     ]
 )
 Rows = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -40,22 +45,22 @@ class Snapshot:
 
     pane_ns: int
     rows: Rows
-    worst: float
-    """The worst habit of any instance: share of slow requests, at least (Wilson)."""
-    began: int
-    """The first pane with several instances, again after a long silence."""
+    worst: Floats
+    """By kind, the worst habit of any instance: share of its requests, at least (Wilson)."""
+    began: NDArray[np.int64]
+    """By kind, the first pane in which several instances were compared, again after a long silence."""
     line_ms: float = 0.0
     """Slower requests are slow; 0 as long as it is not known."""
 
     def packed(self) -> list[Any]:
         """As kept in the state."""
-        return [self.pane_ns, self.rows.tobytes(), self.worst, self.began, self.line_ms]
+        return [self.pane_ns, self.rows.tobytes(), self.worst.tolist(), self.began.tolist(), self.line_ms]
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back."""
         pane_ns, raw, worst, began, line_ms = body
-        return Snapshot(pane_ns, np.frombuffer(raw, ROW).copy(), worst, began, line_ms)
+        return Snapshot(pane_ns, np.frombuffer(raw, ROW).copy(), np.array(worst), np.array(began), line_ms)
 
 
 @dataclass(slots=True)
@@ -75,8 +80,10 @@ class SiblingMemory:
 
     @staticmethod
     def decode(raw: bytes | None) -> SiblingMemory:
-        """Read `encode` back; nothing, or a state of another version, is a fresh start."""
+        """Read `encode` back; nothing is a fresh start. A state of version 1 knew slow requests alone."""
         body: list[Any] = msgpack.unpackb(raw) if raw else [0]
+        if body[0] == 1:
+            body = read_slow_only(body, ROW)
         if body[0] != _VERSION:
             return SiblingMemory()
         return SiblingMemory(body[1], body[2], [Snapshot.unpacked(one) for one in body[3]])

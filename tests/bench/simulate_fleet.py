@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,7 +24,12 @@ from tests.made_health import PANE_NS, edge, health, pane_start
 from tests.quiet_day import QuietDay
 
 REPLICAS, RATES, SEEDS = (4, 10, 20, 40, 50), (2, 10, 50), 6
-FAULTS = {"300 ms": Instance("", more_ms=300.0), "2 s": Instance("", more_ms=2000.0), "fails": Instance("", fails=True)}
+FAULTS = {
+    "300 ms": Instance("", more_ms=300.0),
+    "2 s": Instance("", more_ms=2000.0),
+    "fails": Instance("", fails=1.0),
+    "half fail": Instance("", fails=0.5),
+}
 CALM, LONGEST = 90, 60
 DAY = 8640
 
@@ -84,44 +89,57 @@ def print_found(faults: list[str]) -> None:
 
 
 def habits(replicas: int, release: int, chance: np.random.Generator) -> list[Instance]:
-    """Return instances of a release: every fifth in a zone farther away, one much slower, the others a bit unlike."""
+    """Return instances of a release: every fifth in a zone farther away, one much slower, the others a bit unlike.
+
+    The far ones fail two in a hundred requests, the slow one four, the others fewer than one.
+    """
     made = []
     for number in range(replicas):
         far = 60.0 if number % 5 == 4 else 0.0
         times = 2.0 if number == 1 and replicas > 4 else float(chance.uniform(0.85, 1.2))
-        made.append(Instance(f"r{release}-{number}", times, far, share=float(chance.uniform(0.7, 1.3))))
+        fails = 0.04 if times == 2.0 else 0.02 if far else float(chance.uniform(0.0, 0.01))
+        made.append(Instance(f"r{release}-{number}", times, far, fails, share=float(chance.uniform(0.7, 1.3))))
     return made
 
 
+def outage(pane: int) -> float:
+    """Return the share of requests that the whole service fails: most for twenty seconds, some for ten minutes."""
+    return 0.6 if pane % 2000 in (600, 601) else 0.2 if 1400 <= pane % 2000 < 1460 else 0.0
+
+
 def calm(case: tuple[int, float, int]) -> list[str]:
-    """Return the incidents of a quiet day of a fleet: rhythm, jumps of traffic, deploys, cold starts."""
+    """Return the incidents of a quiet day of a fleet: rhythm, jumps of traffic, deploys, cold starts, failures."""
     replicas, rate, seed = case
     chance, watch, day = np.random.default_rng(seed), Watch(), QuietDay(seed=seed)
     fleet, release, jump = Fleet(habits(replicas, 0, chance), chance), 0, 1.0
     opened: list[str] = []
     born: dict[str, int] = {}
-    usual: dict[str, float] = {one.name: one.times for one in fleet.instances}
+    usual: dict[str, Instance] = {one.name: replace(one) for one in fleet.instances}
     for pane in range(DAY):
         if pane % 1080 == 700:  # a rolling deploy every three hours, an instance a pane
             release += 1
             coming = habits(replicas, release, chance)
-            usual |= {one.name: one.times for one in coming}
+            usual |= {one.name: replace(one) for one in coming}
         if release and pane % 1080 >= 700 and pane % 1080 - 700 < replicas:
             place = pane % 1080 - 700
             fleet.instances[place] = coming[place]
             born[coming[place].name] = pane
         if pane % 1080 == 300:  # one instance is started again and comes under a new name
-            lone = Instance(f"again-{pane}", usual[fleet.instances[0].name])
-            fleet.instances[0], born[lone.name], usual[lone.name] = lone, pane, lone.times
+            lone = replace(usual[fleet.instances[0].name], name=f"again-{pane}")
+            fleet.instances[0], born[lone.name], usual[lone.name] = lone, pane, replace(lone)
         for one in fleet.instances:
             cold = pane - born.get(one.name, -99) < 6
-            one.times = usual[one.name] * (8.0 if cold else 1.0)
+            one.times = usual[one.name].times * (8.0 if cold else 1.0)
+            one.fails = 0.3 if cold else usual[one.name].fails
         if pane % 360 == 0:
             jump = float(chance.choice([1.0, 1.0, 4.0, 0.5]))
         load = day.load(pane) * jump
         fleet.times = 1.0 + 0.5 * day.load(pane)
         if pane % 2000 in (100, 101):  # the whole service is slow for twenty seconds
             fleet.times *= 4
+        fleet.fails = outage(pane)
+        if pane % 500 == 250:  # somebody's failing request is tried again and again, at one instance
+            fleet.instances[-1].fails = 0.9
         pictures = [fleet.pane(pane, rate * load)]
         pictures.insert(0, health("front", pane, pictures[0].pane.requests, edges=[edge("users", 9, kind="client")]))
         opened += [f"pane {pane}: {title}" for title, *_ in watch.see(pane, pictures)]

@@ -11,7 +11,7 @@ from streams.siblings import SiblingConfig, SiblingFold, SiblingMemory
 from tests.made_health import health
 
 FAST, SLOW = 4806, 5019
-CONFIG = SiblingConfig(warm_up_s=20, founding_requests=3, max_instances=6, forget_s=200, max_told=3)
+CONFIG = SiblingConfig(warm_up_s=(20, 10), founding_requests=3, max_instances=6, forget_s=200, max_told=3)
 COUNTS = st.dictionaries(
     st.sampled_from([f"i{number}" for number in range(9)]),
     st.tuples(st.integers(0, 12), st.integers(0, 12)),
