@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.health import InstanceHealth, ServiceHealth
 from streams.siblings.config import SiblingConfig
 from streams.siblings.counts import count_hits
-from streams.siblings.kinds import KINDS, SLOW
+from streams.siblings.kinds import KINDS, SIZES, SLOW
 from streams.siblings.rises import gather_hits
 from streams.siblings.state import ROW, Rows, SiblingMemory, Snapshot
 from streams.slo import wilson_lower
@@ -36,8 +36,8 @@ class Comparison:
         self.overflows = len(counted) < len(health.instances)
         before = memory.before(health.pane_start_ns)
         is_new = before is None or self.pane - memory.number_of(before.pane_ns) > self.panes(config.forget_s)
-        worst = before.worst if before else np.array(config.belief)
-        began = np.full(len(KINDS), self.pane) if before is None or is_new else before.began
+        worst = before.worst if before else list(config.belief)
+        began = [self.pane] * len(KINDS) if before is None or is_new else before.began
         self.now = Snapshot(health.pane_start_ns, _rows(memory, before, counted), worst, began)
         self.now.line_ms = self._line(before.line_ms if before else 0.0, usual_ms)
         self.names = memory.names
@@ -107,7 +107,7 @@ class Comparison:
 
     def _known(self) -> Flags:
         """Tell who came later than the first, or has been learned: habits of the first ones are nobody's fault."""
-        is_later = self.rows["first"][:, None] > self.now.began + self.panes(self.config.founding_s)
+        is_later = self.rows["first"][:, None] > np.array(self.now.began) + self.panes(self.config.founding_s)
         return np.asarray(is_later | (self.rows["requests"] >= self.config.founding_requests))
 
     def _comparable(self) -> Flags:
@@ -158,8 +158,8 @@ class Comparison:
     def _since(self) -> NDArray[np.int64]:
         """Return (instances x kinds) the pane in which the largest sum left zero; this one where none has."""
         lead = self.rows["sums"].argmax(axis=-1)
-        starts = np.take_along_axis(self.rows["starts"], lead[..., None], axis=-1)[..., 0].astype(np.int64)
-        return np.where(starts > 0, starts, self.pane)
+        starts = self.rows["starts"].reshape(-1, SIZES)[np.arange(lead.size), lead.ravel()].reshape(lead.shape)
+        return np.where(starts > 0, starts.astype(np.int64), self.pane)
 
     def _accept(self, which: Flags) -> None:
         """Take what went on for too long as the habit of these, which is no excuse for others."""
@@ -174,9 +174,9 @@ class Comparison:
     def _see_habits(self) -> None:
         """Raise the worst habit to that of an instance that surely has more; only who has more at all is looked at."""
         rows = self.rows
-        worst = self.now.worst * self._kept(self.config.worst_s)
+        worst = [each * self._kept(self.config.worst_s) for each in self.now.worst]
         is_habit = self.heard[:, None] & ~rows["accepted"] & (rows["requests"] >= self.config.founding_requests)
-        for row, kind in np.argwhere(is_habit & (rows["hits"] > worst * rows["requests"])).tolist():
+        for row, kind in np.argwhere(is_habit & (rows["hits"] > np.array(worst) * rows["requests"])).tolist():
             requests, hits = float(rows["requests"][row, kind]), float(rows["hits"][row, kind])
             worst[kind] = max(worst[kind], wilson_lower(min(hits, requests), requests, _Z))
         self.now.worst = worst
@@ -186,7 +186,4 @@ def _rows(memory: SiblingMemory, before: Snapshot | None, counted: Sequence[Inst
     """Return the rows as they stood, with new ones for instances never heard of."""
     known = set(memory.names)
     memory.names += sorted(one.instance for one in counted if one.instance not in known)
-    rows = np.zeros(len(memory.names), ROW)
-    if before is not None:
-        rows[: len(before.rows)] = before.rows
-    return rows
+    return np.zeros(len(memory.names), ROW) if before is None else before.copied(len(memory.names))

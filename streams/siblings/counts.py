@@ -26,10 +26,13 @@ class Counts(NamedTuple):
 def count_hits(counted: Sequence[InstanceHealth], place: Mapping[str, int], line_ms: float) -> Counts:
     """Return what is counted of each instance, in its place; `line_ms` is from where on requests are slow."""
     first = first_bin_over(int(line_ms * 1e6))
+    slow = [sum([n for at, n in one.durations.items() if at >= first]) for one in counted]
     found = np.zeros((3, len(place)))
-    for one in counted:
-        slow = sum([n for at, n in one.durations.items() if at >= first])
-        found[:, place[one.instance]] = one.requests, slow, one.errors
+    found[:, [place[one.instance] for one in counted]] = (
+        [one.requests for one in counted],
+        slow,
+        [one.errors for one in counted],
+    )
     requests = np.maximum(found[0], 0.0)
     hits = np.minimum(np.maximum(found[1:], 0.0), requests).T
     return Counts(requests, hits, requests.sum() - requests, hits.sum(axis=0) - hits)

@@ -25,7 +25,7 @@ def read_slow_only(body: list[Any], row: np.dtype[Any]) -> list[Any]:
     All that it knows were there when failures began to be compared: their habits are learned before they are judged.
     """
     _, pane_s, names, snapshots = body
-    began = max(one[0] for one in snapshots) // (pane_s * 1_000_000_000)
+    began = max((one[0] for one in snapshots), default=0) // (pane_s * 1_000_000_000)
     return [2, pane_s, names, [_with_failures(one, began, row) for one in snapshots]]
 
 

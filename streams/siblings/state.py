@@ -36,31 +36,39 @@ ROW = np.dtype(
     ]
 )
 Rows = NDArray[Any]
-Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """How the instances stood after a pane. Rows are in the order of the memory's names; later names have none yet."""
+    """How the instances stood after a pane. Rows are in the order of the memory's names; later names have none yet.
+
+    Rows of a state that was read back are not written to.
+    """
 
     pane_ns: int
     rows: Rows
-    worst: Floats
+    worst: list[float]
     """By kind, the worst habit of any instance: share of its requests, at least (Wilson)."""
-    began: NDArray[np.int64]
+    began: list[int]
     """By kind, the first pane in which several instances were compared, again after a long silence."""
     line_ms: float = 0.0
     """Slower requests are slow; 0 as long as it is not known."""
 
+    def copied(self, instances: int) -> Rows:
+        """Return a copy of the rows that can be written to, with empty ones for later instances."""
+        raw = bytearray(instances * ROW.itemsize)
+        raw[: len(self.rows) * ROW.itemsize] = self.rows.tobytes()
+        return np.frombuffer(raw, ROW)
+
     def packed(self) -> list[Any]:
         """As kept in the state."""
-        return [self.pane_ns, self.rows.tobytes(), self.worst.tolist(), self.began.tolist(), self.line_ms]
+        return [self.pane_ns, self.rows.tobytes(), self.worst, self.began, self.line_ms]
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back."""
         pane_ns, raw, worst, began, line_ms = body
-        return Snapshot(pane_ns, np.frombuffer(raw, ROW).copy(), np.array(worst), np.array(began), line_ms)
+        return Snapshot(pane_ns, np.frombuffer(raw, ROW), worst, began, line_ms)
 
 
 @dataclass(slots=True)
