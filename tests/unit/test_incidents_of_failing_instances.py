@@ -60,6 +60,12 @@ def test_an_instance_whose_latest_requests_are_well_opens_nothing() -> None:
     assert run(cart(0, failing(score_now=-1.0))) == []
 
 
+def test_a_share_that_is_not_most_of_the_requests_opens_an_incident_too() -> None:
+    """The evidence is of many panes; of this one's two requests one failed."""
+    some = failing(requests=2, score_now=1.5).model_copy(update={"value": 0.4})
+    assert len(run(cart(0, some))) == 1
+
+
 def test_an_instance_that_is_slow_and_fails_is_one_incident_and_its_requests_count_once() -> None:
     """The second kind is told as later news."""
     slow = of(SeriesKind.INSTANCE_SLOW)
