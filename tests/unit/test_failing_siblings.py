@@ -50,6 +50,19 @@ def test_an_instance_that_fails_three_in_twenty_requests_is_told_where_the_other
     assert names(seen.run(fleet, 30, rate=50.0)) == {"cart-7"}
 
 
+def test_an_instance_with_few_requests_that_fails_half_of_them_is_told_within_seven_minutes() -> None:
+    """It has one in two panes; its siblings have twenty in a pane, of which none fails, and more need not be seen."""
+    seen = Seen()
+    for pane in range(CALM + 42):
+        fails = int(pane >= CALM and pane % 4 == 0)
+        few = [InstanceHealth(instance="few", requests=1, errors=fails, durations={4806: 1})]
+        others = [InstanceHealth(instance=name, requests=10, errors=0, durations={4806: 10}) for name in "ab"]
+        each = others if pane % 2 else others + few
+        if seen.take([health("cart", pane).model_copy(update={"instances": each})]):
+            return
+    pytest.fail("not told")
+
+
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.6, 1.0])
 def test_a_service_that_fails_as_a_whole_has_no_failing_instance(share: float) -> None:
     """From one pane to the next, whatever the share."""
