@@ -1,7 +1,7 @@
 """One bad replica of many, and quiet days of fleets: when does an incident open, does it name who, is calm calm?
 
-Run it with ``python -m tests.bench.simulate_fleet found`` (the table of docs/adr/0041, some minutes), ``calm`` (a day
-of each fleet), or ``cost`` (CPU and bytes of a pane).
+Run it with ``python -m tests.bench.simulate_fleet found`` (the tables of docs/adr/0041 and 0044, some minutes),
+``calm`` (a day of each fleet), or ``cost`` (CPU and bytes of a pane).
 """
 
 from __future__ import annotations

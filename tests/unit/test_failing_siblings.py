@@ -63,6 +63,15 @@ def test_an_instance_with_few_requests_that_fails_half_of_them_is_told_within_se
     pytest.fail("not told")
 
 
+def test_an_instance_that_fails_half_of_its_requests_is_told_without_a_break() -> None:
+    """However they fall: a run of good ones is not the end of it."""
+    fleet, seen = fleet_of(10), Seen()
+    seen.run(fleet, CALM, rate=5.0)
+    fleet.instances[3].fails = 0.5
+    seen.run(fleet, 40, rate=5.0)
+    assert len(seen.run(fleet, CALM, rate=5.0)) == CALM
+
+
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.6, 1.0])
 def test_a_service_that_fails_as_a_whole_has_no_failing_instance(share: float) -> None:
     """From one pane to the next, whatever the share."""
