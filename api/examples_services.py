@@ -48,6 +48,8 @@ SERVICE: Final = ServiceDetail(
         )
     ],
     log_severities={"info": 1_901, "error": 14},
+    baseline="reliable",
+    hour_of_week="learning",
     exemplars=Exemplars(slow=[TRACE_ID]),
     incidents=[
         IncidentBrief(

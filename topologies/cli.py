@@ -14,7 +14,14 @@ import typer
 
 from schemas.errors import SetupError
 from topologies import dlq
-from topologies.commands import give_up, read_settings, real_services, run_to_end, with_running_stack
+from topologies.commands import (
+    give_up,
+    read_settings,
+    real_services,
+    run_to_end,
+    told_to_the_user,
+    with_running_stack,
+)
 
 app = typer.Typer(
     name="incidentscope",
@@ -194,7 +201,10 @@ def evaluate(
     """
     from topologies.evaluate import evaluate as judge
 
-    judge(recordings, json_file, report_folder=report_dir, is_continued=continued, moved_s=moved)
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        give_up(SetupError(f"{json_file.parent} is no folder", "make it, or write the figures to another file"))
+    with told_to_the_user():
+        judge(recordings, json_file, report_folder=report_dir, is_continued=continued, moved_s=moved)
 
 
 @app.command(rich_help_panel=DATA)
@@ -209,7 +219,8 @@ def fit(
     """
     from topologies.fitting import fit as fit_to
 
-    fit_to(recordings)
+    with told_to_the_user():
+        fit_to(recordings)
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -228,7 +239,8 @@ def operations(
 
     settings = read_settings(log_to_file=True)
     if recording is not None:
-        show_merges(names_in_recording(recording), typer.echo)
+        with told_to_the_user():
+            show_merges(names_in_recording(recording), typer.echo)
         return
     show_merges(run_to_end(stored_names(settings, tenant or settings.default_tenant, hours)), typer.echo)
 

@@ -6,7 +6,8 @@ Exit status: 2 something is missing or wrong before start (the message says what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -56,8 +57,15 @@ def real_services(settings: Settings, command: str) -> Settings:
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end; turn what is wrong before start, or out of reach, into a message and a status."""
-    try:
+    with told_to_the_user():
         return asyncio.run(work)
+
+
+@contextmanager
+def told_to_the_user() -> Iterator[None]:
+    """End the command with a message and a status for what is missing, wrong or out of reach."""
+    try:
+        yield
     except (SetupError, StoreError) as error:
         give_up(error)
 

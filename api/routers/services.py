@@ -14,7 +14,16 @@ from api.problems import Slug, documented
 from api.resources import OpenStores, WallNs
 from api.spans_of_time import HOUR_NS, PaneSpan
 from api.views.deploys import DeployView
-from api.views.services import HealthSeries, IncidentBrief, ServiceDetail, ServiceList, SignatureList, summary_of
+from api.views.services import (
+    BADGES,
+    HOUR_BADGES,
+    HealthSeries,
+    IncidentBrief,
+    ServiceDetail,
+    ServiceList,
+    SignatureList,
+    summary_of,
+)
 from schemas.errors import NotFound, StoreUnavailable
 from schemas.health import Exemplars, ServiceHealth
 from schemas.incidents import IncidentState
@@ -122,6 +131,7 @@ async def get_service(tenant: Tenant, stores: OpenStores, wall_ns: WallNs, servi
         stores.postgres, tenant, incidents.IncidentFilter(states=UNRESOLVED, service=service), limit=10
     )
     latest = await deploys.page(stores.postgres, tenant, service=service, limit=5)
+    badge, by_hour = (await _badges(stores, tenant)).get(service, ("", ""))
     return ServiceDetail(
         service=health.service,
         node_kind=health.node_kind,
@@ -129,6 +139,8 @@ async def get_service(tenant: Tenant, stores: OpenStores, wall_ns: WallNs, servi
         window_s=health.window_s,
         window=health.window,
         **_details(health),
+        baseline=BADGES.get(badge),
+        hour_of_week=HOUR_BADGES.get(by_hour),
         incidents=[IncidentBrief.of(incident) for incident in open_now],
         deploys=[DeployView.of(deploy) for deploy in latest],
         links={"health": health_path(service, max(0, health.pane_start_ns - HOUR_NS), health.pane_start_ns + 1)},
@@ -145,6 +157,7 @@ def _details(health: ServiceHealth | ServiceSummary) -> dict[str, Any]:
         "log_severities": health.log_severities_window,
         "signatures": health.signatures,
         "instances": health.instances,
+        "versions": health.versions,
         "exemplars": health.exemplars,
     }
 

@@ -73,7 +73,9 @@ class IncidentView(BaseModel):
                 "overview": f"{path}/overview",
                 "timeline": f"{path}/timeline",
                 "hypotheses": f"{path}/hypotheses",
+                "snapshot": f"{path}/snapshot",
                 "evidence": f"{path}/evidence",
+                "similar": f"{path}/similar",
             },
         )
 

@@ -19,6 +19,7 @@ from schemas.health import (
     RedStats,
     ServiceHealth,
     SignatureCount,
+    VersionHealth,
 )
 from schemas.incidents import IncidentState, Severity
 from schemas.queries import HealthPoint, MapEdge, ServiceSummary, SignatureSummary
@@ -72,6 +73,9 @@ class ServiceDetail(BaseModel):
     log_severities: dict[str, int] = Field({}, description="Log records of the window by severity.")
     signatures: list[SignatureCount] = Field([], description="Error signatures of the window, the newest kinds first.")
     instances: list[InstanceHealth] = Field([], description="Its instances in the last pane, when they are known.")
+    versions: list[VersionHealth] = Field([], description="Its versions in the last pane, when they are known.")
+    baseline: Badge | None = Field(None, description="Whether it is known what is usual; null where nobody can say.")
+    hour_of_week: HourBadge | None = Field(None, description="The same of the hours of the week.")
     exemplars: Exemplars
     incidents: list[IncidentBrief] = Field(description="Unresolved incidents that it is part of.")
     deploys: list[DeployView] = Field(description="Its latest deploys.")

@@ -9,10 +9,13 @@ from schemas.incidents import RuledOut
 from schemas.snapshots import SeriesFinding
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.suspects import Suspect
+from streams.incidents.words import plain
 
 _MOST_RULED_OUT = 12
 _CLEAR = 0.3
 """Strength from which a series is called raised."""
+_MUCH = 1.5
+"""So many times the usual calls for an explanation."""
 _WAITED_FOR = (SeriesKind.SELF_TIME, SeriesKind.ERROR_RATE, SeriesKind.LOG_ERRORS)
 
 
@@ -45,9 +48,10 @@ def _facts(node: Node) -> Iterator[str]:
         series = node.series.get((kind, None))
         if series is not None:
             yield f"{what} {_change(series)}"
-    gap = _worst(node, SeriesKind.GAP)
-    if gap is not None:
-        yield f"network and queue time from {gap.client} {_change(gap)}"
+    for kind, what in ((SeriesKind.EDGE_LATENCY, "latency"), (SeriesKind.GAP, "network and queue time")):
+        edge = _worst(node, kind)
+        if edge is not None:
+            yield f"{what} from {edge.client} {_change(edge)}"
 
 
 def _worst(node: Node, kind: SeriesKind) -> SeriesFinding | None:
@@ -56,11 +60,14 @@ def _worst(node: Node, kind: SeriesKind) -> SeriesFinding | None:
 
 
 def _change(series: SeriesFinding) -> str:
-    """Return how far the mean since the onset is from normal: ``+3 %``; in milliseconds when normal is nothing."""
+    """Return how far the mean since the onset is from normal: ``+3 %``; in milliseconds when normal is nothing.
+
+    One large pane moves a mean far; where that is no evidence, it says so.
+    """
     usual = series.peak.median
-    if usual <= 0:
-        return f"{series.mean:.3g} ms"
-    return f"{100 * (series.mean / usual - 1):+.0f} %"
+    moved = f"{plain(series.mean)} ms" if usual <= 0 else f"{100 * (series.mean / usual - 1):+,.0f} %"
+    is_noise = series.strength < _CLEAR and usual > 0 and series.mean > _MUCH * usual
+    return f"{moved} (within what chance does)" if is_noise else moved
 
 
 def _slow_below(node: Node, nodes: Nodes) -> str | None:

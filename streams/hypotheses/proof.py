@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from schemas.deviations import SeriesKind, SignatureChange
@@ -11,7 +12,7 @@ from streams.hypotheses.budgets import burn_of
 from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.resources import move_in_words
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
-from streams.incidents.words import series_in_words
+from streams.incidents.words import plain, series_in_words
 
 _MOST_SERIES = 3
 _MOST_TRACES = 5
@@ -29,6 +30,7 @@ _METRIC = (
     "AND unix_nano >= {start} AND unix_nano < {end} ORDER BY instance, time"
 )
 _EARLIER_NS = 1800 * 1_000_000_000
+_HOUR_NS = 3600 * 1_000_000_000
 _TITLES = {
     "self_time": "{service} itself is slow",
     "dependency": "{service} answers slowly",
@@ -57,6 +59,8 @@ def title_of(suspect: Suspect) -> str:
         title = f"the connection to {suspect.service} is slow"
     elif lead.name == "gap":
         title = f"{suspect.service} is slow at calling others"
+    elif lead.name == "first" and lead.value < 1.0:
+        title = f"{suspect.service} deviates"
     else:
         title = _TITLES[lead.name].format(service=suspect.service)
     if suspect.deploy is not None and lead.name != "deploy":
@@ -69,12 +73,14 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
     """Return what speaks against the suspect, strongest first, with an API path or SQL that returns it again."""
     start_ns, end_ns = snapshot.start_ns, snapshot.end_ns
     series = [f for f in suspect.node.series.values() if f.kind in OWN_KINDS and f.strength > 0]
+    series = [f for f in series if not _is_told_by_its_edge(f, series)]
     series.sort(key=lambda f: (-f.strength, f.kind.value, f.client or ""))
     evidence = [_series(suspect, finding, start_ns, end_ns) for finding in series[:_MOST_SERIES]]
     burn = burn_of(suspect.node)
     if burn is not None and any(part.name == "budget" for part in suspect.parts):
-        evidence.append(_burn(suspect.service, burn))
-    evidence += [_signature(suspect.service, change) for change in suspect.node.finding.signatures[:_MOST_SERIES]]
+        evidence.append(_burn(suspect.service, burn, start_ns, end_ns))
+    changed = suspect.node.finding.signatures[:_MOST_SERIES]
+    evidence += [_signature(suspect.service, change, start_ns, end_ns) for change in changed]
     evidence += [_metric(suspect.service, move, snapshot) for move in suspect.node.finding.metrics[:_MOST_SERIES]]
     if suspect.concentration is not None and suspect.instance is not None:
         evidence.append(_instances(suspect.service, suspect.concentration, snapshot))
@@ -85,6 +91,11 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
     return evidence + _traces(suspect)
 
 
+def _is_told_by_its_edge(pool: SeriesFinding, series: Sequence[SeriesFinding]) -> bool:
+    """Tell whether a series of all callers together is that of the only one, which says who it is."""
+    return pool.client is None and sum(f.kind is pool.kind and f.client is not None for f in series) == 1
+
+
 def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int) -> Evidence:
     summary = series_in_words(suspect.service, finding.peak)
     is_edge = finding.kind in _EDGE_KINDS
@@ -93,20 +104,22 @@ def _series(suspect: Suspect, finding: SeriesFinding, start_ns: int, end_ns: int
     return Evidence(kind=kind, summary=summary, query=query, series=finding.peak)
 
 
-def _burn(service: str, burn: SeriesFinding) -> Evidence:
-    """Tell how fast the budget burns, with what it was at any time."""
-    indicator = f"?indicator={burn.peak.name}" if burn.peak.name else ""
-    query = f"/api/v1/services/{quote(service, safe='')}/budget{indicator}"
+def _burn(service: str, burn: SeriesFinding, start_ns: int, end_ns: int) -> Evidence:
+    """Tell how fast the budget burns, with how it was spent since an hour before."""
+    indicator = f"&indicator={burn.peak.name}" if burn.peak.name else ""
+    span = f"start={start_ns - _HOUR_NS}&end={end_ns}"
+    query = f"/api/v1/services/{quote(service, safe='')}/budget?{span}{indicator}"
     return Evidence(kind="series", summary=series_in_words(service, burn.peak), query=query, series=burn.peak)
 
 
-def _signature(service: str, change: SignatureChange) -> Evidence:
+def _signature(service: str, change: SignatureChange, start_ns: int, end_ns: int) -> Evidence:
     """Tell a changed error signature with its first line."""
-    lines = f"{change.series.value:.3g} lines a pane, usually {change.series.median:.3g}"
+    lines = f"{plain(change.series.value)} lines a pane, usually {plain(change.series.median)}"
     said = change.sample or change.template
     return Evidence(
         kind="signature", summary=f"{service}: {change.change} {change.kind} ({lines}): {said}",
-        query=f"/api/v1/services/{quote(service, safe='')}/signatures", series=change.series,
+        query=f"/api/v1/services/{quote(service, safe='')}/signatures?start={start_ns}&end={end_ns}",
+        series=change.series,
         trace_ids=[change.sample_trace_id] if change.sample_trace_id else [],
     )  # fmt: skip
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from schemas.snapshots import MetricFinding, NodeFinding
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part
+from streams.incidents.words import plain
 
 _MOST = 1.0
 _MOST_NAMED = 3
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def metric_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
@@ -30,8 +33,17 @@ def _farthest(finding: NodeFinding) -> float:
 
 
 def move_in_words(move: MetricFinding) -> str:
-    """Return how far a metric went: ``process.cpu.time 0.81 s/s (usually 0.013), state=user``."""
-    unit = f"{move.unit}/s" if move.is_rate else move.unit
-    what = f"{move.metric} {move.value:.3g}{' ' if unit else ''}{unit} (usually {move.usual:.3g})"
+    """Return how far a metric went: ``process.cpu.time 0.81 s/s (usually 0.013 s/s), state=user``."""
+    what = f"{move.metric} {_amount(move, move.value)} (usually {_amount(move, move.usual)})"
     which = [f"{key}={value}" for key, value in sorted(move.attributes.items())]
     return ", ".join([what, *which])
+
+
+def _amount(move: MetricFinding, value: float) -> str:
+    """Return a value with its unit (UCUM, as OTLP has it): bytes in binary multiples, the unit ``1`` left out."""
+    unit = "" if move.unit == "1" else move.unit
+    if unit == "By":
+        steps = min(len(_BYTES) - 1, int(math.log2(max(abs(value), 1.0)) // 10))
+        value, unit = value / 1024**steps, _BYTES[steps]
+    unit = f"{unit}/s" if move.is_rate else unit
+    return f"{plain(value)} {unit}".rstrip() if not unit.startswith("/") else f"{plain(value)}{unit}"

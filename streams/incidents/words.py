@@ -24,10 +24,16 @@ _WHAT = {
 def amount(value: float, unit: str) -> str:
     """Return a number with its unit as a person writes it."""
     if unit == "ms":
-        return f"{value / 1000:.2g} s" if value >= 1000 else f"{value:.3g} ms"
+        return f"{plain(value / 1000, 2)} s" if value >= 1000 else f"{plain(value)} ms"
     if unit == "ratio":
-        return f"{100 * value:.3g} %"
-    return f"{value:.3g}/s" if unit == "per_s" else f"{value:.3g}x"
+        return f"{plain(100 * value)} %"
+    return f"{plain(value)}/s" if unit == "per_s" else f"{plain(value)}x"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits and no exponent: ``0.0123``, ``1.5``, ``12,300``."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10**digits else f"{value:.{digits}g}"
 
 
 def series_in_words(service: str, series: SeriesScore) -> str:

@@ -166,6 +166,7 @@ async def test_the_current_picture_has_operations_callers_and_instances(acme: Ca
     for name in names[:2]:
         detail = (await acme.get(f"/services/{name}")).json()
         assert (detail["service"], detail["edges_in"][0]["client"]) == (name, "web")
+        assert (detail["baseline"], detail["hour_of_week"]) == listed[name]
         assert [(one["instance"], one["p95_ms"]) for one in detail["instances"]] == [("checkout-1", 40.0)]
         assert (await acme.http.get(detail["links"]["health"])).json()["service"] == name
     edges = (await acme.get("/edges")).json()["edges"]
