@@ -68,6 +68,9 @@ class SeriesScore(Event):
     evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
+    accepted: bool = Field(
+        False, description="It has deviated for so long that from the next pane on what it is now is its normal."
+    )
     hour_of_week: HourBadge = Field(
         "learning", description="Whether it is known what is usual at this hour of the week."
     )

@@ -42,6 +42,8 @@ class ResolveReason(StrEnum):
     RECOVERED = "recovered"
     BY_HAND = "by_hand"
     NO_TRAFFIC = "no_traffic"
+    NEW_NORMAL = "new_normal"
+    """It did not recover: it has lasted so long that what it is now has become normal."""
 
 
 class Impact(Event):

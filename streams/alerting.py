@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.incidents import Alert, AlertCause, HypothesisSet, IncidentEvent, IncidentState, NotifyReason, Severity
+from schemas.incidents import Alert, AlertCause, HypothesisSet, IncidentEvent, IncidentState, NotifyReason, ResolveReason, Severity
 from schemas.settings import Settings
 
 _NS = 1_000_000_000
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
+_WHY_OVER = {reason: reason.value for reason in ResolveReason} | {
+    ResolveReason.NEW_NORMAL: "not recovered: what it is now has become normal"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def _summary(event: IncidentEvent, causes: list[AlertCause]) -> str:
     if event.flapping:
         hit = f"Goes and comes. {hit}"
     if event.state in _OVER:
-        reason = event.resolve_reason.value if event.resolve_reason else "by hand"
+        reason = _WHY_OVER[event.resolve_reason] if event.resolve_reason else "by hand"
         return f"Resolved ({reason}). {hit}."
     if not causes:
         return f"{hit}. Cause not known yet."

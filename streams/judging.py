@@ -96,7 +96,7 @@ class JudgeFold:
     def _instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
         if not health.instances or (len(health.instances) < 2 and not memory.siblings.snapshots):
             return []
-        usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)
+        usual_ms = usual_tail_ms(memory.baselines, health.pane_start_ns, self._baselines.config)
         return self._siblings.advance(memory.siblings, health, usual_ms)
 
     def _several_versions(self, memory: JudgeMemory, health: ServiceHealth) -> list[VersionShare]:

@@ -79,6 +79,10 @@ class BaselineConfig:
     """Chance below which the end of failures is believed."""
     rebaseline_s: float = 3600.0
     """A series that deviates longer than this has a new normal: it is learned again."""
+    kept_panes: int = 60
+    """Known panes of the normal that is kept while a series deviates: its own leave the history meanwhile."""
+    accepted_trials: float = 100.0
+    """A failing ratio that becomes normal is believed like so many requests at least: five times the prior belief."""
 
     ratio_prior_hits: float = 1.0
     ratio_prior_trials: float = 20.0

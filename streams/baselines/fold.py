@@ -18,6 +18,7 @@ from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
 from streams.baselines.levels import Traffic, judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, measures_of
+from streams.baselines.normals import known_panes
 from streams.baselines.state import BaselineState
 
 Floats = NDArray[np.float64]
@@ -133,6 +134,7 @@ class _Judgement:
     def learn(self) -> None:
         """Add the pane to the baseline, except the series that are under suspicion."""
         self.history.forget_erasures_of(self.pane_ns)
+        self.memory.normals.forget_of(self.pane_ns)
         levels = {
             key.packed(): level[:2]
             for key, level in self.measures.levels.items()
@@ -143,12 +145,15 @@ class _Judgement:
             requests = float("nan") if self._is_suspect(_RATE) else float(self.measures.requests)
             self.history.write(self.pane_ns, requests, levels, ratios)
         self._unlearn()
+        self._count_masked()
         for table in (
             better_levels(self.history, list(levels), self.pane_ns, self.config),
             better_ratios(self.history, list(ratios), self.pane_ns, self.config),
         ):
             for name, since_ns in list(table):
                 self._erase(name, _EVER_NS, since_ns)
+                self._release(name)
+        self._keep_normals()
         self._accept_new_normals()
         self.memory.notes.write(self.pane_ns, self.measures, self.memory.hours.config.max_series)
         self.memory.remember(self.now, self.health.pane_s, self.config)
@@ -173,11 +178,33 @@ class _Judgement:
         if self.now.talkative and not self.past.talkative:
             self._erase(_LOGS.packed(), _EVER_NS, self.pane_ns)
 
-    def _past_of(self, table: Table, keys: list[SeriesKey]) -> Cells:
+    def _keep_normals(self) -> None:
+        """Keep what was normal before an episode with it: its panes leave the history while it lasts."""
+        for key in self.now.active:
+            for name in self.memory.members(key):
+                self.memory.keep_normal(self.pane_ns, name, self.config)
+        self.memory.release_normals(self.pane_ns, self.now.active, self.config)
+
+    def _release(self, key: str) -> None:
+        for name in self.memory.members(key):
+            self.memory.normals.release(self.pane_ns, name)
+
+    def _count_masked(self) -> None:
+        """Count what is not learned of ratios: it becomes normal if it lasts. Panes fade as new ones come."""
+        fading = 1.0 - 1.0 / self.config.kept_panes
+        for key, ratio in self.measures.ratios.items():
+            hits, trials = self.now.masked.pop(key.packed(), (0.0, 0.0))
+            if self._is_suspect(key):
+                self.now.masked[key.packed()] = [hits * fading + ratio.hits, trials * fading + ratio.trials]
+
+    def _past_of(self, table: Table, keys: list[SeriesKey]) -> tuple[Cells, Cells]:
         """Return what judges these series (series x 2 x panes): the panes before this one, and before their episodes.
 
         While evidence grows, normal is what was before it began; for ten minutes at most, lest a drift freezes it,
-        and not on the word of a few panes, unless they say what is believed: of a ratio, that no request fails.
+        and not on the word of a few panes, unless they say what is believed: of a ratio, that no request fails. What
+        is kept of an episode stands in once more of it has left the history than is still there.
+
+        Also return the service's requests in those panes; NaN = unknown.
         """
         names = [key.packed() for key in keys]
         past = self.history.past(table, names, self.pane_ns, self.config.history_panes)
@@ -190,21 +217,36 @@ class _Judgement:
             end = max(self.history.columns_before(max(since, longest_ns)) - first, 0)
             if self._is_known(table, past[row, :, :end]):
                 past[row, :, end:] = table.nothing
-        return past
+        traffic = self.history.traffic_before(self.pane_ns, self.config.history_panes)
+        return past, self.memory.normals.fill(past, traffic, names, self.pane_ns, table.nothing)
 
     def _is_known(self, table: Table, before: Cells) -> bool:
         """Tell whether panes (2 x panes) are enough to say what is normal."""
-        seen = int(np.count_nonzero(~np.isnan(before[1]) & (before[1] != 0)))
+        seen = known_panes(before)
         if seen >= self.config.freeze_panes or table is not self.history.ratios:
             return seen >= self.config.freeze_panes
         hits, trials = before.sum(axis=1).tolist()
         return bool(hits == 0 and trials >= self.config.freeze_clean_requests)
 
     def _accept_new_normals(self) -> None:
-        span_ns = int(self.config.rebaseline_s * 1e9)
-        for key in [k for k in self.now.active if self.pane_ns - (self.now.since_ns(k) or self.pane_ns) > span_ns]:
-            self._erase(key, _EVER_NS, self.pane_ns + 1)
+        """End episodes that have lasted too long: levels are learned anew, a ratio is what it was of late.
+
+        Of a ratio something is believed, and few requests would not refute it.
+        """
+        for key in [k for k in self.now.active if self._becomes_normal(k)]:
+            hits, trials = self.now.masked.get(key, (0.0, 0.0))
+            self._erase(key, _EVER_NS, self.pane_ns if trials else self.pane_ns + 1)
+            if trials:
+                weight = max(1.0, self.config.accepted_trials / trials)
+                self.history.put_ratio(self.pane_ns, key, hits * weight, trials * weight)
+            self._release(key)
             self.now.drop_evidence(key)
+
+    def _becomes_normal(self, key: str) -> bool:
+        """Tell whether a series that is judged in this pane has deviated for so long that it has a new normal."""
+        since_ns = self.now.since_ns(key)
+        lasts = key in self.past.active and key in self.now.active and key in self.now.totals
+        return lasts and since_ns is not None and self.pane_ns - since_ns > self.config.rebaseline_s * 1e9
 
     def _usual(self, keys: list[SeriesKey], *, lowest: bool = False) -> Usual | None:
         """Return what is usual for these series at this hour of the week, if that is known."""
@@ -214,13 +256,13 @@ class _Judgement:
 
     def _levels(self) -> list[SeriesScore]:
         levels = self.measures.levels
-        past = self._past_of(self.history.levels, list(levels))
+        past, requests = self._past_of(self.history.levels, list(levels))
         is_new = self.width < self.config.new_panes
         usual = self._usual(list(levels))
         keys = set() if usual is None else {key for key, known in zip(levels, usual.known, strict=True) if known}
         reliable = keys | {key.pool for key in keys}
         scores = []
-        traffic = Traffic(self.measures.requests, self.history.traffic_before(self.pane_ns, self.config.history_panes))
+        traffic = Traffic(self.measures.requests, requests)
         for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config, traffic, usual):
             self.now.levels[one.key.packed()] = one.sums
             sums = [total for track in one.sums for total in track]
@@ -240,7 +282,7 @@ class _Judgement:
         keys, ratios = list(self.measures.ratios), list(self.measures.ratios.values())
         if not keys:
             return []
-        past = self._past_of(self.history.ratios, keys).sum(axis=2, dtype=float)
+        past = self._past_of(self.history.ratios, keys)[0].sum(axis=2, dtype=float)
         believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
         weight = past[:, 1] + np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
         mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
@@ -273,6 +315,9 @@ class _Judgement:
 
     def _traffic(self) -> SeriesScore | None:
         counts = self.history.past_requests(RATE_KEY, self.pane_ns, self.config.history_panes)
+        kept = self.memory.normals.before(RATE_KEY, self.pane_ns)
+        if kept is not None and kept.cells.shape[1] > counts.size:
+            counts = kept.cells[0]
         if counts.size < self.config.min_panes or self.health.node_kind is NodeKind.CLIENT:
             return None
         normal, spread = center(counts)
@@ -297,7 +342,7 @@ class _Judgement:
             median=round(median, 6), scale=round(scale, 6), score=round(score, 3), unit=unit, requests=requests,
             evidence=round(max(sums) / self.config.alarm, 4), deviating=packed in self.now.active,
             since_ns=self.now.since_ns(packed), hour_of_week="reliable" if hours.reliable else "learning",
-            judged_by="hour_of_week" if hours.decide else "trailing",
+            judged_by="hour_of_week" if hours.decide else "trailing", accepted=self._becomes_normal(packed),
         )  # fmt: skip
 
     def _follow(self, packed: str, sums: list[float]) -> None:

@@ -119,6 +119,20 @@ class History:
                 counts[self._cut(erasure, first, end)] = np.nan
         return counts[~np.isnan(counts)]
 
+    def counted(self, name: str, rate: str, pane_ns: int, most: int) -> Cells:
+        """Return (3 x columns) what counted of one series before a pane, and the requests; of the `rate` these alone."""
+        requests = self.traffic_before(pane_ns, most)
+        if name == rate:
+            counts = self.past_requests(name, pane_ns, most)
+            return np.stack([counts, np.ones_like(counts), counts])
+        table = self.levels if name in self.levels.rows else self.ratios
+        return np.concatenate([self.past(table, [name], pane_ns, most)[0], requests[None]])
+
+    def put_ratio(self, pane_ns: int, name: str, hits: float, trials: float) -> None:
+        """Write the cell of one ratio in a pane that was written."""
+        row, column = self.ratios.row(name), self.columns_before(pane_ns)
+        self.ratios.cells[row, :, column] = hits, trials
+
     def _before(self, pane_ns: int) -> Iterable[Erasure]:
         return (erasure for erasure in self.erasures if erasure.by_ns < pane_ns)
 

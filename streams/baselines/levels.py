@@ -30,7 +30,7 @@ POOLED = (SeriesKind.GAP, SeriesKind.SELF_TIME, SeriesKind.EDGE_LATENCY)
 
 
 class Traffic(NamedTuple):
-    """Requests of the service: in the pane, and in the panes (columns) of its past; NaN = unknown."""
+    """Requests of the service: in the pane, and in the panes of the past, or of each series' past; NaN = unknown."""
 
     requests: int
     past: Cells

@@ -1,6 +1,7 @@
 """The memory of one service's baseline: trailing panes by series, and the evidence after each of the last panes.
 
-Encoded it stays below 90 KB: `history_panes` columns x 2 numbers x the most series there may be, and the notes.
+Encoded it stays below 90 KB: `history_panes` columns x 2 numbers x the most series there may be, and the notes; and 50 KB
+more while all of them deviate (`kept_panes` x 3 numbers).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from streams.baselines.history import Erasure, History
 from streams.baselines.hour_cells import HourCells
 from streams.baselines.hour_notes import HourNotes
 from streams.baselines.measures import RATE_KEY, SEPARATOR
+from streams.baselines.normals import Normals, known_panes
 
 _VERSION = 5
 
@@ -39,6 +41,8 @@ class Snapshot:
     """Of what was measured in the pane."""
     talkative: bool = False
     """The service writes ordinary logs too: a pane without any log tells nothing about its errors."""
+    masked: dict[str, list[float]] = field(default_factory=dict)
+    """Of ratios under suspicion: hits and trials of the panes that were not learned, the later the more they count."""
     totals: dict[str, float] = field(default_factory=dict)
     """The largest sum of each series judged in this pane; not kept."""
 
@@ -56,6 +60,7 @@ class Snapshot:
         return Snapshot(
             pane_ns, revision, dict(self.levels), dict(self.ratios), self.drop, dict(self.starts_ns),
             dict(self.leads_ns), dict(self.heard_ns), set(self.active), talkative=self.talkative,
+            masked=dict(self.masked),
         )  # fmt: skip
 
     def without(self, key: str) -> Snapshot:
@@ -67,7 +72,7 @@ class Snapshot:
 
     def drop_evidence(self, key: str) -> None:
         """Forget, in place, what is said of one series: its sums, its beginning, its alarm."""
-        for table in (self.levels, self.ratios, self.starts_ns, self.leads_ns, self.heard_ns):
+        for table in (self.levels, self.ratios, self.starts_ns, self.leads_ns, self.heard_ns, self.masked):
             table.pop(key, None)
         self.active.discard(key)
         if key == RATE_KEY:
@@ -75,7 +80,7 @@ class Snapshot:
 
     def keep_only_evidence(self) -> None:
         """Drop what is said of series whose sums are all zero."""
-        for table in (self.levels, self.ratios, self.leads_ns):
+        for table in (self.levels, self.ratios, self.leads_ns, self.masked):
             for key in table.keys() - self.starts_ns.keys():
                 del table[key]
 
@@ -83,15 +88,15 @@ class Snapshot:
         """As kept in the state."""
         return [
             self.pane_ns, self.revision, self.levels, self.ratios, self.drop, self.starts_ns, self.leads_ns,
-            self.heard_ns, sorted(self.active), self.fingerprint, self.talkative,
+            self.heard_ns, sorted(self.active), self.fingerprint, self.talkative, self.masked,
         ]  # fmt: skip
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
-        """Read `packed` back."""
-        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative = body
+        """Read `packed` back, also one from before masked ratios were counted."""
+        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative, *masked = body
         return Snapshot(
-            pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative
+            pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative, *masked
         )  # fmt: skip
 
 
@@ -105,12 +110,14 @@ class BaselineState:
     history: History = field(default_factory=History)
     snapshots: list[Snapshot] = field(default_factory=list)
     notes: HourNotes = field(default_factory=HourNotes)
+    normals: Normals = field(default_factory=Normals)
     hours: HourCells = field(default_factory=HourCells)
 
     def encode(self) -> bytes:
         """Return the state as msgpack (32-bit floats)."""
         snapshots = [snapshot.packed() for snapshot in self.snapshots]
-        body = {"v": _VERSION, "h": self.history.packed(), "s": snapshots, "w": self.notes.packed()}
+        body: dict[str, Any] = {"v": _VERSION, "h": self.history.packed(), "s": snapshots, "w": self.notes.packed()}
+        body["k"] = self.normals.packed()
         return bytes(msgpack.packb(body))
 
     @staticmethod
@@ -121,7 +128,8 @@ class BaselineState:
         if body.get("v") != _VERSION:
             return BaselineState(hours=hours)
         notes = HourNotes.unpacked(body["w"]) if "w" in body else HourNotes()
-        return BaselineState(History.unpacked(body["h"]), [Snapshot.unpacked(one) for one in body["s"]], notes, hours)
+        snapshots = [Snapshot.unpacked(one) for one in body["s"]]
+        return BaselineState(History.unpacked(body["h"]), snapshots, notes, Normals.unpacked(body.get("k", [])), hours)
 
     def before(self, pane_ns: int) -> Snapshot:
         """Return the evidence as it stood before this pane."""
@@ -138,11 +146,34 @@ class BaselineState:
 
     def erase(self, by_ns: int, key: str, first_ns: int, end_ns: int) -> None:
         """Let columns of one series, or of all series of a pool, count no more for panes after `by_ns`."""
+        for name in self.members(key):
+            self.history.erase(Erasure(by_ns, name, first_ns, end_ns))
+
+    def members(self, key: str) -> list[str]:
+        """Return a series, and of a pool those it is made of."""
         kind, client, operation = key.split(SEPARATOR)
         is_pool = not client and not operation
         members = [name for name in self.history.levels.rows if name.startswith(kind + SEPARATOR)] if is_pool else []
-        for name in dict.fromkeys([key, *members]):
-            self.history.erase(Erasure(by_ns, name, first_ns, end_ns))
+        return list(dict.fromkeys([key, *members]))
+
+    def keep_normal(self, by_ns: int, name: str, config: BaselineConfig) -> None:
+        """Keep what counts of a series after a pane, unless it is kept already."""
+        if self.normals.before(name, by_ns + 1) is None:
+            past = self.history.counted(name, RATE_KEY, by_ns + 1, config.history_panes)
+            self.normals.keep(by_ns, name, past, config.kept_panes)
+
+    def release_normals(self, by_ns: int, active: set[str], config: BaselineConfig) -> None:
+        """Keep no longer what is known anew, or was not asked for in so long; of series that do not deviate."""
+        names = self.normals.names(by_ns + 1)
+        deviating = {name for key in active for name in self.members(key)} if names else set()
+        for name in names:
+            kept = self.normals.before(name, by_ns + 1)
+            if kept is None or name in deviating:
+                continue
+            past = self.history.counted(name, RATE_KEY, by_ns + 1, config.history_panes)
+            is_old = by_ns - kept.by_ns > 2 * config.rebaseline_s * 1e9
+            if is_old or known_panes(past) >= kept.cells.shape[1]:
+                self.normals.release(by_ns, name)
 
     def remember(self, snapshot: Snapshot, pane_s: int, config: BaselineConfig) -> None:
         """Keep the snapshot in place of one of the same pane; only the last few stay, what is older is settled."""
@@ -154,5 +185,6 @@ class BaselineState:
         if len(self.snapshots) == config.kept_snapshots:
             self.history.settle(self.snapshots[0].pane_ns, RATE_KEY)
             self.notes.settle(self.snapshots[0].pane_ns, pane_s, self.hours)
+            self.normals.settle(self.snapshots[0].pane_ns, config.max_level_series + config.max_ratio_series)
         most = config.history_panes + config.kept_snapshots
         self.history.trim(most, config.max_level_series, config.max_ratio_series)

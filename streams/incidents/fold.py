@@ -283,16 +283,17 @@ class _Step:
         return max(severity_of(incident.share), severity_of_burn(burn), key=lambda one: one.rank)
 
     def _settle(self, incident: OpenIncident) -> None:
-        """Resolve by recovery, or because there is no traffic left to judge."""
+        """Resolve by recovery, because what lasts has become normal, or because there is no traffic left to judge."""
         members = [self.pane[name] for name in incident.members if name in self.pane]
         deviating = any(self._holds_open(incident, name) for name in incident.members)
+        incident.accepted |= any(self._is_accepted(name) for name in incident.members)
         traffic = any(one.requests for one in members)
         stopped = any(name in self.alarms and self.alarms[name].own for name in incident.members) and not traffic
         if traffic or stopped:
             incident.quiet_since_ns = 0
             incident.calm_panes = 0 if deviating else incident.calm_panes + 1
             if incident.calm_panes >= self._calm_panes(incident):
-                self._resolve(incident, ResolveReason.RECOVERED)
+                self._resolve(incident, ResolveReason.NEW_NORMAL if incident.accepted else ResolveReason.RECOVERED)
             return
         incident.quiet_since_ns = incident.quiet_since_ns or self.pane_ns
         if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
@@ -313,6 +314,11 @@ class _Step:
             return False
         by_budget = any(m.peak.kind is SeriesKind.BURN_RATE for m in incident.members.values())
         return by_budget or any(s.kind is not SeriesKind.BURN_RATE for s in alarm.own + alarm.symptoms)
+
+    def _is_accepted(self, name: str) -> bool:
+        """Tell whether something that deviates of a member is called normal from the next pane on."""
+        alarm = self.alarms.get(name)
+        return alarm is not None and any(one.accepted for one in alarm.own + alarm.symptoms)
 
     def _suffers_elsewhere(self, incident: OpenIncident, name: str) -> bool:
         """Tell whether a neighbour that deviates belongs to another open incident, one with a cause that deviates."""

@@ -81,6 +81,8 @@ class OpenIncident:
     """When the newest trouble began that is no part of what was told before it; 0 while there is none."""
     flapping: bool = False
     """Its services have had incidents like it again and again: it needs longer to be over."""
+    accepted: bool = False
+    """Something of it lasted until it was called normal: it is not known to have recovered."""
 
     @property
     def causes(self) -> set[str]:
@@ -145,7 +147,7 @@ class OpenIncident:
             "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
             "recent": self.recent, "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
             "renewed": self.renewed_ns, "flapping": self.flapping,
-            "members": [m.packed() for m in self.members.values()],
+            "accepted": self.accepted, "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
     @staticmethod
@@ -157,6 +159,7 @@ class OpenIncident:
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
             Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
             [Hits(*one) for one in body.get("recent", [])], body.get("renewed", 0), body.get("flapping", False),
+            body.get("accepted", False),
         )  # fmt: skip
 
 
