@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.incidents import Alert, AlertCause, HypothesisSet, IncidentEvent, IncidentState, NotifyReason, ResolveReason, Severity
+from schemas.incidents import (
+    Alert,
+    AlertCause,
+    HypothesisSet,
+    IncidentEvent,
+    IncidentState,
+    NotifyReason,
+    ResolveReason,
+    Severity,
+)
 from schemas.settings import Settings
 
 _NS = 1_000_000_000

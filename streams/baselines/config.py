@@ -81,14 +81,14 @@ class BaselineConfig:
     """A series that deviates longer than this has a new normal: it is learned again."""
     kept_panes: int = 60
     """Known panes of the normal that is kept while a series deviates: its own leave the history meanwhile."""
-    accepted_trials: float = 100.0
-    """A failing ratio that becomes normal is believed like so many requests at least: five times the prior belief."""
 
     ratio_prior_hits: float = 1.0
     ratio_prior_trials: float = 20.0
     """Prior belief about a ratio (5 %), worth twenty requests ..."""
     log_prior_trials: float = 10.0
     """... of requests with an error log (10 %) only worth ten."""
+    refuted_share: float = 0.05
+    """So much of the belief is left once failures have become normal against it."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12

@@ -231,16 +231,17 @@ class _Judgement:
     def _accept_new_normals(self) -> None:
         """End episodes that have lasted too long: levels are learned anew, a ratio is what it was of late.
 
-        Of a ratio something is believed, and few requests would not refute it.
+        What is believed of the ratio is refuted by then, and no longer held against it.
         """
         for key in [k for k in self.now.active if self._becomes_normal(k)]:
             hits, trials = self.now.masked.get(key, (0.0, 0.0))
             self._erase(key, _EVER_NS, self.pane_ns if trials else self.pane_ns + 1)
             if trials:
-                weight = max(1.0, self.config.accepted_trials / trials)
-                self.history.put_ratio(self.pane_ns, key, hits * weight, trials * weight)
+                self.history.put_ratio(self.pane_ns, key, hits, trials)
+                self.now.refuted.add(key)
             self._release(key)
             self.now.drop_evidence(key)
+        self.now.refuted &= self.history.ratios.rows.keys()
 
     def _becomes_normal(self, key: str) -> bool:
         """Tell whether a series that is judged in this pane has deviated for so long that it has a new normal."""
@@ -284,8 +285,9 @@ class _Judgement:
             return []
         past = self._past_of(self.history.ratios, keys)[0].sum(axis=2, dtype=float)
         believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
-        weight = past[:, 1] + np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
-        mean = (past[:, 0] + self.config.ratio_prior_hits) / weight
+        belief = self._belief_left(keys, past)
+        weight = past[:, 1] + belief * np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
+        mean = (past[:, 0] + belief * self.config.ratio_prior_hits) / weight
         usual = self._usual(keys)
         hourly = np.full(len(keys), np.nan) if usual is None else usual.values[:, 0] / PER_MILLE
         hours = [_Hours(*row) for row in zip(~np.isnan(hourly), hourly > mean, strict=True)]
@@ -305,6 +307,14 @@ class _Judgement:
             if trials[row]:
                 scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist(), hours[row]))
         return scores
+
+    def _belief_left(self, keys: list[SeriesKey], past: Floats) -> Floats:
+        """Return by ratio which share of the belief counts. Who fails no more is believed again."""
+        for key, (hits, trials) in zip(keys, past, strict=True):
+            if trials and not hits:
+                self.now.refuted.discard(key.packed())
+        is_refuted = [key.packed() in self.now.refuted for key in keys]
+        return np.where(is_refuted, self.config.refuted_share, 1.0)
 
     def _ratio_score(
         self, key: SeriesKey, ratio: Ratio, mean: float, sums: list[float], hours: _Hours

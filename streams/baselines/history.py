@@ -120,7 +120,7 @@ class History:
         return counts[~np.isnan(counts)]
 
     def counted(self, name: str, rate: str, pane_ns: int, most: int) -> Cells:
-        """Return (3 x columns) what counted of one series before a pane, and the requests; of the `rate` these alone."""
+        """Return (3 x columns) what counted of a series before a pane, and the requests; of the `rate` these alone."""
         requests = self.traffic_before(pane_ns, most)
         if name == rate:
             counts = self.past_requests(name, pane_ns, most)

@@ -40,7 +40,9 @@ class Normals:
 
     def names(self, pane_ns: int) -> list[str]:
         """Return the series of which something is kept for a pane."""
-        return [name for name in dict.fromkeys(one.name for one in self._kept) if self.before(name, pane_ns) is not None]
+        return [
+            name for name in dict.fromkeys(one.name for one in self._kept) if self.before(name, pane_ns) is not None
+        ]
 
     def before(self, name: str, pane_ns: int) -> Kept | None:
         """Return what is kept of a series for a pane."""
@@ -51,14 +53,15 @@ class Normals:
     def fill(self, past: Cells, requests: Cells, names: Sequence[str], pane_ns: int, nothing: float) -> Cells:
         """Let what is kept stand in, in place, for series (series x 2 x panes) that know fewer panes than it does.
 
-        Return the service's requests in the panes of each series; `requests` are those of the table's panes.
+        Return the service's requests in the panes of each series; `requests` are those of the table's panes, which are
+        no fewer than any that were kept.
         """
         if not self._kept:
             return requests
         by_series: Cells = np.tile(requests, (len(names), 1))
         for row, name in enumerate(names):
             kept = self.before(name, pane_ns)
-            if kept is not None and known_panes(past[row]) < kept.cells.shape[1] <= past.shape[2]:
+            if kept is not None and known_panes(past[row]) < kept.cells.shape[1]:
                 panes = kept.cells.shape[1]
                 past[row], by_series[row] = nothing, np.nan
                 past[row, :, :panes], by_series[row, :panes] = kept.cells[:2], kept.cells[2]

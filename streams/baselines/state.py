@@ -1,7 +1,7 @@
 """The memory of one service's baseline: trailing panes by series, and the evidence after each of the last panes.
 
-Encoded it stays below 90 KB: `history_panes` columns x 2 numbers x the most series there may be, and the notes; and 50 KB
-more while all of them deviate (`kept_panes` x 3 numbers).
+Encoded it stays below 90 KB: `history_panes` columns x 2 numbers x the most series there may be, and the notes. While
+all of them deviate there are 110 KB of evidence more, and 50 of what was normal (`kept_panes` x 3 numbers).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Snapshot:
     """The service writes ordinary logs too: a pane without any log tells nothing about its errors."""
     masked: dict[str, list[float]] = field(default_factory=dict)
     """Of ratios under suspicion: hits and trials of the panes that were not learned, the later the more they count."""
+    refuted: set[str] = field(default_factory=set)
+    """Ratios that became normal though more was believed of them, until they have no failures left."""
     totals: dict[str, float] = field(default_factory=dict)
     """The largest sum of each series judged in this pane; not kept."""
 
@@ -60,7 +62,7 @@ class Snapshot:
         return Snapshot(
             pane_ns, revision, dict(self.levels), dict(self.ratios), self.drop, dict(self.starts_ns),
             dict(self.leads_ns), dict(self.heard_ns), set(self.active), talkative=self.talkative,
-            masked=dict(self.masked),
+            masked=dict(self.masked), refuted=set(self.refuted),
         )  # fmt: skip
 
     def without(self, key: str) -> Snapshot:
@@ -80,7 +82,7 @@ class Snapshot:
 
     def keep_only_evidence(self) -> None:
         """Drop what is said of series whose sums are all zero."""
-        for table in (self.levels, self.ratios, self.leads_ns, self.masked):
+        for table in (self.levels, self.ratios, self.leads_ns):
             for key in table.keys() - self.starts_ns.keys():
                 del table[key]
 
@@ -89,14 +91,17 @@ class Snapshot:
         return [
             self.pane_ns, self.revision, self.levels, self.ratios, self.drop, self.starts_ns, self.leads_ns,
             self.heard_ns, sorted(self.active), self.fingerprint, self.talkative, self.masked,
+            sorted(self.refuted),
         ]  # fmt: skip
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
-        """Read `packed` back, also one from before masked ratios were counted."""
-        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative, *masked = body
+        """Read `packed` back, also one from before ratios became normal for good."""
+        pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative, *rest = body
+        masked, refuted = rest or ({}, ())
         return Snapshot(
-            pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative, *masked
+            pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative, masked,
+            set(refuted),
         )  # fmt: skip
 
 

@@ -125,3 +125,10 @@ def test_the_entry_after_an_alert_remembers_what_was_said() -> None:
     entry = NotifyEntry.after(alert, None)
     assert (entry.cause, entry.severity, entry.sent) == ("cart", Severity.MEDIUM, 1)
     assert NotifyEntry.after(alert, entry).sent == 2
+
+
+def test_an_incident_that_became_normal_is_not_told_as_recovered() -> None:
+    """The word for it would be a lie."""
+    over = event(state=IncidentState.RESOLVED).model_copy(update={"resolve_reason": ResolveReason.NEW_NORMAL})
+    summary = build_alert(over, None, NotifyReason.RESOLVED, OPENED_NS).summary
+    assert summary.startswith("Resolved (not recovered: what it is now has become normal).")
