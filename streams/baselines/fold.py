@@ -152,7 +152,6 @@ class _Judgement:
         ):
             for name, since_ns in list(table):
                 self._erase(name, _EVER_NS, since_ns)
-                self._release(name)
         self._keep_normals()
         self._accept_new_normals()
         self.memory.notes.write(self.pane_ns, self.measures, self.memory.hours.config.max_series)
@@ -184,10 +183,6 @@ class _Judgement:
             for name in self.memory.members(key):
                 self.memory.keep_normal(self.pane_ns, name, self.config)
         self.memory.release_normals(self.pane_ns, self.now.active, self.config)
-
-    def _release(self, key: str) -> None:
-        for name in self.memory.members(key):
-            self.memory.normals.release(self.pane_ns, name)
 
     def _count_masked(self) -> None:
         """Count what is not learned of ratios: it becomes normal if it lasts. Panes fade as new ones come."""
@@ -239,7 +234,8 @@ class _Judgement:
             if trials:
                 self.history.put_ratio(self.pane_ns, key, hits, trials)
                 self.now.refuted.add(key)
-            self._release(key)
+            for name in self.memory.members(key):
+                self.memory.normals.release(self.pane_ns, name)
             self.now.drop_evidence(key)
         self.now.refuted &= self.history.ratios.rows.keys()
 

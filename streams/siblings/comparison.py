@@ -149,8 +149,13 @@ class Comparison:
         rows["hits"] = rows["hits"] * kept + np.where(refuted, beyond, 0.0)
         for name in ("doubtful", "doubtful_hits", "doubtful_usual"):
             rows[name][refuted] = 0.0
-        self._accept(rows["active"] & (since >= self.panes(self.config.accept_s)))
+        self._accept(self.lasting())
         self._see_habits()
+
+    def lasting(self) -> Flags:
+        """Tell (instances x kinds) whose alarm has lasted so long that from the next pane on it is a habit."""
+        lasts = self.pane - self._since() >= self.panes(self.config.accept_s)
+        return np.asarray(self.rows["active"] & lasts)
 
     def _kept(self, seconds: float) -> float:
         return math.exp(-1 / self.panes(seconds))

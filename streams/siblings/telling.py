@@ -45,5 +45,5 @@ def _score(comparison: Comparison, row: int, kind: int, evidence: float) -> Seri
         value=round(float(since[1] / max(since[0], 1.0)), 6), median=round(beside_hits / max(beside, 1.0), 6),
         scale=round(scale, 6), score=round(score, 3), unit="ratio", requests=int(requests),
         evidence=round(evidence, 4), deviating=bool(rows["active"][row, kind]),
-        since_ns=comparison.began_ns(row, kind),
+        since_ns=comparison.began_ns(row, kind), accepted=bool(comparison.lasting()[row, kind]),
     )  # fmt: skip

@@ -256,16 +256,6 @@ def test_what_was_kept_of_a_caller_that_is_long_gone_says_nothing_of_one_of_its_
     assert [kind for kind, _, _ in watch.told()] == ["opened", "resolved"]
 
 
-def test_a_young_service_that_gets_better_after_a_fault_is_judged_by_what_is_better() -> None:
-    """It was slow when it was first seen, then very slow, and its best panes are its normal at once."""
-    watch = Watch()
-    for panes, own_ms in ((12, 3000), (12, 60_000), (9, 5)):
-        watch.live(panes, lambda pane, _, noise, own_ms=own_ms: health("cart", pane, own_ms=own_ms * noise))
-    own = of_kind(watch.live(1, slow), SeriesKind.SELF_TIME)
-    assert own is not None
-    assert own.median < 10
-
-
 def test_an_alarm_that_took_longer_than_what_makes_a_normal_is_told_before_it_is_one() -> None:
     """Every other request of one a pane fails, which takes two minutes to be an alarm; a minute makes a normal."""
     fold, memory = BaselineFold(BaselineConfig(rebaseline_s=60)), BaselineState()

@@ -216,8 +216,8 @@ def test_what_goes_on_for_more_than_an_hour_is_a_new_habit_and_no_excuse_for_oth
     fleet, seen = fleet_of(10), Seen()
     seen.run(fleet, CALM)
     fleet.instances[7].more_ms = 300.0
-    assert seen.run(fleet, 350)
-    seen.run(fleet, 20)
+    assert not any(one.accepted for one in seen.run(fleet, 350))
+    assert [one.accepted for one in seen.run(fleet, 20)][-2:] == [False, True]
     assert not seen.run(fleet, 20)
     fleet.instances[8].more_ms = 300.0
     assert names(seen.run(fleet, 10)) == {"cart-8"}
