@@ -104,5 +104,5 @@ class JudgeFold:
             return []
         usual_ms = None
         if len(memory.versions.rows) > 1:
-            usual_ms = usual_tail_ms(memory.baselines.history, health.pane_start_ns, self._baselines.config)
+            usual_ms = usual_tail_ms(memory.baselines, health.pane_start_ns, self._baselines.config)
         return self._versions.advance(memory.versions, health, usual_ms)
