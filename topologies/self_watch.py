@@ -60,7 +60,8 @@ class SelfWatch:
     app: StreamApp
     settings: Settings
     stores: Stores
-    _watched: dict[str, Watched] = field(default_factory=dict, init=False)
+    _looks: dict[str, int] = field(default_factory=dict, init=False)
+    """How many looks in a row spoke for a change. What was told is known by what is stored alone."""
     _answered_s: float = field(default_factory=time.monotonic, init=False)
 
     async def run(self) -> None:
@@ -68,7 +69,7 @@ class SelfWatch:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if not is_leader(self.app):
-                self._watched.clear()  # another worker's turn; what was told is read again when it is ours
+                self._looks.clear()  # another worker's turn
                 continue
             try:
                 await self.look()
@@ -107,10 +108,14 @@ class SelfWatch:
     async def _judge(self, name: str, value: float, limit: float, title: str, why: str) -> None:
         tenant = self.settings.operator
         last = await self._last(tenant, name)
-        watched = self._watched.get(name) or Watched(told=last is not None and last.state is IncidentState.OPEN)
-        self._watched[name], reason = judge(watched, value, limit)
-        if reason not in (NotifyReason.FIRST, NotifyReason.RESOLVED):
-            return
+        is_told, looks = last is not None and last.state is IncidentState.OPEN, self._looks.get(name, 0)
+        watched, reason = judge(Watched(is_told, looks), value, limit)
+        if reason in (NotifyReason.FIRST, NotifyReason.RESOLVED):
+            await self._tell(name, reason, last, title, why)
+        self._looks[name] = watched.looks  # only now: what could not be stored is told at the next look
+
+    async def _tell(self, name: str, reason: NotifyReason, last: Alert | None, title: str, why: str) -> None:
+        tenant = self.settings.operator
         at_ns = time.time_ns()
         onset_ns = last.onset_ns if last is not None and reason is NotifyReason.RESOLVED else at_ns
         alert = _alert(tenant, name, reason, at_ns, onset_ns, title, why)

@@ -9,6 +9,7 @@ from live_worker import PARTITIONS, eventually, quick, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_load import SECOND_NS, add_purchase
 
+from schemas.errors import StoreError
 from schemas.incidents import IncidentState
 from schemas.keys import TENANT_HEADER
 from schemas.reconciling import GapCause, PartitionAccount, Reconciliation
@@ -103,7 +104,10 @@ async def _watch(worker: Worker, settings: Settings, stores: Stores) -> None:
 
 @pytest.mark.timeout(400)
 async def test_records_that_nobody_reads_are_told_of_and_the_end_of_it_too(own_broker: Settings) -> None:
-    """Without a worker the lag is seen from outside; when one has caught up, the alert is resolved."""
+    """Without a worker the lag is seen from outside; when one has caught up, the alert is resolved.
+
+    A write that fails between two looks costs a look, and never the alert.
+    """
     settings = quick(own_broker).model_copy(update={"ingest_delay_alert_s": 0.001})
     async with running(settings) as (stores, worker):
         pass
@@ -112,6 +116,10 @@ async def test_records_that_nobody_reads_are_told_of_and_the_end_of_it_too(own_b
         watch = SelfWatch(worker.app, settings, stores)
         await watch.look()
         assert await alerts.page(stores.postgres, settings.operator, incident_id=DELAYED) == []
+        await stores.postgres.execute("ALTER TABLE alert_deliveries RENAME TO away")
+        with pytest.raises(StoreError):  # an alert that could not be stored was not told
+            await watch.look()
+        await stores.postgres.execute("ALTER TABLE away RENAME TO alert_deliveries")
         await watch.look()
         (told,) = await alerts.page(stores.postgres, settings.operator, incident_id=DELAYED)
         assert (told.alert.state, told.alert.tenant) == (IncidentState.OPEN, "default")
