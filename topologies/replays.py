@@ -11,7 +11,9 @@ A claim is bound to the record's offset, so reading the record again after a cra
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from faust.types import TP
 
@@ -35,16 +37,18 @@ async def find_replays(
     """Tell the replays among the records of one partition. Raises `LaneEndedError` when it is not ours any more."""
     marked = {headers for headers in {record.headers for record in records} if _values(headers)}
     some = [record for record in records if record.headers in marked] if marked else ()
-    named = {record.offset: one for record in some if (one := _replay_of(record, partition.topic, settings))}
+    named = {
+        record.offset: (*one, record.value) for record in some if (one := _replay_of(record, partition.topic, settings))
+    }
     if not named:
         return {}
     claims = [
-        ReplayClaim(tenant, replay.letter, replay.attempt, partition.partition, offset)
-        for offset, (tenant, replay) in named.items()
+        ReplayClaim(tenant, replay.letter, replay.attempt, partition.partition, offset, _sha256(value))
+        for offset, (tenant, replay, value) in named.items()
     ]
     outcomes = await insist("postgres", "replays", lambda: claim(pool, claims), wanted)
     found: Replays = {}
-    for (offset, (_, replay)), outcome in zip(named.items(), outcomes, strict=True):
+    for (offset, (_, replay, _)), outcome in zip(named.items(), outcomes, strict=True):
         metrics.REPLAYS.labels(partition.topic, outcome).inc()
         if outcome is not ReplayOutcome.UNFOUNDED:
             found[offset] = replay if outcome is ReplayOutcome.FIRST else None
@@ -53,6 +57,11 @@ async def find_replays(
 
 def _values(headers: Headers) -> list[bytes]:
     return [value for name, value in headers if name == REPLAY_HEADER]
+
+
+def _sha256(value: Any) -> str:
+    """Return the hash of a value; of none, and of a batch that could not be unpacked, that of nothing."""
+    return hashlib.sha256(value if isinstance(value, bytes) else b"").hexdigest()
 
 
 def _replay_of(record: Record, topic: str, settings: Settings) -> tuple[str, Replay] | None:

@@ -63,6 +63,7 @@ class LetterFilter:
 
 
 # A topic that was made anew gives its offsets out again: another payload under a known name is a new letter.
+# A later attempt is the tenant's own, or brings the payload of a letter that was nobody's.
 _STORE = """
 INSERT INTO dead_letters (
     topic, kafka_partition, kafka_offset, item, tenant, attempt, reason, detail, items, payload, payload_bytes,
@@ -75,7 +76,8 @@ ON CONFLICT (topic, kafka_partition, kafka_offset, item) DO UPDATE SET
     payload_truncated = excluded.payload_truncated, decoder_version = excluded.decoder_version,
     driven = excluded.driven, first_seen_ns = excluded.first_seen_ns, stored_at = now(),
     replayed_ns = NULL, replayed_partition = NULL, replayed_offset = NULL
-WHERE excluded.attempt > dead_letters.attempt
+WHERE (excluded.attempt > dead_letters.attempt
+       AND (excluded.tenant = dead_letters.tenant OR excluded.payload_sha256 = dead_letters.payload_sha256))
    OR (excluded.attempt = 0 AND excluded.first_seen_ns > dead_letters.first_seen_ns
        AND excluded.payload_sha256 <> dead_letters.payload_sha256)
 """
@@ -182,29 +184,36 @@ class ReplayOutcome(StrEnum):
     REPEATED = "repeated"
     """Another record is the replay of this letter and attempt."""
     UNFOUNDED = "unfounded"
-    """Its tenant has no such letter: the header means nothing."""
+    """Its tenant has no such letter, nor is it the payload of nobody's: the header means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayClaim:
-    """A record that says it is the ``attempt``-th replay of a letter, and where it lies in the letter's topic."""
+    """A record that says it is the ``attempt``-th replay of a letter, and where it lies in the letter's topic.
+
+    Anybody can say so. ``payload_sha256`` is of its value: a letter of nobody is sent again by whoever has that.
+    """
 
     tenant: str
     letter: LetterKey
     attempt: int
     partition: int
     offset: int
+    payload_sha256: str
 
 
 _CLAIM = """
 INSERT INTO dead_letter_replays (tenant, letter_key, attempt, kafka_partition, kafka_offset)
 SELECT DISTINCT ON (c.tenant, c.letter_key, c.attempt)
        c.tenant, c.letter_key, c.attempt, c.kafka_partition, c.kafka_offset
-FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::bigint[], $9::int[])
-    AS c (tenant, letter_key, attempt, kafka_partition, kafka_offset, topic, source_partition, source_offset, item)
+FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::bigint[], $9::int[],
+            $10::text[])
+    AS c (tenant, letter_key, attempt, kafka_partition, kafka_offset, topic, source_partition, source_offset, item,
+          payload_sha256)
 JOIN dead_letters d ON (d.topic, d.kafka_partition, d.kafka_offset, d.item)
     = (c.topic, c.source_partition, c.source_offset, c.item)
-WHERE d.tenant IN (c.tenant, 'unknown') AND d.attempt = c.attempt - 1
+WHERE (d.tenant = c.tenant OR d.tenant = 'unknown' AND d.payload_sha256 = c.payload_sha256)
+  AND d.attempt = c.attempt - 1
 ORDER BY c.tenant, c.letter_key, c.attempt, c.kafka_offset
 ON CONFLICT DO NOTHING
 """
@@ -228,7 +237,7 @@ async def claim(pool: Pool, claims: Sequence[ReplayClaim]) -> list[ReplayOutcome
         [c.letter.offset for c in claims], [c.letter.item for c in claims],
     ]  # fmt: skip
     with translated("claiming replays"):
-        await pool.execute(_CLAIM, *names, *places, *letters)
+        await pool.execute(_CLAIM, *names, *places, *letters, [c.payload_sha256 for c in claims])
         rows = await pool.fetch(_TAKEN, *names)
     taken = {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
     return [_outcome(one, taken.get((one.tenant, str(one.letter), one.attempt))) for one in claims]

@@ -11,8 +11,10 @@ from aiokafka import AIOKafkaProducer
 from house import House
 from payloads import SECOND_NS, logs, metric, spans
 
+from schemas.dead_letters import REPLAY_HEADER, UNKNOWN_TENANT, LetterKey, Replay
 from schemas.keys import TENANT_HEADER, TICK_HEADER
 from schemas.topics import LOGS, METRICS, TRACES
+from sinks.kafka.unpacking import MOST_BATCH_BYTES
 from topologies import metrics
 
 GARBAGE = b"\xff" * 9
@@ -68,3 +70,21 @@ async def test_a_record_that_is_marked_as_a_tick_and_has_a_value_is_a_record(hou
     await house.send(TRACES.name, b"", GOOD, GARBAGE, headers=marked)
     assert await house.reasons(1) == ["decode"]
     await house.rows("spans", 1)
+
+
+async def test_a_forged_replay_header_takes_no_letter_of_nobody_away(house: House) -> None:
+    """Both are kept: that of nobody, and that of the tenant who named it, under its own place."""
+    unknown = house.of_tenant(UNKNOWN_TENANT)
+    before = len(await unknown.letters_now())
+    producer = AIOKafkaProducer(
+        bootstrap_servers=house.settings.kafka_brokers, compression_type="gzip", max_request_size=1 << 28
+    )
+    async with producer:  # a batch that is not unpacked: nobody knows whose
+        await producer.send_and_wait(LOGS.name, bytes(MOST_BATCH_BYTES), partition=0)
+    (*_, lost) = await unknown.letters(before + 1)
+    named = Replay(LetterKey.parse(lost.letter.key), 1, lost.letter.first_seen_ns)
+    forged = [(TENANT_HEADER, house.tenant.encode()), (REPLAY_HEADER, named.encode())]
+    await house.send(LOGS.name, GARBAGE, headers=forged)
+    (own,) = await house.letters(1)
+    assert (own.letter.attempt, own.letter.key != lost.letter.key) == (0, True)
+    assert lost in await unknown.letters_now()

@@ -68,15 +68,31 @@ async def test_first_record_of_a_letter_and_attempt_is_the_replay(pool: Pool) ->
     """Whoever asks, in whatever order, again and again."""
     await dead_letters.store(pool, [letter()])
     key = LetterKey.parse(letter().key)
-    first, second = (ReplayClaim("acme", key, 1, 0, offset) for offset in (10, 11))
-    foreign = ReplayClaim("evil", key, 1, 0, 9)
-    ahead = ReplayClaim("acme", key, 2, 0, 12)
+    first, second = (ReplayClaim("acme", key, 1, 0, offset, "another") for offset in (10, 11))
+    foreign = ReplayClaim("evil", key, 1, 0, 9, letter().payload_sha256)
+    ahead = ReplayClaim("acme", key, 2, 0, 12, "another")
     for _ in range(2):
         assert await dead_letters.claim(pool, [second, first, foreign, ahead]) == [
             ReplayOutcome.REPEATED, ReplayOutcome.FIRST, ReplayOutcome.UNFOUNDED, ReplayOutcome.UNFOUNDED,
         ]  # fmt: skip
     await dead_letters.store(pool, [letter(attempt=1)])
     assert await dead_letters.claim(pool, [first, ahead]) == [ReplayOutcome.FIRST, ReplayOutcome.FIRST]
+
+
+async def test_a_letter_of_nobody_is_replayed_with_its_own_payload_only(pool: Pool) -> None:
+    """Its name can be guessed. What somebody else sends under it is no replay, and does not take its place."""
+    lost = letter(tenant="unknown")
+    await dead_letters.store(pool, [lost])
+    key = LetterKey.parse(lost.key)
+    forged = ReplayClaim("evil", key, 1, 0, 9, hashlib.sha256(b"other").hexdigest())
+    replayed = ReplayClaim("default", key, 1, 0, 10, lost.payload_sha256)
+    outcomes = await dead_letters.claim(pool, [forged, replayed])
+    assert outcomes == [ReplayOutcome.UNFOUNDED, ReplayOutcome.FIRST]
+    await dead_letters.store(pool, [letter(tenant="evil", payload=b"other", attempt=1)])
+    assert [stored.letter for stored in await dead_letters.page(pool, EVERYTHING)] == [lost]
+    again = letter(tenant="default", attempt=1)
+    await dead_letters.store(pool, [again])
+    assert [stored.letter for stored in await dead_letters.page(pool, EVERYTHING)] == [again]
 
 
 async def test_only_the_newest_letters_of_a_tenant_are_kept(pool: Pool) -> None:
