@@ -6,8 +6,10 @@ The key is checked before a byte of the body is read; the body is read here, up 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -27,7 +29,7 @@ JSON_LIMIT_BYTES: Final = 65_536
 """Limit of every body that is not telemetry."""
 
 IN_FLIGHT_LIMIT_BYTES: Final = 67_108_864
-"""Bodies that may be held at once, over all clients: what bounds our memory."""
+"""Bodies that may be held at once, over all clients: what bounds our memory. Of one tenant half of it."""
 
 MAX_QUERY_BYTES: Final = 8_192
 
@@ -49,10 +51,11 @@ class Unlimited:
 
 
 class InFlight:
-    """The bytes of bodies that are held right now."""
+    """The bytes of bodies that are held right now, of all and of each tenant: nobody's may take all the room."""
 
     def __init__(self, limit_bytes: int = IN_FLIGHT_LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
+        self._of_tenant: Counter[str] = Counter()
         self.held_bytes = 0
 
     @contextmanager
@@ -62,23 +65,33 @@ class InFlight:
         try:
             yield share
         finally:
-            self.held_bytes -= share.taken_bytes
+            for tenant, size_bytes in share.taken_bytes.items():
+                self._give_back(tenant, size_bytes)
 
-    def take(self, size_bytes: int) -> None:
-        """Count bytes in. Raises `Problem` (503) when that is more than we want to hold."""
+    def take(self, tenant: str, size_bytes: int) -> None:
+        """Count bytes in. Raises `Problem` when that is more than a tenant may have (429), or than we hold (503)."""
+        if self._of_tenant[tenant] + size_bytes > self._limit_bytes // 2:
+            raise retry_later(Slug.TOO_MANY_REQUESTS, "Too many bytes of this tenant are being received at once.", 1)
         if self.held_bytes + size_bytes > self._limit_bytes:
             raise retry_later(Slug.OVERLOADED, "Too many bytes are being received at once.", 1)
         self.held_bytes += size_bytes
+        self._of_tenant[tenant] += size_bytes
+
+    def _give_back(self, tenant: str, size_bytes: int) -> None:
+        self.held_bytes -= size_bytes
+        self._of_tenant[tenant] -= size_bytes
+        if not self._of_tenant[tenant]:
+            del self._of_tenant[tenant]
 
 
 class _Share:
     def __init__(self, budget: InFlight) -> None:
         self._budget = budget
-        self.taken_bytes = 0
+        self.taken_bytes: Counter[str] = Counter()
 
-    def take(self, size_bytes: int) -> None:
-        self._budget.take(size_bytes)
-        self.taken_bytes += size_bytes
+    def take(self, tenant: str, size_bytes: int) -> None:
+        self._budget.take(tenant, size_bytes)
+        self.taken_bytes[tenant] += size_bytes
 
 
 class Gate:
@@ -146,7 +159,7 @@ class Gate:
         _check_length(scope, limit_bytes)
         try:
             async with asyncio.timeout(self._body_timeout_s):
-                body = await _read(receive, limit_bytes, share)
+                body = await _read(receive, limit_bytes, partial(share.take, scope["state"]["tenant"]))
         except TimeoutError:
             detail = f"The body did not arrive within {self._body_timeout_s:g} s."
             raise Problem(Slug.TOO_SLOW, detail, {"Connection": "close"}) from None
@@ -200,7 +213,7 @@ def _check_length(scope: Scope, limit_bytes: int) -> None:
         raise _too_large(limit_bytes)
 
 
-async def _read(receive: Receive, limit_bytes: int, share: _Share) -> bytes:
+async def _read(receive: Receive, limit_bytes: int, take: Callable[[int], None]) -> bytes:
     chunks: list[bytes] = []
     size_bytes = 0
     while True:
@@ -211,7 +224,7 @@ async def _read(receive: Receive, limit_bytes: int, share: _Share) -> bytes:
         size_bytes += len(chunk)
         if size_bytes > limit_bytes:
             raise _too_large(limit_bytes)
-        share.take(len(chunk))
+        take(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

@@ -15,13 +15,13 @@ KEY = "key-of-acme"
 
 
 def create_keys() -> KeyRing:
-    """Make a key ring with one key."""
-    return KeyRing({KEY: "acme"})
+    """Make a key ring with a key of each of three tenants."""
+    return KeyRing({KEY: "acme", "key-of-other": "other", "key-of-third": "third"})
 
 
-def otlp_scope() -> MutableMapping[str, Any]:
+def otlp_scope(key: str = KEY) -> MutableMapping[str, Any]:
     """Make the scope of an authorised OTLP request."""
-    headers = [(b"x-api-key", KEY.encode())]
+    headers = [(b"x-api-key", key.encode())]
     return {
         "type": "http", "method": "POST", "path": "/v1/logs", "query_string": b"", "headers": headers,
         "state": {"request_id": "1"},
@@ -41,29 +41,65 @@ async def ignore(*_anything: Any) -> Any:
     """Take whatever comes."""
 
 
-async def test_bodies_in_flight_are_bounded_over_all_clients() -> None:
-    """What is held is given back when the request ends, however it ends."""
-    in_flight = InFlight(limit_bytes=100)
-    reached = asyncio.Event()
+class Door:
+    """A gate before a route that never answers, so that what comes through is held."""
 
-    async def inner(_scope: Any, _receive: Any, _send: Any) -> None:
-        reached.set()
+    def __init__(self, limit_bytes: int) -> None:
+        self.in_flight = InFlight(limit_bytes)
+        self._gate = Gate(self._inner, create_keys(), 1000, Unlimited(), self.in_flight)
+        self._held: list[asyncio.Task[None]] = []
+        self._reached = asyncio.Event()
+
+    async def _inner(self, _scope: Any, _receive: Any, _send: Any) -> None:
+        self._reached.set()
         await asyncio.Event().wait()
 
-    gate = Gate(inner, create_keys(), 1000, Unlimited(), in_flight)
-    first = asyncio.create_task(gate(otlp_scope(), body_of(b"x" * 80), ignore))
-    await reached.wait()
-    assert in_flight.held_bytes == 80
-    sent: list[MutableMapping[str, Any]] = []
+    async def hold(self, key: str, size_bytes: int) -> None:
+        """Send a body that stays."""
+        self._reached.clear()
+        self._held.append(asyncio.create_task(self._gate(otlp_scope(key), body_of(b"x" * size_bytes), ignore)))
+        async with asyncio.timeout(5):
+            await self._reached.wait()
 
-    async def keep(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
+    async def refuse(self, key: str, size_bytes: int) -> tuple[int, bytes]:
+        """Send a body that is not let in; return the status and when to come again."""
+        sent: list[MutableMapping[str, Any]] = []
 
-    await gate(otlp_scope(), body_of(b"x" * 30), keep)
-    assert sent[0]["status"] == 503
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    assert in_flight.held_bytes == 0
+        async def keep(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        async with asyncio.timeout(5):
+            await self._gate(otlp_scope(key), body_of(b"x" * size_bytes), keep)
+        return sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]
+
+    async def end(self) -> None:
+        """End what is held."""
+        for task in self._held:
+            task.cancel()
+        await asyncio.gather(*self._held, return_exceptions=True)
+
+
+async def test_bodies_in_flight_are_bounded_over_all_clients() -> None:
+    """What is held is given back when the request ends, however it ends."""
+    door = Door(limit_bytes=100)
+    await door.hold(KEY, 40)
+    await door.hold("key-of-other", 40)
+    assert door.in_flight.held_bytes == 80
+    assert await door.refuse("key-of-third", 30) == (503, b"1")
+    await door.end()
+    assert door.in_flight.held_bytes == 0
+
+
+async def test_a_tenant_has_half_of_the_bytes_in_flight_and_its_neighbours_the_rest() -> None:
+    """Else one tenant's slow bodies made every other's request a 503. What it gives back it may have again."""
+    door = Door(limit_bytes=100)
+    await door.hold(KEY, 45)
+    assert await door.refuse(KEY, 10) == (429, b"1")
+    await door.hold("key-of-other", 45)
+    await door.end()
+    await door.hold(KEY, 50)
+    await door.end()
+    assert door.in_flight.held_bytes == 0
 
 
 async def test_a_client_that_hangs_up_in_its_body_is_answered_nothing() -> None:
