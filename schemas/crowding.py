@@ -19,6 +19,9 @@ UNCOUNTED_JSON_PARTS: Final = 50_000
 LEAST_BYTES_A_PART: Final = 8
 """Of a JSON request with more parts than these. Attributes of one letter take eighteen, and a part takes 15 us."""
 
+MOST_REPEATED_BYTES: Final = 256 << 20
+"""Of what items share (resource, scope, metric), as often as it is stored: with each of them."""
+
 _WAY_DOWN: Final = (1, 2)
 """The fields that lead from a request to its scopes."""
 

@@ -7,12 +7,15 @@ import numpy as np
 from streams import flat_columns
 from streams.baselines.kernels import better_since, center, describe
 from streams.otlp import walker
+from streams.otlp.columns import Signal
+from streams.otlp.repeating import UNCOUNTED_BYTES, repeated_bytes
 from streams.points import PointConfig, surprises
 
 
 def warm_up() -> None:
     """Take a minute and a half of one core the first time on a machine, and a second or two afterwards."""
     walker.warm_up()
+    repeated_bytes(Signal.TRACES, bytes(UNCOUNTED_BYTES))
     warm_up_judging()
     flat_columns.warm_up()
 

@@ -35,6 +35,7 @@ from streams.late import LateLedger
 from streams.otlp import Reject, Signal, decode_logs, decode_metrics, open_payload
 from streams.otlp.cutting import cut_items
 from streams.otlp.decoding import Decoded, Decoder, OneByOne
+from streams.otlp.repeating import check_repeated, repeated_bytes
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
 from streams.partials import SEVERITIES, ServicePartial
@@ -76,6 +77,7 @@ class _Opened:
     sent_ns: int
     """When it arrived, also when that is in the future or untold: rows are taken back to the clock of their insert."""
     payload: bytes
+    repeated_bytes: int = 0
     refusal: BadPayload | None = None
     has_items: bool = False
     letters: list[Message] = field(default_factory=list)
@@ -178,6 +180,8 @@ class SourceFolds:
             one.payload = open_payload(record.value, self.signal, settings.max_unpacked_bytes)
             if replay is not None and replay.items:
                 one.payload = cut_items(self.signal, one.payload, replay.items)
+            one.repeated_bytes = repeated_bytes(self.signal, one.payload)
+            check_repeated(one.repeated_bytes)
         except BadPayload as error:
             one.refusal = error
         return one
@@ -268,7 +272,8 @@ class SourceFolds:
             intake.ledger.note(origin.tenant, Outcome.EMPTY, offset, one.wall_ns)
         else:
             place = (self.partition.partition, offset)
-            intake.rows.append(RawRow(origin.tenant, *place, one.payload, one.sent_ns, origin.driven))
+            row = RawRow(origin.tenant, *place, one.payload, one.sent_ns, origin.driven, one.repeated_bytes)
+            intake.rows.append(row)
 
     def flush(self) -> list[Message]:
         """Return what is new since the last flush: closed panes' last contents, changed panes, stubs."""

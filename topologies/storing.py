@@ -22,6 +22,7 @@ from itertools import islice
 from typing import Any
 
 from schemas.checkpoints import OffsetRange, PendingInsert
+from schemas.crowding import MOST_REPEATED_BYTES
 from schemas.failpoints import Failpoint
 from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -150,9 +151,10 @@ class Storing:
         wanted = self._lanes.wanted(lane)
         starts = {decoded.lane.partition.partition: decoded.lane.first_offset for decoded in batch}
         await self._landing.own(lane.generation, starts, wanted)
-        for rows in self._runs([row for decoded in batch for row in decoded.intake.rows]):
+        rows = [row for decoded in batch for row in decoded.intake.rows]
+        for run in runs_of(rows, self._wiring.settings.insert_bytes):
             began_s = time.monotonic()
-            await self._landing.land(rows, time.time_ns(), wanted)
+            await self._landing.land(run, time.time_ns(), wanted)
             self._waiting.took(began_s)
         await self._send_letters([letter for decoded in batch for letter in decoded.intake.letters], wanted)
         lettered = {each.lane.partition: each.taken for each in batch if each.intake.letters}
@@ -163,18 +165,8 @@ class Storing:
     def _prepare(self, batch: Sequence[Decoded]) -> None:
         """Let the next insert be made ready while the one before is stored: both take about as long."""
         rows = [row for decoded in batch if self._lanes.is_current(decoded.lane) for row in decoded.intake.rows]
-        for run in islice(self._runs(rows), 1):
+        for run in islice(runs_of(rows, self._wiring.settings.insert_bytes), 1):
             self._sink.prepare(self._topic.name, run)
-
-    def _runs(self, rows: list[RawRow]) -> Iterator[list[RawRow]]:
-        """Cut rows into inserts: a single batch may hold more than one insert may, above all once it is unpacked."""
-        first, size_bytes = 0, 0
-        for end, row in enumerate(rows, 1):
-            size_bytes += len(row.value)
-            full = end - first == MOST_RECORDS or size_bytes >= self._wiring.settings.insert_bytes
-            if full or end == len(rows):
-                yield rows[first:end]
-                first, size_bytes = end, 0
 
     async def _send_letters(self, letters: list[Message], wanted: Wanted) -> None:
         if not letters:
@@ -206,3 +198,20 @@ class Storing:
             self._lanes.report(decoded.lane, needed, decoded.next_offset)
         else:
             await decoded.keeper.settle(self._lanes, decoded.lane, needed, decoded.closed, decoded.next_offset)
+
+
+def runs_of(rows: Sequence[RawRow], most_bytes: int) -> Iterator[Sequence[RawRow]]:
+    """Cut rows into inserts: a single batch may hold more than one insert may, above all once it is unpacked.
+
+    What items share is unfolded with all messages of an insert at once: together they have no more than one may.
+    """
+    first = size_bytes = repeated_bytes = 0
+    for end, row in enumerate(rows):
+        full = end - first == MOST_RECORDS or size_bytes >= most_bytes
+        if first < end and (full or repeated_bytes + row.repeated_bytes > MOST_REPEATED_BYTES):
+            yield rows[first:end]
+            first, size_bytes, repeated_bytes = end, 0, 0
+        size_bytes += len(row.value)
+        repeated_bytes += row.repeated_bytes
+    if first < len(rows):
+        yield rows[first:]

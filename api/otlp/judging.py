@@ -32,7 +32,7 @@ def judged(request: Message, signal: Signal) -> Verdict:
     for resource in getattr(request, signal.resources_field):
         for scope in getattr(resource, signal.scopes_field):
             found = getattr(scope, signal.items_field)
-            items += _data_points(found) if signal is METRICS_SIGNAL else len(found)
+            items += data_points(found) if signal is METRICS_SIGNAL else len(found)
             if signal is TRACES_SIGNAL:
                 rejected += sum(not _has_ids(span) for span in found)
     if not rejected:
@@ -55,7 +55,8 @@ def _has_ids(span: Any) -> bool:
     )
 
 
-def _data_points(found: Any) -> int:
+def data_points(found: Any) -> int:
+    """Return how many data points some metrics have."""
     count = 0
     for metric in found:
         kind = metric.WhichOneof("data")

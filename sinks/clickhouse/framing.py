@@ -28,7 +28,8 @@ class RawRow:
     """One Kafka record to be landed.
 
     ``value`` is an OTLP export request in protobuf, taken as it is; ``arrival_ns`` is when the record arrived, by
-    the clock its tenant is on. ``is_driven``: that is not our clock, and may be ahead of it.
+    the clock its tenant is on. ``is_driven``: that is not our clock, and may be ahead of it. ``repeated_bytes`` is how
+    much its items share, as often as it is stored.
     """
 
     tenant: str
@@ -37,6 +38,7 @@ class RawRow:
     value: bytes
     arrival_ns: int
     is_driven: bool = False
+    repeated_bytes: int = 0
 
 
 def frame(rows: Iterable[RawRow]) -> bytes:

@@ -122,6 +122,26 @@ async def test_row_7_nothing_is_fine_and_too_much_is_refused(house: House) -> No
     await house.rows("spans", 1)
 
 
+async def test_row_7_what_a_message_unfolds_to_is_bounded_for_every_signal(house: House) -> None:
+    """1,200 items share 240 kB, which are stored with each: a letter, in no table and no window; the next is stored."""
+    requests = {
+        TRACES.name: spans(*({"name": "bomb"} for _ in range(1_200)), service="bomb"),
+        LOGS.name: logs(*({} for _ in range(1_200))),
+        METRICS.name: metric("gauge", *({"as_int": 1} for _ in range(1_200))),
+    }
+    for topic, request in requests.items():
+        (field,) = request.DESCRIPTOR.fields
+        (held,) = getattr(request, field.name)
+        for number in range(120):
+            held.resource.attributes.add(key=f"k{number}").value.string_value = "v" * 2_000
+        await house.send(topic, request.SerializeToString())
+    assert await house.reasons(3) == ["too_large"] * 3
+    await house.send(TRACES.name, GOOD)
+    await house.rows("spans", 1)
+    assert await house.rows("service_panes FINAL", 1, "service", "service", "requests > 0") == [{"service": "cart"}]
+    assert await house.rows("logs", 0) == await house.rows("metric_points", 0) == []
+
+
 async def test_row_24_the_tenant_is_the_headers_and_never_the_payloads(house: House) -> None:
     """None, a senseless one or two are the default tenant's (a setting); what the payload claims is an attribute."""
     claiming = spans({}, service="claims")
