@@ -137,6 +137,9 @@ class Hypothesis(Event):
     instance: str | None = Field(
         None, description="The one instance of the service that fails or is slow, if it is one."
     )
+    operation: str | None = Field(
+        None, description="The one operation of the service that fails or is slow, if the others do not."
+    )
     deploy_id: str | None = None
     title: str
     score: float

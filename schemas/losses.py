@@ -41,6 +41,9 @@ class LossReason(StrEnum):
     UNLISTED = "unlisted"
     """Requests of operations, callers and instances, and lines of signatures, of which a ServiceHealth has too many to
     list them all: they are in its sums alone."""
+    UNFOLLOWED = "unfollowed"
+    """Requests of operations and callers beyond the busiest of a service: they have no series of their own, and are
+    judged in the service's."""
     DEPLOY_OVERFLOW = "deploy_overflow"
     """A ranking weighed the latest deploys before its incident, and left out how ever many came before those."""
     PIN_OVERFLOW = "pin_overflow"

@@ -24,6 +24,8 @@ class SeriesFinding(Event):
     mean: float = Field(description="Of its values since the onset; what is normal stands in `peak`.")
     peak: SeriesScore = Field(description="The pane with the highest score.")
     since_ns: int | None = Field(None, description="When it began to deviate, if it ever did.")
+    requests: int = Field(0, description="On how much traffic it rests, in all these panes.")
+    hits: int = Field(0, description="Of a ratio: how many of them were hit (failed).")
 
 
 class CallerFinding(Event):

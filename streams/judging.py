@@ -22,6 +22,7 @@ from streams.evidence import EvidenceConfig, EvidenceFold, EvidenceMemory
 from streams.siblings import SiblingConfig, SiblingFold, SiblingMemory
 from streams.siblings.usual import usual_tail_ms
 from streams.versions import VersionFold, VersionMemory
+from streams.windows import Loss
 
 
 @dataclass(slots=True)
@@ -92,6 +93,10 @@ class JudgeFold:
         if of_instances:
             told["series"] = [*deviations.series, *of_instances]
         return deviations.model_copy(update=told)
+
+    def drain_losses(self) -> list[Loss]:
+        """Return what has no series of its own since the last drain."""
+        return self._baselines.drain_losses()
 
     def _instances(self, memory: JudgeMemory, health: ServiceHealth) -> list[SeriesScore]:
         if not health.instances or (len(health.instances) < 2 and not memory.siblings.snapshots):

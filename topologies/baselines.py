@@ -25,7 +25,7 @@ from topologies.deviating import DeviationLane, DeviationStage
 from topologies.lanes import Lane
 from topologies.tables import StateTable, state_table
 from topologies.warm_start import Newcomer, WarmStarts
-from topologies.wiring import Wiring
+from topologies.wiring import Wiring, count_losses
 
 STAGE = "baselines"
 
@@ -63,6 +63,7 @@ class Baselines(DeviationStage[HourlyLane]):
             lane.newcomers[key] = Newcomer(health.tenant, health.service, health.pane_start_ns, health.pane_s)
         memory = JudgeMemory.decode(state, hours)
         deviations = self._judge_fold.advance(memory, health)
+        count_losses(self._judge_fold.drain_losses())
         return memory.encode(), deviations
 
     async def _keep(self, lane: Lane[HourlyLane], states: Mapping[bytes, bytes | None]) -> None:

@@ -89,15 +89,27 @@ class BaselineConfig:
     """... of requests with an error log (10 %) only worth ten."""
     refuted_share: float = 0.05
     """So much of the belief is left once failures have become normal against it."""
+    operation_known_requests: int = 12
+    """Of failures of an operation nothing is said before so many of its requests are known ..."""
+    operation_prior_trials: float = 5.0
+    """... as what is believed of it, or the service's own past where that is worse, is worth no more than these: who
+    fails always fails by habit."""
+    operation_least_panes: float = 3.0
+    """An alarm of an operation takes so many panes at least: for twenty seconds one user may be all it has."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12
-    """Operations whose own time is followed; the busiest ones are kept."""
+    """Operations whose own time and failures are followed; the busiest ones are kept."""
     max_level_series: int = 48
-    max_ratio_series: int = 24
+    max_ratio_series: int = 36
     """Series in the state; of more, those measured longest ago are forgotten."""
     kept_snapshots: int = 8
     """Panes back that can be stepped again with the same outcome."""
+
+    @property
+    def operation_worth(self) -> float:
+        """What evidence about one of many operations is worth: each has sums that may alarm by chance (Bonferroni)."""
+        return self.alarm / (self.alarm + math.log(self.max_operations))
 
     @staticmethod
     def from_settings(settings: Settings) -> BaselineConfig:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.deviations import EdgeSummary, HourBadge, SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import NodeKind, ServiceHealth
+from schemas.losses import LossReason
 from streams.baselines import evidence
 from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig
@@ -20,12 +21,14 @@ from streams.baselines.levels import Traffic, judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, measures_of
 from streams.baselines.normals import known_panes
 from streams.baselines.state import BaselineState
+from streams.windows import Loss, LossLedger
 
 Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
 Badge = Literal["learning", "reliable", "quiet"]
 _LOGS = SeriesKey(SeriesKind.LOG_ERRORS)
 _RATE = SeriesKey(SeriesKind.REQUEST_RATE)
+_ERRORS = SeriesKey(SeriesKind.ERROR_RATE)
 _EVER_NS = -(2**62)
 
 
@@ -47,6 +50,7 @@ class BaselineFold:
 
     def __init__(self, config: BaselineConfig | None = None) -> None:
         self.config = config or BaselineConfig()
+        self._losses = LossLedger()
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
         """Return the new state and the pane's deviations.
@@ -63,6 +67,8 @@ class BaselineFold:
             return None, False
         measures = measures_of(health, self.config.max_edges, self.config.max_operations)
         held = memory.held(health.pane_start_ns)
+        if held is None:
+            self._losses.add(health.tenant, LossReason.UNFOLLOWED, measures.unfollowed)
         is_known = held is not None and held.fingerprint == measures.fingerprint()
         if is_known and held is not None and health.revision > held.revision:
             return None, False
@@ -73,6 +79,10 @@ class BaselineFold:
         hours: HourBadge = "reliable" if judgement.hours_ready else "learning"
         badge = self._badge(judgement.width, health)
         return _deviations(health, measures, scores, badge, hours), not is_known
+
+    def drain_losses(self) -> list[Loss]:
+        """Return what has no series of its own, counted when its pane is first judged, since the last drain."""
+        return self._losses.drain()
 
     def _badge(self, panes: int, health: ServiceHealth) -> Badge:
         if health.window.requests == 0:
@@ -272,18 +282,23 @@ class _Judgement:
         return scores
 
     def _ratios(self) -> list[SeriesScore]:
-        """Judge the ratios: failed requests from the first pane on, by what is believed; error logs once known.
+        """Judge the ratios: failed requests from the first pane on, by what is believed; others once known.
 
-        Of error logs less is believed: services write them for many reasons, some with every other request.
+        Of error logs less is believed: services write them for many reasons, some with every other request. So do
+        operations fail by habit, and rare ones are hardly known; what the service does is believed of them.
         """
         keys, ratios = list(self.measures.ratios), list(self.measures.ratios.values())
         if not keys:
             return []
         past = self._past_of(self.history.ratios, keys)[0].sum(axis=2, dtype=float)
-        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys])
+        of_operation = np.array([key.operation is not None for key in keys])
+        believed = np.array([key.kind is not SeriesKind.LOG_ERRORS for key in keys]) & ~of_operation
         belief = self._belief_left(keys, past)
         weight = past[:, 1] + belief * np.where(believed, self.config.ratio_prior_trials, self.config.log_prior_trials)
         mean = (past[:, 0] + belief * self.config.ratio_prior_hits) / weight
+        if of_operation.any():
+            of_service = float(mean[keys.index(_ERRORS)]) if _ERRORS in keys else 0.0
+            weight, mean = self._of_operations(past, of_operation, belief, weight, mean, of_service)
         usual = self._usual(keys)
         hourly = np.full(len(keys), np.nan) if usual is None else usual.values[:, 0] / PER_MILLE
         hours = [_Hours(*row) for row in zip(~np.isnan(hourly), hourly > mean, strict=True)]
@@ -292,14 +307,19 @@ class _Judgement:
         measured = np.array(ratios, dtype=float)
         clean = (past[:, 0] == 0) & (past[:, 1] >= self.config.freeze_clean_requests)
         learned = (past[:, 1] > 0) & (clean | (self.width >= self.config.min_panes))
+        suspected = np.array([key.packed() in self.past.starts_ns for key in keys])
+        known = suspected | (past[:, 1] >= self.config.operation_known_requests)
+        learned = np.where(of_operation, known, learned)
         trials = np.where(learned | believed, measured[:, 1], 0.0)
         fresh = [0.0] * len(evidence.RATIO_RISES)
         sums = np.array([self.past.ratios.get(key.packed(), fresh) for key in keys])
         active = np.array([key.packed() in self.past.active for key in keys])
-        after = evidence.gather_ratios(sums, measured[:, 0], trials, normal, active, self.config)
+        after = evidence.gather_ratios(sums, measured[:, 0], trials, normal, active, of_operation, self.config)
         scores = []
         for row, key in enumerate(keys):
             self.now.ratios[key.packed()] = after[row].tolist()
+            if of_operation[row] and not (ratios[row].hits or suspected[row] or after[row].any()):
+                continue  # nothing failed: there are many of these
             if trials[row]:
                 scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist(), hours[row]))
         return scores
@@ -311,6 +331,16 @@ class _Judgement:
                 self.now.refuted.discard(key.packed())
         is_refuted = [key.packed() in self.now.refuted for key in keys]
         return np.where(is_refuted, self.config.refuted_share, 1.0)
+
+    def _of_operations(
+        self, past: Floats, of_operation: NDArray[np.bool_], belief: Floats, weight: Floats, mean: Floats,
+        of_service: float,
+    ) -> tuple[Floats, Floats]:  # fmt: skip
+        """Return weight and mean of all ratios, where those of operations rest on their own past as soon as may be."""
+        prior = self.config.operation_prior_trials * belief
+        share = max(self.config.ratio_prior_hits / self.config.ratio_prior_trials, of_service)
+        own = past[:, 1] + prior
+        return np.where(of_operation, own, weight), np.where(of_operation, (past[:, 0] + prior * share) / own, mean)
 
     def _ratio_score(
         self, key: SeriesKey, ratio: Ratio, mean: float, sums: list[float], hours: _Hours

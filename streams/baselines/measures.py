@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from schemas.deviations import SeriesKind
-from schemas.health import ConnectionType, EdgeHealth, NodeKind, ServiceHealth
+from schemas.health import ConnectionType, EdgeHealth, NodeKind, OperationHealth, ServiceHealth
 
 SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")
@@ -67,6 +68,8 @@ class Measures:
     ratios: dict[SeriesKey, Ratio]
     has_plain_logs: bool
     log_failures: int
+    unfollowed: int = 0
+    """Requests of operations and callers that have no series of their own: there are busier ones."""
 
     def fingerprint(self) -> int:
         """Return a number that is the same for the same measures."""
@@ -80,31 +83,49 @@ def measures_of(health: ServiceHealth, max_edges: int, max_operations: int) -> M
     """Take from a pane what has a baseline."""
     levels: dict[SeriesKey, Level] = {}
     ratios: dict[SeriesKey, Ratio] = {}
-    pane = health.pane
+    pane, operations, edges = health.pane, _busiest_operations(health), _busiest_callers(health)
     if health.node_kind is NodeKind.SERVICE:
         _put(levels, SeriesKey(SeriesKind.P95), pane.p50_ms, pane.p95_ms, pane.requests)
-        _measure_operations(health, levels, max_operations)
+        _measure_operations(operations[:max_operations], levels, ratios)
     if pane.requests:
         ratios[SeriesKey(SeriesKind.ERROR_RATE)] = Ratio(min(pane.errors, pane.requests), pane.requests)
-    for edge in sorted(health.edges_in, key=lambda e: (-e.window.requests, e.client))[:max_edges]:
+    for edge in edges[:max_edges]:
         _measure_edge(edge, levels, ratios)
     failures, plain = _logs(health)
     if failures or plain or pane.requests:
         trials = max(pane.requests, 1)
         ratios[SeriesKey(SeriesKind.LOG_ERRORS)] = Ratio(min(failures, trials), trials)
-    return Measures(pane.requests, _ordered(levels), _ordered(ratios), plain > 0, failures)
+    unfollowed = sum(one.pane.requests for one in operations[max_operations:])
+    unfollowed += sum(one.pane.requests for one in edges[max_edges:])
+    return Measures(pane.requests, _ordered(levels), _ordered(ratios), plain > 0, failures, unfollowed)
 
 
 def _ordered(series: dict[SeriesKey, Measure]) -> dict[SeriesKey, Measure]:
     return dict(sorted(series.items(), key=lambda item: item[0].packed()))
 
 
-def _measure_operations(health: ServiceHealth, levels: dict[SeriesKey, Level], max_operations: int) -> None:
-    """Take the own time by operation: a change of the mix is not a change of any of them."""
+def _busiest_operations(health: ServiceHealth) -> list[OperationHealth]:
     entries = [one for one in health.operations if one.kind in _ENTRY_KINDS]
-    for one in sorted(entries, key=lambda o: (-o.window.requests, o.operation, o.kind))[:max_operations]:
-        key = SeriesKey(SeriesKind.SELF_TIME, operation=one.operation)
-        _put(levels, key, one.pane.self_p50_ms, one.pane.self_p95_ms, one.pane.requests)
+    return sorted(entries, key=lambda o: (-o.window.requests, o.operation, o.kind))
+
+
+def _busiest_callers(health: ServiceHealth) -> list[EdgeHealth]:
+    return sorted(health.edges_in, key=lambda e: (-e.window.requests, e.client))
+
+
+def _measure_operations(
+    operations: Sequence[OperationHealth], levels: dict[SeriesKey, Level], ratios: dict[SeriesKey, Ratio]
+) -> None:
+    """Take own time and failures by operation: a change of the mix is not a change of any of them.
+
+    The failures of an only operation are those of the service.
+    """
+    for one in operations:
+        pane, key = one.pane, SeriesKey(SeriesKind.SELF_TIME, operation=one.operation)
+        _put(levels, key, pane.self_p50_ms, pane.self_p95_ms, pane.requests)
+        if pane.requests and len(operations) > 1:
+            key = SeriesKey(SeriesKind.ERROR_RATE, operation=one.operation)
+            ratios[key] = Ratio(min(pane.errors, pane.requests), pane.requests)
 
 
 def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict[SeriesKey, Ratio]) -> None:

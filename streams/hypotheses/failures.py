@@ -37,19 +37,22 @@ def trouble(callee: Node, caller: str) -> float:
 
 def failing(node: Node) -> float:
     """Return how much a node fails, whatever the reason."""
-    return max(node.strength(SeriesKind.LOG_ERRORS), node.strength(SeriesKind.ERROR_RATE))
+    errors = node.strongest(SeriesKind.ERROR_RATE)
+    return max(node.strength(SeriesKind.LOG_ERRORS), errors.strength if errors else 0.0)
 
 
 def _own_errors(node: Node, callees: Sequence[Node]) -> Part:
     found = node.finding
     below = sum(callee.callers[node.service].errors for callee in callees)
     share = max(0.0, found.errors - below) / found.errors if found.errors else 0.0
-    inside = node.strength(SeriesKind.ERROR_RATE) * share
+    strongest = node.strongest(SeriesKind.ERROR_RATE)
+    inside = strongest.strength * share if strongest else 0.0
     outside, _ = mean_over_callers(node, SeriesKind.EDGE_ERROR_RATE)
     seen = sum(caller.errors for caller in node.callers.values())
     outside *= max(0.0, seen - found.errors) / seen if seen else 0.0
     if outside > inside:
         why = f"{seen} calls to it failed for the callers, {found.errors} by its own account"
     else:
-        why = f"{found.errors} of {found.requests} requests failed, {below} of them in a callee"
+        where = f", {strongest.hits} of {strongest.operation}" if strongest and strongest.operation else ""
+        why = f"{found.errors} of {found.requests} requests failed{where}, {below} of them in a callee"
     return Part("own_errors", max(inside, outside), why)

@@ -75,11 +75,15 @@ class _Series:
     panes: int = 0
     evidence: float = 0.0
     since_ns: int | None = None
+    requests: int = 0
+    hits: float = 0.0
 
     def see(self, score: SeriesScore) -> None:
         self.panes += 1
         self.total += pane_strength(score)
         self.values += score.value
+        self.requests += score.requests
+        self.hits += score.value * score.requests if score.unit == "ratio" else 0.0
         self.evidence = max(self.evidence, score.evidence)
         if score.deviating and score.since_ns is not None:
             self.since_ns = score.since_ns if self.since_ns is None else min(self.since_ns, score.since_ns)
@@ -91,7 +95,7 @@ class _Series:
         return SeriesFinding(
             kind=self.peak.kind, client=self.peak.edge_client, operation=self.peak.operation,
             strength=round(strength, 6), evidence=self.evidence, mean=round(self.values / self.panes, 6),
-            peak=self.peak, since_ns=self.since_ns,
+            peak=self.peak, since_ns=self.since_ns, requests=self.requests, hits=round(self.hits),
         )  # fmt: skip
 
 

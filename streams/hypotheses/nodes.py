@@ -50,9 +50,19 @@ class Node:
         found = self.series.get((kind, client))
         return found.strength if found else 0.0
 
+    def deviating_operations(self, kind: SeriesKind) -> list[SeriesFinding]:
+        """Return the series of this kind that are of one operation and deviate or did."""
+        return [one for one in self.operations if one.kind is kind and one.since_ns is not None]
+
+    def strongest(self, kind: SeriesKind) -> SeriesFinding | None:
+        """Return the series of the node, or of one of its operations where that is stronger."""
+        found = [one for one in (self.series.get((kind, None)), *self.deviating_operations(kind)) if one is not None]
+        return max(found, key=lambda one: one.strength, default=None)
+
     def since_ns(self, kinds: Collection[SeriesKind], from_ns: int = 0) -> int | None:
         """Return when the first of these series began to deviate, if any has; of those since `from_ns`, if any has."""
-        starts = [f.since_ns for f in self.series.values() if f.kind in kinds and f.since_ns is not None]
+        found = (*self.series.values(), *self.operations)
+        starts = [f.since_ns for f in found if f.kind in kinds and f.since_ns is not None]
         return min([start for start in starts if start >= from_ns] or starts, default=None)
 
 

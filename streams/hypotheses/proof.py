@@ -9,6 +9,7 @@ from schemas.deviations import SeriesKind, SignatureChange
 from schemas.incidents import Evidence
 from schemas.snapshots import MetricFinding, RankingSnapshot, SeriesFinding
 from streams.hypotheses.budgets import burn_of
+from streams.hypotheses.operations import Standout
 from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.resources import move_in_words
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
@@ -28,6 +29,11 @@ _METRIC = (
     "SELECT resource_attributes['service.instance.id'] AS instance, attributes, time, value FROM metric_points "
     "WHERE tenant = {tenant} AND service = {service} AND metric = {metric} "
     "AND unix_nano >= {start} AND unix_nano < {end} ORDER BY instance, time"
+)
+_BY_OPERATION = (
+    "SELECT name, count() AS requests, countIf(status_code = 2) AS errors, quantile(0.95)(duration_ns) / 1e6 AS p95_ms "
+    "FROM spans WHERE tenant = {tenant} AND service = {service} AND kind_code IN (2, 5) "
+    "AND end_unix_nano >= {start} AND end_unix_nano < {end} GROUP BY name ORDER BY errors DESC, p95_ms DESC LIMIT 100"
 )
 _EARLIER_NS = 1800 * 1_000_000_000
 _HOUR_NS = 3600 * 1_000_000_000
@@ -50,6 +56,10 @@ _TITLES = {
 }
 
 
+_ELSEWHERE = ("gap", "dependency", "stopped", "load", "missing_calls")
+"""Suspicions that say nothing of what the service does with a request."""
+
+
 def title_of(suspect: Suspect) -> str:
     """Return the suspicion in one line."""
     lead = suspect.leading()
@@ -66,6 +76,8 @@ def title_of(suspect: Suspect) -> str:
     if suspect.deploy is not None and lead.name != "deploy":
         version = f" {suspect.deploy.version}" if suspect.deploy.version else ""
         title += f" since {suspect.deploy.kind}{version}"
+    if suspect.operation is not None and lead.name not in _ELSEWHERE:
+        title += f", at {suspect.operation}"
     return title if suspect.instance is None else f"{title}, at instance {suspect.instance}"
 
 
@@ -82,6 +94,8 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
     changed = suspect.node.finding.signatures[:_MOST_SERIES]
     evidence += [_signature(suspect.service, change, start_ns, end_ns) for change in changed]
     evidence += [_metric(suspect.service, move, snapshot) for move in suspect.node.finding.metrics[:_MOST_SERIES]]
+    if suspect.standout is not None:
+        evidence.append(_operation(suspect.service, suspect.standout, snapshot))
     if suspect.concentration is not None and suspect.instance is not None:
         evidence.append(_instances(suspect.service, suspect.concentration, snapshot))
     if suspect.node.finding.stop is not None:
@@ -140,6 +154,15 @@ def _instances(service: str, found: Concentration, snapshot: RankingSnapshot) ->
         tenant=_quoted(snapshot.tenant), service=_quoted(service), start=snapshot.start_ns, end=snapshot.end_ns
     )
     return Evidence(kind="series", summary=f"{service}: {found.why}", query=query)
+
+
+def _operation(service: str, found: Standout, snapshot: RankingSnapshot) -> Evidence:
+    """Tell which operation stands out, with the question that counts the requests of all of them again."""
+    query = _BY_OPERATION.format(
+        tenant=_quoted(snapshot.tenant), service=_quoted(service), start=snapshot.start_ns, end=snapshot.end_ns
+    )
+    peak = found.finding.peak
+    return Evidence(kind="series", summary=series_in_words(service, peak), query=query, series=peak)
 
 
 def _quoted(text: str) -> str:

@@ -28,7 +28,7 @@ def rank(snapshot: RankingSnapshot, weights: Weights = WEIGHTS) -> HypothesisSet
     hypotheses = [
         Hypothesis(
             rank=number, suspect_kind=kind_of(suspect), service=suspect.service, edge_client=_client_of(suspect),
-            instance=suspect.instance,
+            instance=suspect.instance, operation=suspect.operation,
             deploy_id=suspect.deploy.deploy_id if suspect.deploy else None, title=title_of(suspect),
             score=round(suspect.score, 4), confidence=round(chances[suspect.service], 4),
             place=places.get(suspect.service),

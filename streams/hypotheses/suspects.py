@@ -18,6 +18,7 @@ from streams.hypotheses.changes import Change, change_of
 from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.novelty import novelty_parts
+from streams.hypotheses.operations import Standout, standout
 from streams.hypotheses.parts import Part
 from streams.hypotheses.replicas import Concentration, concentration
 from streams.hypotheses.resources import metric_parts
@@ -54,6 +55,7 @@ class Suspect:
     parts: list[ScorePart] = field(default_factory=list)
     change: Change | None = None
     concentration: Concentration | None = None
+    standout: Standout | None = None
     nearness: float = 1.0
     """What weights are multiplied by: less than 1 apart from the incident's services."""
 
@@ -82,6 +84,11 @@ class Suspect:
         """The one instance of the service that fails or is slow."""
         found = self.concentration
         return found.instance if found is not None and found.value >= _LEAST_CONCENTRATION else None
+
+    @property
+    def operation(self) -> str | None:
+        """The one operation of the service that fails or is slow."""
+        return self.standout.operation if self.standout is not None else None
 
     def leading(self) -> ScorePart | None:
         """Return the part that says most."""
@@ -113,6 +120,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.add(novelty_parts(suspect.node, nodes, snapshot.onset_ns), weights)
         suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)
+        suspect.standout = standout(suspect.node)
         suspect.concentration = concentration(suspect.node)
         if suspect.concentration is not None:
             suspect.add([suspect.concentration.part()], weights)

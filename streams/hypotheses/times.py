@@ -13,9 +13,10 @@ from streams.hypotheses.parts import Part, rise
 
 def time_parts(node: Node, blame: EdgeBlame) -> Iterator[Part]:
     """Yield ``self_time``, ``dependency`` and ``gap``."""
-    own = node.series.get((SeriesKind.SELF_TIME, None))
+    own = node.strongest(SeriesKind.SELF_TIME)
     if own is not None:
-        yield Part("self_time", own.strength, rise("own time", own))
+        what = f"own time of {own.operation}" if own.operation else "own time"
+        yield Part("self_time", own.strength, rise(what, own))
     if not node.is_service:
         value, worst = mean_over_callers(node, SeriesKind.EDGE_LATENCY)
         yield Part("dependency", value, rise(f"latency seen by {worst.client}", worst) if worst else "")

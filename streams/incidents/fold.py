@@ -254,11 +254,13 @@ class _Step:
         incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
 
     def _through(self, member: Member) -> int:
-        """Return how many requests go through what is at fault: through instances, where it is only those.
+        """Return how many requests go through what is at fault: instances or operations, where it is only those.
 
         The service's errors add nothing to those of an instance that has them.
         """
-        one = self.pane[member.service]
+        one, alarm = self.pane[member.service], self.alarms[member.service]
+        if alarm.fails_at_operations_only():
+            return sum(series.requests for series in alarm.own)
         errors = {SeriesKind.ERROR_RATE, SeriesKind.LOG_ERRORS} if fails_at_an_instance(one) else set()
         if not member.kinds - errors <= set(INSTANCE_KINDS):
             return one.requests

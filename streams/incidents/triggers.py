@@ -15,6 +15,8 @@ from streams.slo import LATENCY
 _WORKING = 0.5
 """The tenant works when its services get this share of their normal traffic on average."""
 _FRESH_SCORE = 3.0
+_UNLIKE = 2.0
+"""An operation is told in place of its service when it fails so many times as often."""
 _FAILURES = (
     SeriesKind.ERROR_RATE,
     SeriesKind.EDGE_ERROR_RATE,
@@ -42,8 +44,10 @@ class Alarm:
 
     @property
     def peak(self) -> SeriesScore:
-        """The strongest series: own before symptom, then by score."""
+        """The strongest series: own before symptom, then by score; of operations what the service does not say."""
         pool = self.own or self.symptoms
+        told = max((s.value for s in pool if s.kind is SeriesKind.ERROR_RATE and not s.operation), default=0.0)
+        pool = [s for s in pool if not (_fails_at_operation(s) and s.value < _UNLIKE * told)]
         return max(pool, key=lambda s: (min(s.evidence, 1.0), abs(s.score), s.kind.value, s.edge_client or ""))
 
     @property
@@ -91,6 +95,10 @@ class Alarm:
         by_kind = {s.kind: s for s in sorted(new, key=lambda s: (s.score, s.edge_client or ""))}
         return sorted(by_kind.values(), key=lambda s: (s.since_ns or 0, s.kind.value))
 
+    def fails_at_operations_only(self) -> bool:
+        """Tell whether all that is its own fault are failures of some of its operations."""
+        return bool(self.own) and all(_fails_at_operation(s) for s in self.own)
+
     @property
     def partners(self) -> set[str]:
         """Clients of deviating incoming edges: an edge has two ends."""
@@ -101,6 +109,10 @@ class Alarm:
 def fails_at_an_instance(one: ServiceDeviations) -> bool:
     """Tell whether the failures of a service are those of an instance: its siblings have none, or it were not told."""
     return any(s.deviating and s.kind is SeriesKind.INSTANCE_ERRORS for s in one.series)
+
+
+def _fails_at_operation(series: SeriesScore) -> bool:
+    return series.kind is SeriesKind.ERROR_RATE and series.operation is not None
 
 
 def is_wrong_now(series: SeriesScore) -> bool:

@@ -50,9 +50,12 @@ def _what_is_off(series: SeriesScore) -> str:
             "fail" if series.kind is SeriesKind.INSTANCE_ERRORS else f"slower than {amount(series.limit_ms or 0, 'ms')}"
         )
         return f"{hit} of the requests at instance {series.instance} {how}, its siblings' {beside}"
-    where = f" from {series.edge_client}" if series.edge_client else ""
-    what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     usual = f"normally {amount(series.median, series.unit)}"
+    if series.operation and series.kind is SeriesKind.ERROR_RATE:
+        return f"{amount(series.value, series.unit)} of the requests {series.operation} fail ({usual})"
+    where = f" of {series.operation}" if series.operation else ""
+    where += f" from {series.edge_client}" if series.edge_client else ""
+    what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
     return f"{what}{where} {amount(series.value, series.unit)} ({usual})"
 
 

@@ -10,7 +10,7 @@ from schemas.health import ServiceHealth
 from streams.baselines import BaselineConfig, BaselineFold
 from tests.made_health import edge, health, pane_start
 
-MAX_STATE_BYTES = 90_000
+MAX_STATE_BYTES = 110_000
 
 
 class Run:
