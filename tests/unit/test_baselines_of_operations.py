@@ -11,7 +11,7 @@ from schemas.health import OperationHealth
 from schemas.losses import LossReason
 from streams.baselines import BaselineConfig, BaselineFold, BaselineState
 from streams.windows import Loss
-from tests.made_health import edge, health, red
+from tests.made_health import PANE_NS, edge, health, red
 
 CALM = 130
 """Panes: more than the trailing ones."""
@@ -137,6 +137,16 @@ def test_nothing_is_told_of_operations_without_a_failure_or_evidence() -> None:
     told = [service.see({"GET /": (50, 0.0), "POST /pay": (10, 0.0)}) for _ in range(40)]
     assert set(told[0]) == {"POST /pay"}, "there is evidence left"
     assert told[-1] == {}
+
+
+def test_an_episode_of_an_operation_begins_after_the_last_one_has_ended() -> None:
+    """Hundreds of requests without a failure refute ten failures."""
+    good, bad = {"GET /": (50, 0.0), "POST /pay": (200, 0.0)}, {"GET /": (50, 0.0), "POST /pay": (10, 1.0)}
+    service = calm(good)
+    told = [service.see(pane).get("POST /pay") for pane in (bad, *[good] * 6, bad)]
+    assert told[0] is not None
+    assert told[7] is not None
+    assert told[7].since_ns == (told[0].since_ns or 0) + 7 * PANE_NS
 
 
 def test_the_failures_of_an_only_operation_are_those_of_the_service() -> None:
