@@ -8,8 +8,9 @@
     new partitions ──▶ claim ──▶ what is pending: read again from Kafka, inserted again ──▶ durable
 
 A store that is away is waited for, and nothing is read meanwhile. A payload that our decoder takes and ClickHouse
-does not would otherwise wedge the worker for good. When row after row is refused it is the store or a bug of ours,
-and the worker stops rather than divert everything.
+does not would otherwise wedge the worker for good. When row after row is refused, of most tenants and not of one, it is
+the store or a bug of ours, and the worker stops rather than divert everything. What one tenant can do counts towards
+the limits of `topologies.diverting`, as what the decoder refuses does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from schemas.failpoints import Failpoint
 from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Message
 from sinks.postgres.checkpoints import Checkpoints
+from streams.diversion import DiversionFold, DiversionLimits
 from streams.landing import Answer, Begin, Check, Divert, Finish, OwnerChangedError, Ownership, Reread, Steps, Store
 from topologies import metrics
 from topologies.dead_letters import Origin, message_letter
@@ -37,7 +39,7 @@ from topologies.patience import LaneEndedError, insist
 log = structlog.get_logger()
 
 REJECTED_IN_A_ROW = 16
-"""So many rows rejected one after the other, with no good one between, are a bug and not bad input."""
+"""So many rows of a tenant rejected one after the other, and of most other tenants too, are a bug and no bad input."""
 
 Wanted = Callable[[], bool]
 Send = Callable[[list[Message], Wanted], Awaitable[None]]
@@ -73,7 +75,7 @@ class Landing:
         self._patience_s = patience_s
         self._generation = -1
         self._owner: Ownership[RawRow] = Ownership(topic)
-        self._rejected_in_a_row = 0
+        self._rejections = DiversionFold(DiversionLimits(in_a_row=REJECTED_IN_A_ROW, ratio=0))
 
     async def own(self, generation: int, starts: Mapping[int, int], wanted: Wanted) -> None:
         """Claim the partitions that are new in this generation, and store again what was pending for them.
@@ -192,7 +194,8 @@ class Landing:
             self._judge(step.rows, error)
             return Answer.REFUSED
         reached(Failpoint.INSERT_AFTER)
-        self._rejected_in_a_row = 0
+        for tenant in {row.tenant for row in rows}:
+            self._rejections.step(tenant, refused=False)
         return Answer.STORED if attempts == 1 else Answer.REPEATED
 
     async def _check(self, step: Check[RawRow], wanted: Wanted) -> bool:
@@ -205,11 +208,12 @@ class Landing:
         return whole
 
     def _judge(self, rows: Sequence[RawRow], error: StoreRejected) -> None:
-        """Count a row that is refused for itself alone. Raises `StoreRejected` when it is one too many."""
+        """Count a row that is refused for itself alone. Raises `StoreRejected` when that befalls most tenants."""
         if len(rows) > 1:
             return
-        self._rejected_in_a_row += 1
-        if self._rejected_in_a_row >= REJECTED_IN_A_ROW:
+        self._rejections.step(rows[0].tenant, refused=True)
+        verdict = self._rejections.verdict()
+        if verdict is not None and len(verdict.tenants) > 1:
             raise error
         place = {"topic": self._topic, "partition": rows[0].partition, "offset": rows[0].offset}
         log.warning("row_rejected", **place, error=str(error))

@@ -63,8 +63,8 @@ class Intake:
     ledger: Ledger
     rows: list[RawRow] = field(default_factory=list)
     letters: list[Message] = field(default_factory=list)
-    refusals: list[tuple[str, bool]] = field(default_factory=list)
-    """Of each record its tenant, and whether nothing of it could be used."""
+    refusals: list[tuple[int, str, bool]] = field(default_factory=list)
+    """Of each record its offset, its tenant, and whether nothing of it could be used."""
 
 
 @dataclass(slots=True)
@@ -263,11 +263,11 @@ class SourceFolds:
         if one.refusal is not None:
             metrics.DEAD_LETTERS.labels(metrics.tenant_label(origin.tenant), one.refusal.reason).inc()
             intake.letters.append(message_letter(origin, one.record.value, one.refusal))
-            intake.refusals.append((origin.tenant, True))
+            intake.refusals.append((offset, origin.tenant, True))
             intake.ledger.note(origin.tenant, Outcome.REFUSED, offset, one.wall_ns)
             return
         intake.letters += one.letters
-        intake.refusals.append((origin.tenant, bool(one.letters) and not one.has_items))
+        intake.refusals.append((offset, origin.tenant, bool(one.letters) and not one.has_items))
         if not one.payload:
             intake.ledger.note(origin.tenant, Outcome.EMPTY, offset, one.wall_ns)
         else:

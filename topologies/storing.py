@@ -23,6 +23,7 @@ from typing import Any
 
 from schemas.checkpoints import OffsetRange, PendingInsert
 from schemas.crowding import MOST_REPEATED_BYTES
+from schemas.dead_letters import LetterKey
 from schemas.failpoints import Failpoint
 from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -100,6 +101,7 @@ class Storing:
         self._sink = sink
         self._landing = Landing(topic.name, sink, checkpoints, self._divert, self._rows_again, self._ends)
         self._diversion = Diverting(wiring, topic)
+        self._diverted: set[tuple[int, int]] = set()
         self._accounts = Accounts(wiring.stores.clickhouse)
         settings = wiring.settings
         self._waiting: Collecting[Decoded] = Collecting(
@@ -139,7 +141,8 @@ class Storing:
             return
         with suppress(LaneEndedError):  # all lanes end together, with their generation
             await self._land(batch)
-            await self._diversion.judge([refusal for decoded in batch for refusal in decoded.intake.refusals])
+            await self._diversion.judge(list(self._refusals(batch)))
+            self._diverted.clear()
             for decoded in batch:
                 self._accounts.take(decoded.intake.ledger, decoded.next_offset)
                 await self._accounts.write(self._lanes.wanted(decoded.lane))
@@ -168,6 +171,13 @@ class Storing:
         for run in islice(runs_of(rows, self._wiring.settings.insert_bytes), 1):
             self._sink.prepare(self._topic.name, run)
 
+    def _refusals(self, batch: Sequence[Decoded]) -> Iterator[tuple[str, bool]]:
+        """Say of each record of a stored batch whose it is, and whether the decoder or ClickHouse refused it."""
+        for decoded in batch:
+            partition = decoded.lane.partition.partition
+            for offset, tenant, is_refused in decoded.intake.refusals:
+                yield tenant, is_refused or (partition, offset) in self._diverted
+
     async def _send_letters(self, letters: list[Message], wanted: Wanted) -> None:
         if not letters:
             return
@@ -178,6 +188,7 @@ class Storing:
     async def _divert(self, letters: list[Message], wanted: Wanted) -> None:
         """Keep rows that ClickHouse refuses."""
         self._accounts.refused(letters)
+        self._diverted |= {(key.partition, key.offset) for key in map(_key_of, letters)}
         await self._send_letters(letters, wanted)
 
     async def _rows_again(self, insert: PendingInsert, wanted: Wanted) -> list[RawRow]:
@@ -215,3 +226,7 @@ def runs_of(rows: Sequence[RawRow], most_bytes: int) -> Iterator[Sequence[RawRow
         repeated_bytes += row.repeated_bytes
     if first < len(rows):
         yield rows[first:]
+
+
+def _key_of(letter: Message) -> LetterKey:
+    return LetterKey.parse((letter.key or b"").decode())

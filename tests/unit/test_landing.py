@@ -16,7 +16,7 @@ from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
 from streams.landing import OwnerChangedError
-from topologies.landing import REJECTED_IN_A_ROW, Landing
+from topologies.landing import Landing
 from topologies.patience import LaneEndedError
 
 TOPIC = "otel.traces"
@@ -110,12 +110,31 @@ async def test_one_bad_row_becomes_a_dead_letter_and_its_neighbours_are_stored()
     assert (kept.durable_offset, kept.pending) == (9, None)
 
 
-async def test_row_after_row_refused_is_no_bad_input() -> None:
+def rows_of(tenant: str, values: list[bytes], first: int) -> list[RawRow]:
+    """Return rows of a tenant in one partition, numbered on."""
+    return [RawRow(tenant, 0, offset, value, 0) for offset, value in enumerate(values, first)]
+
+
+async def test_row_after_row_refused_of_most_tenants_is_no_bad_input() -> None:
     """A sink that refuses everything ends in `StoreRejected`, not in diverting everything."""
-    landing = Around(PickySink(b"x")).landing()
+    around = Around(PickySink(b"x"))
+    landing = around.landing()
     await landing.own(1, {0: 0}, yes)
+    many = [row for number in range(3) for row in rows_of(f"t{number}", [b"x"] * 50, 50 * number)]
     with pytest.raises(StoreRejected):
-        await landing.land(rows([b"x"] * (2 * REJECTED_IN_A_ROW)), 7, yes)
+        await landing.land(many, 7, yes)
+    assert len(around.letters) < 2 * 50
+
+
+async def test_one_tenant_can_have_as_much_refused_as_it_likes() -> None:
+    """Alone or beside others: each is a letter, and what the others send is stored."""
+    around = Around(PickySink(b"bad"))
+    landing = around.landing()
+    await landing.own(1, {0: 0}, yes)
+    await landing.land(rows_of("evil", [b"bad"] * 40, 0), 7, yes)
+    await landing.land([*rows_of("acme", [b"ok"] * 2, 40), *rows_of("evil", [b"bad"] * 40, 42)], 8, yes)
+    assert sorted(offset for stored in around.sink.stored.values() for offset in stored) == [40, 41]
+    assert len(around.letters) == 80
 
 
 async def test_pending_insert_of_a_dead_worker_is_made_again_before_anything_new() -> None:

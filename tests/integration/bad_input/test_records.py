@@ -88,3 +88,26 @@ async def test_a_forged_replay_header_takes_no_letter_of_nobody_away(house: Hous
     (own,) = await house.letters(1)
     assert (own.letter.attempt, own.letter.key != lost.letter.key) == (0, True)
     assert lost in await unknown.letters_now()
+
+
+@pytest.mark.long
+async def test_what_only_clickhouse_refuses_is_a_letter_however_much_it_is(house: House) -> None:
+    """One tenant's messages stop nobody; those of another are stored meanwhile. Each refusal costs seconds."""
+    clickhouse, honest = house.stores.clickhouse, house.of_tenant(f"{house.tenant}-honest")
+    await honest.send(TRACES.name, GOOD)
+    await honest.rows("spans", 1)
+    await clickhouse.command("CREATE TABLE picky (n UInt8) ENGINE = Memory")
+    await clickhouse.command(
+        f"CREATE MATERIALIZED VIEW picky_view TO picky AS SELECT toUInt8(if(tenant = '{house.tenant}', 'x', '1')) AS n"
+        " FROM flat_spans"
+    )
+    try:
+        await house.send(TRACES.name, *[GOOD] * 17)
+        await honest.send(TRACES.name, GOOD)
+        assert {(one.letter.reason.value, one.letter.detail) for one in await house.letters(17)} == {
+            ("decode", "ClickHouse refuses the payload")
+        }
+        await honest.rows("spans", 2)
+    finally:
+        await clickhouse.command("DROP VIEW picky_view")
+        await clickhouse.command("DROP TABLE picky")
