@@ -13,7 +13,7 @@ from schemas.health import NodeKind
 
 
 class Severity(StrEnum):
-    """By impact, not by how far a number is off."""
+    """By impact, not by how far a number is off: the share of entry requests that are hit, or a budget that burns."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -47,16 +47,26 @@ class ResolveReason(StrEnum):
 
 
 class Impact(Event):
-    """Who is hit: entry requests since the onset."""
+    """Who is hit: entry requests since the onset, that is traces by the door they came in at (ADR 48).
 
-    requests: int
-    failed_requests: int
-    slow_requests: int = 0
-    share: float = Field(
-        description="Share of the tenant's entry requests that failed or went through a hit service: since the onset,"
-        " or of the last minute where that is more. Severity follows it."
+    Requests of panes in which no cause deviates are not hit, nor is what passes no cause, or is slow or fails by habit.
+    """
+
+    requests: int = Field(description="Entry requests that came, all of the tenant's.")
+    missing_requests: int = Field(0, description="That were expected and did not come: traffic stopped at a door.")
+    failed_requests: int = Field(description="That failed where they came in, with a failure at a cause: beyond habit.")
+    slow_requests: int = Field(
+        0, description="That passed a cause and took longer than usual; where no past is known, all that did pass it."
     )
-    services: int
+    share: float = Field(
+        description="Share of the entry requests (with the missing ones) that are hit: a span of them failed, they were"
+        " slow, did not come, or met with error lines. Since the onset, or of the last minute where that is more."
+        " Severity follows it: medium from 0.05, high from 0.2, critical from 0.5."
+    )
+    work_share: float = Field(
+        0.0, description="Where no entry request reaches a cause: share of its own work that is hit; medium at most."
+    )
+    services: int = Field(description="Services of the incident.")
 
 
 class IncidentService(Event):

@@ -41,6 +41,8 @@ class IncidentConfig:
     """... over at least this long."""
     stop_rate_per_s: float = 0.5
     """Services that are called less often fall silent by chance."""
+    news_s: float = 900.0
+    """While an incident is younger, what its requests do is not learned as usual; of its members it never is."""
     update_panes: int = 6
     """An open incident reports its state at least every so many panes."""
     max_open: int = 50

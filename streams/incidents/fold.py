@@ -7,18 +7,21 @@ from typing import Any
 
 import msgpack
 
-from schemas.deviations import INSTANCE_KINDS, SeriesKind, ServiceDeviations
+from schemas.deviations import SeriesKind, ServiceDeviations
 from schemas.incidents import IncidentEvent, ResolveReason, Severity
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
-from streams.incidents.record import Hits, Member, OpenIncident, incident_id
-from streams.incidents.triggers import Alarm, alarms_of, fails_at_an_instance, is_hole
+from streams.incidents.habits import Habits
+from streams.incidents.impact import Sight
+from streams.incidents.record import Member, OpenIncident, incident_id
+from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
 
 _VERSION = 1
+_MOST_OF_WORK = Severity.MEDIUM
 _SEVERITY_SHARES = ((0.5, Severity.CRITICAL), (0.2, Severity.HIGH), (0.05, Severity.MEDIUM))
 
 
@@ -35,6 +38,8 @@ class IncidentFold:
         self.ended: dict[str, list[int]] = {}
         """By service: the panes that ended incidents of which it was a cause, within the window of flapping."""
         self.waiting = Waiting()
+        self.habits = Habits()
+        """What is usual of the traces."""
         self.heard_since_ns = 0
         """The end of the last hole in the telemetry."""
         self.last_pane_ns = -1
@@ -65,8 +70,16 @@ class IncidentFold:
         alarms = self.waiting.step(pane_start_ns, pane, alarms, members, self.config)
         for name in alarms.keys() & self.recovered.keys():
             alarms[name].not_before_ns = self.recovered[name]
-        step = _Step(self, pane_start_ns, decided_at_ns, pane, alarms)
-        return step.run()
+        events = _Step(self, pane_start_ns, decided_at_ns, pane, alarms).run()
+        self._learn(pane_start_ns, pane)
+        return events
+
+    def _learn(self, pane_start_ns: int, pane: dict[str, ServiceDeviations]) -> None:
+        """Learn what is usual, but not of an incident: of nobody in its first minutes, nor ever of its members."""
+        young_ns = pane_start_ns - int(self.config.news_s * 1e9)
+        if all(one.onset_ns <= young_ns for one in self.open):
+            members = {name for incident in self.open for name in incident.members}
+            self.habits.see(pane_start_ns, (one for name, one in pane.items() if name not in members))
 
     def to_bytes(self) -> bytes:
         """Return the state, bounded by the config's maxima."""
@@ -79,6 +92,7 @@ class IncidentFold:
             "ended": self.ended,
             "waiting": self.waiting.packed(),
             "heard_since": self.heard_since_ns,
+            "habits": self.habits.packed(),
             "open": [incident.packed() for incident in self.open],
         }
         return bytes(msgpack.packb(body))
@@ -95,6 +109,7 @@ class IncidentFold:
             fold.ended = dict(body.get("ended", {}))
             fold.heard_since_ns = body.get("heard_since", 0)
             fold.waiting = Waiting.unpacked(body.get("waiting", []))
+            fold.habits = Habits.unpacked(body.get("habits", []))
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
         return fold
 
@@ -171,6 +186,7 @@ class _Step:
         episodes = max(len(self.fold.ended.get(name, [])) for name in incident.causes) + 1
         incident.flapping = episodes >= self.config.flap_episodes
         self.fold.open.append(incident)
+        self.fold.habits.take_back(incident.onset_ns)
         self._count(incident)
         incident.severity = self._severity_of(incident)
         self._tell(incident, "opened")
@@ -245,26 +261,9 @@ class _Step:
         return any(e.incident_id == incident.incident_id and e.kind == "opened" for e in self.events)
 
     def _count(self, incident: OpenIncident) -> None:
-        entries = [one for one in self.pane.values() if one.service in self.fold.graph.entries]
-        requests = sum(one.requests for one in entries)
-        wrong = self.pane.keys() & self.alarms.keys()
-        at_fault = [m for m in incident.members.values() if m.trigger and m.service in wrong]
-        through = [self._through(m) for m in at_fault]
-        failed = sum(one.errors for one in entries)
-        incident.count(Hits(requests, min(requests, failed), min(requests, max(through, default=0))))
-
-    def _through(self, member: Member) -> int:
-        """Return how many requests go through what is at fault: instances or operations, where it is only those.
-
-        The service's errors add nothing to those of an instance that has them.
-        """
-        one, alarm = self.pane[member.service], self.alarms[member.service]
-        if alarm.fails_at_operations_only():
-            return sum(series.requests for series in alarm.own)
-        errors = {SeriesKind.ERROR_RATE, SeriesKind.LOG_ERRORS} if fails_at_an_instance(one) else set()
-        if not member.kinds - errors <= set(INSTANCE_KINDS):
-            return one.requests
-        return sum({s.instance: s.requests for s in one.series if s.deviating and s.kind in INSTANCE_KINDS}.values())
+        causes = {name: self.alarms[name] for name in incident.causes if name in self.alarms and name in self.pane}
+        sight = Sight(self.pane, self.fold.graph, self.fold.habits, self.config.pane_s)
+        incident.count(sight.hits(dict(sorted(causes.items()))))
 
     def _grade(self, incident: OpenIncident) -> None:
         severity = self._severity_of(incident)
@@ -277,12 +276,14 @@ class _Step:
     def _severity_of(self, incident: OpenIncident) -> Severity:
         """Return what the hit share, or the fastest burning budget of a member, calls for.
 
-        A budget that an earlier incident of the member has spent says nothing about this one.
+        A budget that an earlier incident of the member has spent says nothing about this one. Work that no user waits
+        for is at most medium.
         """
         names = incident.members.keys() & self.alarms.keys() - self.fold.recovered.keys()
         series = [one for name in names for one in (*self.alarms[name].own, *self.alarms[name].symptoms)]
         burn = max((one.value for one in series if one.kind is SeriesKind.BURN_RATE), default=0.0)
-        return max(severity_of(incident.share), severity_of_burn(burn), key=lambda one: one.rank)
+        work = min(severity_of(incident.work_share), _MOST_OF_WORK, key=lambda one: one.rank)
+        return max(severity_of(incident.share), work, severity_of_burn(burn), key=lambda one: one.rank)
 
     def _settle(self, incident: OpenIncident) -> None:
         """Resolve by recovery, because what lasts has become normal, or because there is no traffic left to judge."""
@@ -365,7 +366,7 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
         pane[one.service] = wider.model_copy(
             update={
                 "series": list(series.values()), "requests": max(one.requests, other.requests),
-                "signatures": one.signatures or other.signatures,
+                "passages": one.passages or other.passages, "signatures": one.signatures or other.signatures,
             }
         )  # fmt: skip
     return pane

@@ -45,6 +45,17 @@ class LiveGraph:
         """Return whom this service calls, sorted."""
         return sorted(server for client, server in self.edges if client == service)
 
+    def reached_from(self, service: str) -> set[str]:
+        """Return whom this service calls, and whom those call, and so on."""
+        found: set[str] = set()
+        ways = [service]
+        while ways:
+            client = ways.pop()
+            new = {server for one, server in self.edges if one == client} - found
+            found |= new
+            ways += new
+        return found
+
     def touches(self, one: str, other: str) -> bool:
         """Tell whether one calls the other, either way round."""
         return (one, other) in self.edges or (other, one) in self.edges

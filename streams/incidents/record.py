@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind
 from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
+from streams.incidents.hits import Hits, summed
 
 _RECENT_PANES = 6
 _RECENT_REQUESTS = 50
@@ -45,19 +46,6 @@ class Member:
         return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds)
 
 
-class Hits(NamedTuple):
-    """Entry requests, and how many of them failed or went through a trigger service."""
-
-    requests: int
-    failed: int
-    through: int
-
-    @property
-    def share(self) -> float:
-        """Share of the requests that are hit, 0 to 1."""
-        return min(1.0, max(self.failed, self.through) / self.requests) if self.requests else 0.0
-
-
 @dataclass(slots=True)
 class OpenIncident:
     """Everything known of an incident that is not over. Instants are ns, counts are since the onset was decided."""
@@ -68,9 +56,7 @@ class OpenIncident:
     members: dict[str, Member] = field(default_factory=dict)
     sequence: int = 0
     severity: Severity = Severity.LOW
-    requests: int = 0
-    failed: int = 0
-    through: int = 0
+    hits: Hits = field(default_factory=Hits)
     calm_panes: int = 0
     quiet_since_ns: int = 0
     told_pane_ns: int = 0
@@ -101,9 +87,7 @@ class OpenIncident:
 
     def count(self, hits: Hits) -> None:
         """Add what was counted in a pane."""
-        self.requests += hits.requests
-        self.failed += hits.failed
-        self.through += hits.through
+        self.hits = self.hits.plus(hits)
         self.recent = [*self.recent, hits][-_RECENT_PANES:]
 
     @property
@@ -112,9 +96,13 @@ class OpenIncident:
 
         So the mild beginning of a long incident does not water down what comes later.
         """
-        last = Hits(*map(sum, zip(*self.recent, strict=True))) if self.recent else Hits(0, 0, 0)
-        ever = Hits(self.requests, self.failed, self.through).share
-        return max(ever, last.share) if last.requests >= _RECENT_REQUESTS else ever
+        last = summed(self.recent)
+        return max(self.hits.share, last.share) if last.expected >= _RECENT_REQUESTS else self.hits.share
+
+    @property
+    def work_share(self) -> float:
+        """Share that is hit of the own work of causes that no entry request reaches; 0 where one reaches any."""
+        return self.hits.work_share
 
     def event(
         self, tenant: str, kind: str, at_ns: int, decided_at_ns: int, reason: ResolveReason | None = None
@@ -136,17 +124,18 @@ class OpenIncident:
 
     def _impact(self) -> Impact:
         return Impact(
-            requests=self.requests, failed_requests=self.failed, slow_requests=max(0, self.through - self.failed),
-            share=round(self.share, 4), services=len(self.members),
+            requests=round(self.hits.requests), missing_requests=round(self.hits.missing),
+            failed_requests=self.hits.failed_requests, slow_requests=self.hits.slow_requests,
+            share=round(self.share, 4), work_share=round(self.work_share, 4), services=len(self.members),
         )  # fmt: skip
 
     def packed(self) -> dict[str, Any]:
         """As kept in the state."""
         return {
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
-            "severity": self.severity.value, "counts": [self.requests, self.failed, self.through, self.calm_panes],
-            "recent": self.recent, "quiet": self.quiet_since_ns, "told": self.told_pane_ns, "opened": self.opened_at_ns,
-            "renewed": self.renewed_ns, "flapping": self.flapping,
+            "severity": self.severity.value, "hits": self.hits.packed(), "calm": self.calm_panes,
+            "recent": [one.packed() for one in self.recent], "quiet": self.quiet_since_ns, "told": self.told_pane_ns,
+            "opened": self.opened_at_ns, "renewed": self.renewed_ns, "flapping": self.flapping,
             "accepted": self.accepted, "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
@@ -154,12 +143,12 @@ class OpenIncident:
     def unpacked(body: dict[str, Any]) -> OpenIncident:
         """Read `packed` back."""
         members = [Member.unpacked(m) for m in body["members"]]
-        requests, failed, through, calm = body["counts"]
+        *before, calm = body.get("counts", [body.get("calm", 0)])
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
-            Severity(body["severity"]), requests, failed, through, calm, body["quiet"], body["told"], body["opened"],
-            [Hits(*one) for one in body.get("recent", [])], body.get("renewed", 0), body.get("flapping", False),
-            body.get("accepted", False),
+            Severity(body["severity"]), Hits.unpacked(body.get("hits", before)), calm, body["quiet"], body["told"],
+            body["opened"], [Hits.unpacked(one) for one in body.get("recent", [])], body.get("renewed", 0),
+            body.get("flapping", False), body.get("accepted", False),
         )  # fmt: skip
 
 
