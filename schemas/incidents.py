@@ -47,7 +47,7 @@ class ResolveReason(StrEnum):
 
 
 class Impact(Event):
-    """Who is hit: entry requests since the onset, that is traces by the door they came in at (ADR 48).
+    """Who is hit: entry requests since it was opened, that is traces by the door they came in at (ADR 48).
 
     Requests of panes in which no cause deviates are not hit, nor is what passes no cause, or is slow or fails by habit.
     """
@@ -60,7 +60,7 @@ class Impact(Event):
     )
     share: float = Field(
         description="Share of the entry requests (with the missing ones) that are hit: a span of them failed, they were"
-        " slow, did not come, or met with error lines. Since the onset, or of the last minute where that is more."
+        " slow, did not come, or met with error lines. Since it was opened, or of the last minute where that is more."
         " Severity follows it: medium from 0.05, high from 0.2, critical from 0.5."
     )
     work_share: float = Field(

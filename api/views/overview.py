@@ -127,9 +127,10 @@ def _sentence(incident: IncidentView, root: StoryPart | None, first: StoryPart |
     )
     failure = f" First critical failure: {first.title}." if first else ""
     hit = incident.impact
+    missing = f", {hit.missing_requests} did not come" if hit.missing_requests else ""
     return (
         f"{cause}{failure} Since {rfc3339(incident.onset_ns)}, up to {hit.share:.0%} of requests are affected"
-        f" ({hit.failed_requests} of {hit.requests} failed) over {hit.services} services."
+        f" ({hit.failed_requests} of {hit.requests} failed{missing}) over {hit.services} services."
     )
 
 

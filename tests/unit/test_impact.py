@@ -7,7 +7,7 @@ import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import Passage
-from schemas.incidents import IncidentEvent, NotifyReason, Severity
+from schemas.incidents import Impact, IncidentEvent, NotifyReason, Severity
 from streams.alerting import AlertConfig, needs_notifying
 from streams.incidents import IncidentFold
 from streams.incidents.habits import Habits, Usual
@@ -134,17 +134,59 @@ def test_where_clients_send_telemetry_requests_come_in_where_traces_begin() -> N
 
 
 def test_failures_on_the_way_to_a_service_are_its_callers() -> None:
-    """Traces that fail before they are there do not pass through it."""
+    """Traces that fail before they are there do not pass through it; others of the caller fail elsewhere."""
     run = Run()
     for pane in range(20):
         bad = pane >= 12
         fails = score(SeriesKind.EDGE_ERROR_RATE, pane, value=0.3, median=0.0, client="web", since=12)
         cart = deviations("cart", pane, [fails] if bad else [], requests=70 if bad else 100, callers=["web"])
-        door = web(pane, errors=30 * bad, failing=30 * bad)
+        door = web(pane, errors=50 * bad, failing=50 * bad)
         if bad:
             door = seen(door, door.passages[0].model_copy(update={"origins": 30}))
         run.step(pane, [door, seen(cart, Passage(entry="web", traces=70 if bad else 100, durations=FAST))])
     assert last(run, "cart").impact.share == 0.3
+
+
+def impact_of(of_cart: SeriesKind, *, failing: int, errors: int, durations: dict[int, int] = FAST) -> Impact:
+    """Return the impact of an incident of cart: what its traces do, and how many requests fail at the door.
+
+    Another door, that does not reach it, fails from the same pane on.
+    """
+    run = Run()
+    for pane in range(30):
+        bad = pane >= 12
+        told = score(
+            of_cart, pane, value=0.5, median=0.0, client="web" if of_cart is SeriesKind.GAP else None, since=12
+        )
+        cart = deviations("cart", pane, [told.model_copy(update={"unit": "ratio"})] if bad else [], callers=["web"])
+        traces = Passage(entry="web", traces=100, failing=failing * bad, durations=durations if bad else FAST)
+        other = Passage(entry="admin", traces=100, failing=30 * bad, durations=FAST)
+        admin = seen(deviations("admin", pane, requests=100, errors=30 * bad, entry=True), other)
+        budgets = [
+            score(SeriesKind.BURN_RATE, pane, value=0.1, strength=0, deviating=False, client=f"{n}") for n in range(3)
+        ]
+        run.step(
+            pane, [web(pane, errors * bad, failing * bad), admin, seen(cart, traces), deviations("cart", pane, budgets)]
+        )
+    return last(run, "cart").impact
+
+
+def test_a_failure_that_its_caller_makes_good_hits_a_request_that_does_not_fail() -> None:
+    """The door answers all of them. The failures of the other door are no matter of this incident."""
+    impact = impact_of(SeriesKind.ERROR_RATE, failing=20, errors=0)
+    assert (impact.failed_requests, impact.share) == (0, 0.1)
+
+
+def test_failures_that_pass_a_slow_cause_are_another_ones() -> None:
+    """Nothing is said of failures at it."""
+    impact = impact_of(SeriesKind.GAP, failing=20, errors=20, durations=SLOW)
+    assert (impact.failed_requests, impact.share) == (0, 0.5)
+
+
+def test_slowness_that_passes_a_failing_cause_is_another_ones() -> None:
+    """Nothing is said of slowness at it."""
+    impact = impact_of(SeriesKind.ERROR_RATE, failing=20, errors=20, durations=SLOW)
+    assert (impact.slow_requests, impact.failed_requests) == (0, impact.requests // 10)
 
 
 def test_error_lines_count_only_where_no_span_tells_of_failures() -> None:
@@ -202,9 +244,9 @@ def test_the_minutes_in_which_an_incident_began_are_taken_back() -> None:
 
 
 def test_what_requests_do_during_an_incident_is_not_usual() -> None:
-    """A quarter of an hour of slowness at cart; nothing of it is learned."""
+    """Twenty minutes of slowness at cart; nothing of it is learned."""
     run = Run()
-    for pane in range(80):
+    for pane in range(140):
         slow = [gap(pane, "web", since=12)] if pane >= 12 else []
         cart = deviations("cart", pane, slow, requests=100, callers=["web"])
         run.step(pane, [web(pane), seen(cart, Passage(entry="web", traces=100, durations=SLOW if slow else FAST))])

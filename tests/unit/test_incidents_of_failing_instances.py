@@ -27,9 +27,9 @@ def failing(instance: str = "api-7", requests: int = 4, score_now: float = 9.0) 
     return of(SeriesKind.INSTANCE_ERRORS, instance, requests, score_now)
 
 
-def error_rate() -> SeriesScore:
+def error_rate(share: float = 0.02) -> SeriesScore:
     """Return the alarm of a service of whose requests two in a hundred fail."""
-    made = score(SeriesKind.ERROR_RATE, 0, value=0.02, median=0.0, strength=5.0)
+    made = score(SeriesKind.ERROR_RATE, 0, value=share, median=0.0, strength=5.0)
     return made.model_copy(update={"unit": "ratio"})
 
 
@@ -94,10 +94,10 @@ def test_the_error_rate_of_the_service_says_nothing_that_the_instance_did_not_sa
 
 
 def test_the_error_rate_is_news_when_it_is_no_longer_the_instance_that_fails() -> None:
-    """All fail now, so it is told of none of them; all requests of the service are hit."""
-    told = run(cart(0, failing()), cart(1, error_rate()))
+    """Half of all fail now, so it is told of none of them; half of the requests of the service are hit."""
+    told = run(cart(0, failing()), cart(1, error_rate(0.5)))
     assert [one.kind for one in told] == ["opened", "updated", "severity_changed"]
-    assert told[1].services[0].reason.startswith(f"{SAID}; 0 s later also error rate 2 %")
+    assert told[1].services[0].reason.startswith(f"{SAID}; 0 s later also error rate 50 %")
 
 
 def test_who_calls_a_service_with_a_failing_instance_is_a_symptom_by_its_own_error_rate() -> None:
