@@ -47,10 +47,11 @@ class Symptoms:
         slow = [s for s in every if s.kind in _SLOWNESS or (s.kind is SeriesKind.BURN_RATE and s.name == LATENCY)]
         at = [{s.instance: s.requests for s in every if s.kind is kind} for kind in INSTANCE_KINDS]
         slow_share, failing_share, share = (_share(one, requests) for one in (*at, at[0] | at[1]))
-        rises = [1.0 if s.kind is SeriesKind.BURN_RATE else _rise(s) for s in failures]
+        rises = [1.0 if s.kind is SeriesKind.BURN_RATE else _rise(s) for s in failures if s.operation is None]
+        rises.append(sum(_rise(s) * s.requests for s in failures if s.operation is not None) / max(requests, 1))
         logs = max((_rise(s) for s in every if s.kind is SeriesKind.LOG_ERRORS), default=0.0)
         return Symptoms(
-            fails=failing_share or max(rises, default=0.0), logs=0.0 if failing_share else logs, is_slow=bool(slow),
+            fails=failing_share or min(1.0, max(rises)), logs=0.0 if failing_share else logs, is_slow=bool(slow),
             slow_share=slow_share, instance_share=share,
             cut_off=tuple(sorted({s.edge_client for s in failures if s.edge_client is not None})),
             stopped_rate=max((s.median for s in alarm.own if s.kind is SeriesKind.REQUEST_RATE), default=0.0),

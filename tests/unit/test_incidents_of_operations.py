@@ -67,11 +67,11 @@ def test_an_incident_of_one_operation_is_as_severe_as_its_requests() -> None:
     assert event.impact.share == 0.02
 
 
-def test_what_else_is_wrong_with_the_service_hits_all_its_requests() -> None:
-    """Its failures as a whole, or its own time."""
-    for other in (failing(None, 200, 0.3), score(SeriesKind.SELF_TIME, 0)):
+def test_what_else_is_wrong_with_the_service_hits_more_of_its_requests() -> None:
+    """Its failures as a whole those that fail, its own time all."""
+    for other, share in ((failing(None, 200, 0.3), 0.3), (score(SeriesKind.SELF_TIME, 0), 1.0)):
         [event] = opened([front(), cart(failing("POST /pay", 4), other, errors=60)])
-        assert event.impact.share == 1.0
+        assert event.impact.share == share
 
 
 def test_an_operation_that_fails_as_its_callee_does_is_a_symptom() -> None:
