@@ -105,11 +105,21 @@ def test_the_operation_that_has_the_failures_is_named_with_the_question_that_cou
     assert own.why == "87 of 600 requests failed, 30 of POST /pay, 0 of them in a callee"
 
 
+def test_an_operation_that_fails_began_first_and_explains_what_its_caller_logs() -> None:
+    """Series of the whole service say neither."""
+    logs = score(SeriesKind.LOG_ERRORS, 0, value=0.3, median=0.0, strength=30.0).model_copy(update={"unit": "ratio"})
+    ranking = rank(snapshot(front(0, logs), cart(failing("POST /pay", 4), errors=4)))
+    values = {(one.service, part.name): part.value for one in ranking.hypotheses for part in one.parts}
+    assert values["cart", "first"] == 1.0
+    assert values["front", "log_errors"] < 0.4, "1.1 where nothing below fails"
+
+
 def test_no_operation_is_named_where_they_fail_alike() -> None:
     """Each has its share of the failures, and of what is well."""
-    half = [failing(name, 100, 0.5) for name in ("GET /", "POST /pay")]
-    found = first(front(), cart(*half, failing(None, 200, 0.5), errors=100))
-    assert (found.service, found.operation) == ("cart", None)
+    for requests in (100, 180):
+        half = [failing("GET /", requests, 0.5), failing("POST /pay", 200 - requests, 0.5)]
+        found = first(front(), cart(*half, failing(None, 200, 0.5), errors=100))
+        assert (found.service, found.operation) == ("cart", None)
 
 
 def test_a_slow_operation_is_named_where_the_others_are_not() -> None:
@@ -125,7 +135,8 @@ def test_a_slow_operation_is_named_where_the_others_are_not() -> None:
 def test_a_suspect_whose_connection_is_slow_has_no_operation_in_its_title() -> None:
     """The suspicion says nothing of what the service does with a request."""
     gap = score(SeriesKind.GAP, 0, value=4000.0, client="front", strength=1900.0)
-    found = first(front(), cart(gap, failing("POST /pay", 4, 0.3), errors=1))
+    found = first(front(), cart(gap, failing("POST /pay", 40, 0.5), errors=20))
+    assert found.operation == "POST /pay"
     assert found.title == "the connection to cart is slow"
 
 
