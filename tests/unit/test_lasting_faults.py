@@ -314,3 +314,15 @@ def test_panes_of_a_long_fault_that_are_judged_again_say_the_same(picture: Pictu
                 again.append(found)
             assert again == told[-4:]
             assert state == last
+
+
+def test_a_revision_that_ends_an_alarm_takes_back_what_was_kept_for_it() -> None:
+    """The state is what it would have been had the revision come first."""
+    fold, state = BaselineFold(), b""
+    for pane in range(CALM + 1):
+        state, _ = fold.step(state, slow(pane, pane == CALM, 1.0))
+    after, found = fold.step(state, slow(CALM + 1, True, 1.0))
+    assert found is not None
+    assert any(one.deviating for one in found.series)
+    good = slow(CALM + 1, False, 1.0).model_copy(update={"revision": 1})
+    assert fold.step(after, good)[0] == fold.step(state, good)[0]
