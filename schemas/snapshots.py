@@ -104,7 +104,9 @@ class NodeFinding(Event):
     callers: list[CallerFinding]
     series: list[SeriesFinding]
     stop: SeriesScore | None = Field(None, description="The request rate, when traffic has stopped.")
-    surge: float = Field(0.0, description="Robust score of the request rate, mean over panes; positive for more.")
+    surge: float = Field(0.0, description="Robust score of the request rate, mean of the minute with the highest.")
+    surge_times: float = Field(1.0, description="So many times the usual requests came in that minute.")
+    surge_peak: SeriesScore | None = Field(None, description="The pane of that minute with most requests.")
     passages: list[PassageFinding] = Field(default_factory=list)
     signatures: list[SignatureChange] = Field(
         default_factory=list, description="Changed since the onset, clearest first."

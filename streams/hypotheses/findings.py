@@ -8,6 +8,7 @@ gathered half an alarm's evidence have none.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ _RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERR
 _LEAST_EVIDENCE = 0.5
 _MOST = 3.0
 _MOST_TRACES = 5
+_MINUTE_PANES, _LEAST_PANES = 6, 2
 _MOST_SIGNATURES = 8
 _STOPS = IncidentConfig()
 
@@ -106,6 +108,26 @@ def _place(found: SeriesFinding) -> tuple[str | float, ...]:
 
 
 @dataclass(slots=True)
+class Surge:
+    """The minute in which most requests came, by the robust score of their rate."""
+
+    score: float = 0.0
+    times: float = 1.0
+    peak: SeriesScore | None = None
+    _minute: deque[SeriesScore] = field(default_factory=lambda: deque(maxlen=_MINUTE_PANES))
+
+    def see(self, rate: SeriesScore) -> None:
+        """Take the request rate of a pane; panes come in order."""
+        self._minute.append(rate)
+        score = sum(one.score for one in self._minute) / len(self._minute)
+        if len(self._minute) >= _LEAST_PANES and score > self.score:
+            usual = sum(one.median for one in self._minute)
+            self.score = score
+            self.times = sum(one.value for one in self._minute) / usual if usual > 0 else 1.0
+            self.peak = max(self._minute, key=lambda one: one.value)
+
+
+@dataclass(slots=True)
 class _Caller:
     """One client of a node being counted."""
 
@@ -126,8 +148,10 @@ class _Node:
     requests_before: int = 0
     callers: dict[str, _Caller] = field(default_factory=dict)
     is_entry: bool = False
+    from_outside: int = 0
+    """Requests whose clients send no telemetry."""
     stop: SeriesScore | None = None
-    surge: float = 0.0
+    surge: Surge = field(default_factory=Surge)
     slow: list[str] = field(default_factory=list)
     failing: list[str] = field(default_factory=list)
     normal: list[str] = field(default_factory=list)
@@ -135,7 +159,6 @@ class _Node:
     replicas: Replicas = field(default_factory=Replicas)
     releases: Releases = field(default_factory=Releases)
     signatures: dict[str, SignatureChange] = field(default_factory=dict)
-    rates: int = 0
 
     def see_past(self, one: ServiceDeviations) -> None:
         """Take one pane from before the onset."""
@@ -166,6 +189,7 @@ class _Node:
     def _see_edge(self, edge: EdgeSummary) -> None:
         if edge.client_kind is NodeKind.CLIENT:
             self.is_entry = True
+            self.from_outside += edge.requests
             return
         caller = self.callers.setdefault(edge.client, _Caller())
         caller.requests += edge.requests
@@ -173,8 +197,7 @@ class _Node:
 
     def _see_series(self, score: SeriesScore, pane_start_ns: int, stoppable: bool) -> None:
         if score.kind is SeriesKind.REQUEST_RATE:
-            self.rates += 1
-            self.surge += (score.score - self.surge) / self.rates
+            self.surge.see(score)
             if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score
             return
@@ -192,6 +215,7 @@ class _Node:
         """Return what was found, in an order that does not depend on what came first."""
         found = [series.finding() for series in self.series.values()]
         found.sort(key=_place)
+        surge = self.surge if 2 * self.from_outside >= self.requests else Surge()  # else it is passed on to it
         callers = [
             CallerFinding(client=name, requests=c.requests, errors=c.errors, requests_before=c.requests_before)
             for name, c in sorted(self.callers.items())
@@ -200,6 +224,7 @@ class _Node:
             service=self.service, node_kind=self.node_kind, requests=self.requests, errors=self.errors,
             requests_before=self.requests_before, is_entry=self.is_entry, callers=callers, series=found,
             passages=self.passages.findings(slow_from), signatures=_clearest(self.signatures), stop=self.stop,
-            instances=self.replicas.findings(), versions=self.releases.findings(), surge=round(self.surge, 6),
+            instances=self.replicas.findings(), versions=self.releases.findings(), surge=round(surge.score, 6),
+            surge_times=round(surge.times, 4), surge_peak=surge.peak,
             exemplars=Exemplars(slow=self.slow, failing=self.failing, normal=self.normal),
         )  # fmt: skip

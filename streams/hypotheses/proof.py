@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from schemas.deviations import SeriesKind, SignatureChange
-from schemas.incidents import Evidence
+from schemas.incidents import Evidence, ScorePart
 from schemas.snapshots import MetricFinding, RankingSnapshot, SeriesFinding
 from streams.hypotheses.budgets import burn_of
 from streams.hypotheses.operations import Standout
@@ -65,7 +65,9 @@ def title_of(suspect: Suspect) -> str:
     lead = suspect.leading()
     if lead is None:
         return suspect.service
-    if lead.name == "gap" and suspect.blame.as_callee >= suspect.blame.as_caller:
+    if suspect.is_load:
+        title = _TITLES["load"].format(service=suspect.service)
+    elif lead.name == "gap" and suspect.blame.as_callee >= suspect.blame.as_caller:
         title = f"the connection to {suspect.service} is slow"
     elif lead.name == "gap":
         title = f"{suspect.service} is slow at calling others"
@@ -100,6 +102,7 @@ def evidence_of(suspect: Suspect, snapshot: RankingSnapshot) -> list[Evidence]:
         evidence.append(_instances(suspect.service, suspect.concentration, snapshot))
     if suspect.node.finding.stop is not None:
         evidence.append(_stop(suspect, start_ns, end_ns))
+    evidence += [_surge(suspect, part, start_ns, end_ns) for part in suspect.parts if part.name == "load"]
     if suspect.deploy is not None:
         evidence.append(_deploy(suspect))
     return evidence + _traces(suspect)
@@ -175,6 +178,12 @@ def _stop(suspect: Suspect, start_ns: int, end_ns: int) -> Evidence:
     return Evidence(
         kind="series", summary=summary, query=_health(suspect.service, start_ns, end_ns), series=stop
     )  # fmt: skip
+
+
+def _surge(suspect: Suspect, part: ScorePart, start_ns: int, end_ns: int) -> Evidence:
+    """Tell how many more requests came than usual."""
+    summary, query = f"{suspect.service}: {part.why}", _health(suspect.service, start_ns, end_ns)
+    return Evidence(kind="series", summary=summary, query=query, series=suspect.node.finding.surge_peak)
 
 
 def _deploy(suspect: Suspect) -> Evidence:

@@ -51,7 +51,8 @@ def kind_of(suspect: Suspect) -> str:
         return "dependency"
     if suspect.deploy is not None:
         return "deploy"
-    if lead is not None and lead.name in ("load", "stopped") and suspect.node.finding.is_entry:
+    is_stop = lead is not None and lead.name == "stopped" and suspect.node.finding.is_entry
+    if is_stop or suspect.is_load:
         return "load"
     return "edge" if _client_of(suspect) else "service"
 

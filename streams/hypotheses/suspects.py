@@ -42,6 +42,9 @@ _LEAST_CONCENTRATION = 0.5
 _APART = 0.4
 """What is said against a node that no call connects with the incident counts so much: it may share what no trace shows,
 but of two faults at once the louder one is not the cause of both."""
+_DOUBLED = 1.0
+_FAILS = ("own_errors", "log_errors", "new_signature", "origin", "instances")
+"""Who fails is asked again, so a surge beside these may be what follows."""
 _LEAST_VALUE = 0.005
 """A part below this is not shown and not counted."""
 
@@ -89,6 +92,15 @@ class Suspect:
     def operation(self) -> str | None:
         """The one operation of the service that fails or is slow."""
         return self.standout.operation if self.standout is not None else None
+
+    @property
+    def is_load(self) -> bool:
+        """Whether it is the load on it: twice the usual requests where users come in, and it does not fail more."""
+        values = {part.name: part.contribution for part in self.parts}
+        surge = next((part for part in self.parts if part.name == "load"), None)
+        if surge is None or surge.value < _DOUBLED or self.deploy is not None:
+            return False
+        return surge.contribution >= max(values.get(name, 0.0) for name in _FAILS)
 
     def leading(self) -> ScorePart | None:
         """Return the part that says most."""

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from streams.hypotheses.failures import failing, unexplained
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part
-from streams.incidents.words import amount
+from streams.incidents.words import amount, plain
 
 _SURGE_SCALES = 3.0
+_SURGE_TIMES = 1.5
+"""A surge is more than its scales, and than so many times the usual requests, over a minute."""
 _MISSING_SCALES = 4.0
 """Standard deviations (Poisson, variance-stabilised) by which calls must fall short."""
 _FOLLOWS = 0.2
@@ -25,9 +27,10 @@ def traffic_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
         follows = any(c.finding.stop is not None or failing(c) > 0 for c in nodes.callers(node.service))
         why = f"requests stopped, normally {amount(found.stop.median, 'per_s')}"
         yield Part("stopped", _FOLLOWS if follows else 1.0, why)
-    if found.is_entry and found.surge > _SURGE_SCALES:
-        value = min(3.0, math.log10(found.surge / _SURGE_SCALES))
-        yield Part("load", value, f"requests {found.surge:.0f} scales above normal at the door")
+    if found.is_entry and found.surge > _SURGE_SCALES and found.surge_times >= _SURGE_TIMES:
+        usual = found.surge_peak.median if found.surge_peak else 0.0
+        why = f"{plain(found.surge_times, 2)} times the usual requests come in, normally {amount(usual, 'per_s')}"
+        yield Part("load", min(3.0, math.log2(found.surge_times)), why)
 
 
 def _missing_calls(node: Node, callees: Sequence[Node]) -> Part:

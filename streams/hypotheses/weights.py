@@ -39,7 +39,7 @@ class Weights:
 
 
 WEIGHTS = Weights(
-    "2026-11-g",
+    "2026-11-h",
     {
         "self_time": 1.0,
         "gap": 1.0,
