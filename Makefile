@@ -41,7 +41,8 @@ bench: $(READY)  ## the benchmarks: one table of values and targets, build/bench
 
 faults: $(READY)  ## the long fault run, on each broker there is: 200 kills, 1,000,000 records (build/faults.json); and long properties
 	FAULTS_LONG=1 LANDING_EXAMPLES=$${LANDING_EXAMPLES:-400} FUZZ_PAYLOADS=$${FUZZ_PAYLOADS:-1000000} $(RUN)/python -m pytest \
-		tests/property/test_landing_protocol.py tests/property/test_walker_fuzz.py tests/integration/bad_input
+		tests/property/test_landing_protocol.py tests/property/test_walker_fuzz.py \
+		tests/integration/bad_input/test_records.py
 	FAULTS_LONG=1 FAULTS_KILLS=$${FAULTS_KILLS:-200} FAULTS_ITEMS=$${FAULTS_ITEMS:-1000000} $(RUN)/python -m pytest tests/faults $(ARGS)
 
 clean:  ## remove caches and the data folder of the embedded stack

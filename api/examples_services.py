@@ -30,7 +30,7 @@ _SUMMARY: Final = ServiceSummary(
     baseline="reliable",
     hour_of_week="learning",
 )
-SERVICE_LIST: Final = ServiceList(as_of_ns=ONSET_NS + 12 * S, items=[_SUMMARY])
+SERVICE_LIST: Final = ServiceList(as_of_ns=ONSET_NS + 12 * S, items=[_SUMMARY], truncated=False)
 SERVICE: Final = ServiceDetail(
     service="checkout",
     node_kind=NodeKind.SERVICE,
@@ -84,6 +84,7 @@ SIGNATURES: Final = SignatureList(
     service="checkout",
     start_ns=ONSET_NS,
     end_ns=ONSET_NS + 3600 * S,
+    truncated=False,
     items=[
         SignatureSummary(
             signature="5f1c0e9a7b3d2c46",

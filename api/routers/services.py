@@ -35,6 +35,8 @@ from sinks.stores import Stores
 
 router = APIRouter(prefix=f"{API}/services", tags=["services"])
 
+MAX_SERVICES: Final = 1_000
+MAX_SIGNATURES: Final = 200
 UNRESOLVED: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
 
 
@@ -56,9 +58,10 @@ async def list_services(
         if picture is not None:
             badges = await _badges(stores, tenant)
             items = [summary_of(health, *badges.get(health.service, ("", ""))) for health in picture]
-            return ServiceList(as_of_ns=wall_ns, items=items)
+            return ServiceList(as_of_ns=wall_ns, items=items, truncated=False)
     as_of_ns = wall_ns if at is None else at
-    return ServiceList(as_of_ns=as_of_ns, items=await pane_reads.services(stores.clickhouse, tenant, as_of_ns))
+    found = await pane_reads.services(stores.clickhouse, tenant, as_of_ns, limit=MAX_SERVICES + 1)
+    return ServiceList(as_of_ns=as_of_ns, items=found[:MAX_SERVICES], truncated=len(found) > MAX_SERVICES)
 
 
 async def _badges(stores: Stores, tenant: str) -> dict[str, tuple[str, str]]:
@@ -114,8 +117,14 @@ async def get_signatures(
 
     Signatures are made of log records of some severity (``warn`` by default) and of the exceptions they carry.
     """
-    items = await pane_reads.signatures(stores.clickhouse, tenant, service, *span)
-    return SignatureList(service=service, start_ns=span.start_ns, end_ns=span.end_ns, items=items)
+    found = await pane_reads.signatures(stores.clickhouse, tenant, service, *span, limit=MAX_SIGNATURES + 1)
+    return SignatureList(
+        service=service,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        items=found[:MAX_SIGNATURES],
+        truncated=len(found) > MAX_SIGNATURES,
+    )
 
 
 @router.get(

@@ -34,6 +34,7 @@ class ServiceList(BaseModel):
 
     as_of_ns: int
     items: list[ServiceSummary]
+    truncated: bool = Field(description="Whether there are more than one answer holds.")
 
 
 class IncidentBrief(BaseModel):
@@ -99,6 +100,7 @@ class SignatureList(BaseModel):
     start_ns: int
     end_ns: int
     items: list[SignatureSummary]
+    truncated: bool = Field(description="Whether there are more: ask for less time.")
 
 
 class MapNode(BaseModel):

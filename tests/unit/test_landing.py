@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,6 +136,17 @@ async def test_one_tenant_can_have_as_much_refused_as_it_likes() -> None:
     await landing.land([*rows_of("acme", [b"ok"] * 2, 40), *rows_of("evil", [b"bad"] * 40, 42)], 8, yes)
     assert sorted(offset for stored in around.sink.stored.values() for offset in stored) == [40, 41]
     assert len(around.letters) == 80
+
+
+async def test_the_letter_of_a_refused_row_is_not_of_the_future() -> None:
+    """Rows are taken back to the clock of an insert; one that is in none is as of now. A driven clock may be ahead."""
+    around = Around(PickySink(b"bad"))
+    landing = around.landing()
+    await landing.own(1, {0: 0}, yes)
+    odd = [RawRow("acme", 0, 0, b"bad", 2**63 - 1), RawRow("acme", 0, 1, b"bad", 2**63 - 1, is_driven=True)]
+    await landing.land(odd, 7, yes)
+    seen_ns = [json.loads(letter.value or b"")["first_seen_ns"] for letter in around.letters]
+    assert (0 <= time.time_ns() - seen_ns[0] < 60 * 10**9, seen_ns[1]) == (True, 2**63 - 1)
 
 
 async def test_pending_insert_of_a_dead_worker_is_made_again_before_anything_new() -> None:

@@ -12,6 +12,7 @@ from api_caller import Caller, Served
 from api.app import create_app
 from api.examples import ONSET_NS
 from api.examples_services import SERVICE
+from api.routers.services import MAX_SERVICES, MAX_SIGNATURES
 from schemas.health import (
     ConnectionType,
     InstanceHealth,
@@ -203,3 +204,25 @@ async def test_error_signatures_of_a_service_are_listed_with_a_sample(acme: Call
     assert current["signature"] == item["signature"]
     assert (await other.get("/services/checkout/signatures", **span)).json()["items"] == []
     assert (await acme.get("/services/checkout/signatures", start=5, end=5)).status_code == 422
+
+
+async def test_a_list_that_is_cut_says_so(acme: Caller) -> None:
+    """Services of an instant of the past, and signatures: one more than an answer holds, and just as many."""
+    seen = SignatureCount(
+        signature="", kind="log", template="no", severity="error", pane=1, window=1, first_seen_ns=ONSET_NS, sample="no"
+    )
+    kinds = [seen.model_copy(update={"signature": f"{number:016x}"}) for number in range(MAX_SIGNATURES + 1)]
+    few = {"signatures": [], "operations": [], "edges_in": []}
+    panes = [pane(acme, f"s{number}", **few) for number in range(MAX_SERVICES - 2)]
+    full = [pane(acme, "full", signatures=kinds[:-1]), pane(acme, "fuller", signatures=kinds)]
+    await PaneSink(acme.stores.clickhouse).write_panes([*panes, *full])
+    span = {"start": ONSET_NS, "end": ONSET_NS + PANE_NS}
+    for service, is_cut in (("full", False), ("fuller", True)):
+        found = (await acme.get(f"/services/{service}/signatures", **span)).json()
+        assert (len(found["items"]), found["truncated"]) == (MAX_SIGNATURES, is_cut)
+    at = ONSET_NS + PANE_NS
+    found = (await acme.get("/services", at=at)).json()
+    assert (len(found["items"]), found["truncated"]) == (MAX_SERVICES, False)
+    await PaneSink(acme.stores.clickhouse).write_panes([pane(acme, "one more", **few)])
+    found = (await acme.get("/services", at=at)).json()
+    assert (len(found["items"]), found["truncated"]) == (MAX_SERVICES, True)

@@ -64,6 +64,13 @@ async def test_offsets_given_out_again_make_a_new_letter(pool: Pool) -> None:
     assert (stored.state, stored.letter) == (LetterState.OPEN, fresh)
 
 
+async def test_a_letter_with_a_time_beyond_the_tables_is_kept(pool: Pool) -> None:
+    """Earlier versions wrote such letters to the topic, and each start ended at them."""
+    await dead_letters.store(pool, [letter(1, first_seen_ns=-(2**70)), letter(2, first_seen_ns=2**70)])
+    found = await dead_letters.page(pool, EVERYTHING)
+    assert [stored.letter.first_seen_ns for stored in found] == [2**63 - 1, -(2**63)]
+
+
 async def test_first_record_of_a_letter_and_attempt_is_the_replay(pool: Pool) -> None:
     """Whoever asks, in whatever order, again and again."""
     await dead_letters.store(pool, [letter()])
