@@ -63,7 +63,7 @@ class LossReason(StrEnum):
     REMEASURE_OVERFLOW = "remeasure_overflow"
     """Late, and too many panes waited to be measured again: stored, and in no revision."""
     REMEASURE_TOO_LARGE = "remeasure_too_large"
-    """Late, and the pane has more items than are measured again at once: stored, and in no revision."""
+    """Late, and the pane has more items, or bytes, than are measured again at once: stored, and in no revision."""
     REMEASURE_INCOMPLETE = "remeasure_incomplete"
     """Late, and what is stored of the pane was again and again less than was told live: in no revision."""
     DUPLICATE = "duplicate"

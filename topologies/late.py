@@ -29,10 +29,10 @@ from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY
 from schemas.losses import LossReason
 from schemas.topics import LATE, ROLLUPS, sources
-from sinks.clickhouse.late_reads import EventRange, logs_within, related_panes, spans_within
+from sinks.clickhouse.late_reads import Amount, EventRange, amounts_within, logs_within, related_panes, spans_within
 from sinks.clickhouse.pane_revisions import StoredPane, emptied, items_in, revised, stored_panes, told_by
 from streams.late import LateNotice, LateQueue
-from streams.otlp.rebuilding import rebuild_logs, rebuild_spans
+from streams.otlp.rebuilding import KEYS, rebuild_logs, rebuild_spans
 from streams.progress import Progress, ProgressClock
 from streams.remeasuring import measure, reach_of, touched_panes
 from streams.windows import SECOND_NS, Loss
@@ -54,6 +54,9 @@ MAX_PANES = 10_000
 PANES_AT_ONCE = 6
 NEAR_PANES = 30
 """Late panes measured together lie within so many panes: what is read must stay small."""
+
+MOST_BYTES = 128 << 20
+"""Of what is read to measure panes again, spans and log records together, as ClickHouse holds it."""
 
 TRIES = 30
 """Measurements that find too little, before a pane is given up and counted."""
@@ -170,13 +173,17 @@ class Late:
     async def _read(
         self, lane: Lane[LateLane], tenant: str, panes: list[int]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
-        """Return the spans and log records that the panes need, or None when there are too many."""
+        """Return the spans and log records that the panes need, or None when that is too much."""
         clickhouse, wanted = self._wiring.stores.clickhouse, self._lanes.wanted(lane)
         reach = reach_of(panes[0], panes[-1], self._wiring.windows)
         within, limit = self._range(tenant, reach.start_ns, reach.end_ns), self._wiring.settings.remeasure_max_items
-        spans = await insist("clickhouse", "spans", partial(spans_within, clickhouse, within, limit + 1), wanted)
-        logs = await insist("clickhouse", "logs", partial(logs_within, clickhouse, within, limit + 1), wanted)
-        return None if max(len(spans), len(logs)) > limit else (spans, logs)
+        weigh = partial(amounts_within, clickhouse, within, KEYS, limit + 1)
+        amounts = await insist("clickhouse", "amounts", weigh, wanted)
+        if is_too_much(amounts, limit):
+            return None
+        spans = await insist("clickhouse", "spans", partial(spans_within, clickhouse, within, KEYS, limit), wanted)
+        logs = await insist("clickhouse", "logs", partial(logs_within, clickhouse, within, KEYS, limit), wanted)
+        return spans, logs
 
     def _range(self, tenant: str, start_ns: int, end_ns: int) -> EventRange:
         windows = self._wiring.windows
@@ -186,6 +193,11 @@ class Late:
         items = sum(notice.services.values())
         count_losses([Loss(notice.tenant, reason, items)])
         log.warning("late_pane_given_up", tenant=notice.tenant, pane_start_ns=notice.pane_start_ns, items=items)
+
+
+def is_too_much(amounts: Sequence[Amount], most_items: int) -> bool:
+    """Tell whether spans and log records are more than are read to measure panes again, in number or in bytes."""
+    return max(one.items for one in amounts) > most_items or sum(one.size_bytes for one in amounts) > MOST_BYTES
 
 
 def _measured(

@@ -180,8 +180,9 @@ class SourceFolds:
             one.payload = open_payload(record.value, self.signal, settings.max_unpacked_bytes)
             if replay is not None and replay.items:
                 one.payload = cut_items(self.signal, one.payload, replay.items)
-            one.repeated_bytes = repeated_bytes(self.signal, one.payload)
-            check_repeated(one.repeated_bytes)
+            if self.signal is not Signal.TRACES:  # the decoder of spans counts on its way
+                one.repeated_bytes = repeated_bytes(self.signal, one.payload)
+                check_repeated(one.repeated_bytes)
         except BadPayload as error:
             one.refusal = error
         return one
@@ -232,6 +233,8 @@ class SourceFolds:
                 ones[number].refusal = refusal
             for number in decoded.messages:
                 ones[number].has_items = True
+            for number, repeated in decoded.repeated:
+                ones[number].repeated_bytes = repeated
             self._note_newest(decoded, ones, intake)
             self._keep_rejects(decoded, ones, label)
             yield decoded
@@ -343,6 +346,7 @@ def _renumbered(decoded: Decoded[Any], number: int) -> Decoded[Any]:
         decoded.sizes,
         [(number, reject) for _, reject in decoded.rejects],
         [(number, refusal) for _, refusal in decoded.refused],
+        [(number, repeated) for _, repeated in decoded.repeated],
     )
 
 

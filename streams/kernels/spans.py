@@ -110,8 +110,10 @@ class Scratch(NamedTuple):
     """A name being composed."""
 
 
-_ITEMS, _RESOURCES, _ITEMS_BEFORE, _ROWS_BEFORE = 0, 1, 2, 3
-"""Places in ``Scratch.counts``: of the message so far, and when its open resource list began."""
+(_ITEMS, _RESOURCES, _ITEMS_BEFORE, _ROWS_BEFORE, _REPEATED, _LIST_BYTES, _SCOPES, _SCOPE_BYTES,
+ _ITEMS_BEFORE_SCOPE) = range(9)  # fmt: skip
+"""Places in ``Scratch.counts``: of the message so far, and when its open resource list began; then what
+`streams.kernels.repeating` counts, here on the way: of the message, and what is the open list's and scope's own."""
 
 
 def make_scratch() -> Scratch:
@@ -119,7 +121,7 @@ def make_scratch() -> Scratch:
     keys = len(_KEYS.ends)
     return Scratch(
         np.zeros(3, dtype=np.int64),
-        np.zeros(4, dtype=np.int64),
+        np.zeros(9, dtype=np.int64),
         np.zeros((_SPAN_FIELDS, 3), dtype=np.int64),
         np.zeros((keys, 3), dtype=np.int64),
         np.zeros((keys, 3), dtype=np.int64),
@@ -128,17 +130,21 @@ def make_scratch() -> Scratch:
 
 
 @compiled
-def walk_spans(data, bounds, first, number, table, names, scratch, status, sizes, max_items, max_resources):
+def walk_spans(
+    data, bounds, first, number, table, names, scratch, status, sizes, repeated, max_items, max_resources, max_repeated
+):
     """Read messages ``first`` and later; message m is ``data[bounds[m]:bounds[m + 1]]``, in rejects ``number + m``.
 
-    Fills ``status`` and ``sizes`` (rows) of each message and returns how many of all messages are done: less than
-    there are when there is no room for the next one, whose status says where.
+    Fills ``status``, ``sizes`` (rows) and ``repeated`` (bytes) of each message and returns how many of all messages are
+    done: less than there are when there is no room for the next one, whose status says where.
     """
     for message in range(first, len(bounds) - 1):
         rows, rejects, events = table.totals[ROWS], table.totals[REJECTS], table.totals[EVENTS]
         outcome = _walk_message(data, bounds[message], bounds[message + 1], number + message, table, names, scratch)
         items, taken = scratch.counts[_ITEMS], table.totals[ROWS] - rows
+        repeated[message] = scratch.counts[_REPEATED]
         is_odd = items > max_items or scratch.counts[_RESOURCES] > max_resources or (items > 0 and taken == 0)
+        is_odd = is_odd or repeated[message] > max_repeated
         sizes[message], status[message] = taken, OK
         if outcome < 0 or is_odd:
             table.totals[ROWS], table.totals[REJECTS], table.totals[EVENTS] = rows, rejects, events
@@ -159,8 +165,11 @@ def _walk_message(data, at, end, message, table, names, scratch):
         if at == ends[level]:
             if level == _LIST:
                 at = _close_list(data, at, table, names, scratch)
+            else:
+                _close_scope(scratch)
             level -= 1
             continue
+        field = at
         tag, at = read_tag(data, at, ends[level])
         if at < 0:
             return at
@@ -171,14 +180,18 @@ def _walk_message(data, at, end, message, table, names, scratch):
         if at < 0:
             return at
         if level == _SCOPE and tag == _INNER:
+            scratch.counts[_SCOPE_BYTES] -= at - field
             at = _read_span(data, begin, at, message, table, scratch)
             if at >= 0:
                 at = _take_span(data, at, message, table, names, scratch)
         elif tag == (_LISTS if level == _MESSAGE else _INNER):
             level += 1
-            ends[level], at = at, begin
+            ends[level] = at
             if level == _LIST:
-                _open_list(table, scratch)
+                _open_list(table, scratch, at - begin)
+            else:
+                _open_scope(scratch, at - begin, at - field)
+            at = begin
         elif level == _LIST and tag == _RESOURCE:
             at = _read_resource(data, begin, at, scratch)
     return at
@@ -192,15 +205,30 @@ def _read_resource(data, at, end, scratch):
 
 
 @compiled
-def _open_list(table, scratch):
+def _open_list(table, scratch, size_bytes):
     scratch.resource[:] = 0
+    scratch.counts[_LIST_BYTES], scratch.counts[_SCOPES] = size_bytes, 0
     scratch.counts[_ITEMS_BEFORE], scratch.counts[_ROWS_BEFORE] = scratch.counts[_ITEMS], table.totals[ROWS]
+
+
+@inlined
+def _open_scope(scratch, size_bytes, field_bytes):
+    scratch.counts[_LIST_BYTES] -= field_bytes
+    scratch.counts[_SCOPES] += 1
+    scratch.counts[_SCOPE_BYTES], scratch.counts[_ITEMS_BEFORE_SCOPE] = size_bytes, scratch.counts[_ITEMS]
+
+
+@inlined
+def _close_scope(scratch):
+    items = scratch.counts[_ITEMS] - scratch.counts[_ITEMS_BEFORE_SCOPE]
+    scratch.counts[_REPEATED] += scratch.counts[_SCOPE_BYTES] * items
 
 
 @compiled
 def _close_list(data, at, table, names, scratch):
     """Give the spans of a list the names of its resource; return ``at``, or `FULL`."""
     counts = scratch.counts
+    counts[_REPEATED] += counts[_LIST_BYTES] * (counts[_ITEMS] - counts[_ITEMS_BEFORE] + counts[_SCOPES])
     if counts[_ITEMS] == counts[_ITEMS_BEFORE]:
         return at
     counts[_RESOURCES] += 1

@@ -29,6 +29,8 @@ class Decoded(Generic[Columns]):
     """Items that cannot be used: the message, and which and why."""
     refused: list[tuple[int, BadPayload]] = field(default_factory=list)
     """The messages that are no use."""
+    repeated: list[tuple[int, int]] = field(default_factory=list)
+    """Messages whose items share more than a little, where the decoder counts it, and how many bytes (`repeating`)."""
 
 
 class Decoder(Protocol[Columns]):

@@ -25,7 +25,7 @@ MAX_LINES = 5_000
 EXCEPTION_EVENT = b"exception"
 """The name of a span event that tells of an exception (OpenTelemetry semantic conventions, "Exceptions on spans")."""
 
-_EXCEPTION_KEYS = frozenset((b"exception.type", b"exception.message", b"exception.stacktrace"))
+EXCEPTION_KEYS = frozenset((b"exception.type", b"exception.message", b"exception.stacktrace"))
 _MESSAGE_KEYS = ("message", "msg", "log", "event", "error", "err", "body")
 _MAX_DOCUMENT = 65_536
 
@@ -104,7 +104,7 @@ def mark_of(trace_id: bytes, span_id: bytes, type_name: str) -> int:
 
 def _exception_of(attributes: Iterable[bytes]) -> tuple[str, Line] | None:
     """Return type and line of the exception in attributes (OpenTelemetry semantic conventions, "Exceptions")."""
-    found = read_attributes(attributes, _EXCEPTION_KEYS)
+    found = read_attributes(attributes, EXCEPTION_KEYS)
     name, stack = found.get("exception.type", ""), found.get("exception.stacktrace", "")
     if not name and not stack:
         return None

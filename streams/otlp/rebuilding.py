@@ -1,7 +1,7 @@
 """Make OTLP requests again from stored rows, so that what is stored goes through the same decoders as what comes in.
 
-Only what decoders read is made again: resource, ids, names, kinds, times, status, attributes, span events, and the text
-of a log record. A row is a mapping by the column names of the raw tables.
+Only what decoders read is made again: resource, ids, names, kinds, times, status, attributes (of `KEYS`), exceptions
+among span events, and the text of a log record. A row is a mapping by the column names of the raw tables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from streams.otlp.lines import EXCEPTION_KEYS
+from streams.otlp.peers import PEER_KEYS
+from streams.otlp.resources import RESOURCE_KEYS
+
 Row = Mapping[str, Any]
+
+KEYS: Mapping[str, list[str]] = {
+    "resource_keys": sorted(key.decode() for key in RESOURCE_KEYS),
+    "span_keys": sorted(key.decode() for key in PEER_KEYS),
+    "exception_keys": sorted(key.decode() for key in EXCEPTION_KEYS),
+}
+"""The attributes that decoders read: of resources, of spans, and of log records and of events that are exceptions."""
 
 ITEMS_A_REQUEST = 10_000
 RESOURCES_A_REQUEST = 500
@@ -84,7 +95,6 @@ def _add_span(spans: Any, row: Row) -> None:
         end_time_unix_nano=row["end_unix_nano"],
     )
     span.kind, span.status.code = row["kind_code"], row["status_code"]
-    span.status.message = row["status_message"]
     _add_attributes(span.attributes, row["attributes"], row["attribute_types"])
     for event in row["events"]:
         added = span.events.add(time_unix_nano=event["unix_nano"], name=event["name"])

@@ -16,6 +16,9 @@ from streams.otlp.columns import Signal
 UNCOUNTED_BYTES = 1 << 10
 """A message below this repeats less than an eighth of its square, 128 KiB, in items of two bytes; it counts as none."""
 
+LITTLE_BYTES = 64 << 10
+"""Less than this needs not be told of a message: 4,096 of them, as many as are stored at once, repeat 256 MiB."""
+
 
 def repeated_bytes(signal: Signal, payload: bytes) -> int:
     """Return how many bytes items share, each as often as it is stored with one of them."""

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import RejectReason
+from schemas.crowding import MOST_REPEATED_BYTES
+from schemas.errors import BadPayload, RejectReason
 from streams.grouping import groups_of
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.interning import FULL
@@ -35,10 +36,11 @@ from streams.kernels.spans import (
     walk_spans,
 )
 from streams.mixing import hashes_of
-from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES, SPAN_DTYPES, PeerKind, Reject, SpanColumns
+from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES, SPAN_DTYPES, PeerKind, Reject, Signal, SpanColumns
 from streams.otlp.decoding import Decoded, decode_one
 from streams.otlp.lexicon import Lexicon
 from streams.otlp.lines import LineReader
+from streams.otlp.repeating import LITTLE_BYTES, check_repeated, repeated_bytes
 from streams.otlp.spans import BAD_IDS, decode_spans
 
 JOINED_BYTES = 512 << 10
@@ -80,28 +82,28 @@ class SpanDecoder:
         """Decode messages; yields what they came to, in their order, in one piece or more."""
         done = 0
         while self._is_compiled and done < len(payloads):
-            status, sizes = self._walk(payloads[done:])
-            yield from self._pieces(payloads, done, status, sizes)
+            status, sizes, repeated = self._walk(payloads[done:])
+            yield from self._pieces(payloads, done, status, sizes, repeated)
             done += len(status)
         for number in range(done, len(payloads)):
-            yield decode_one(decode_spans, payloads[number], number)
+            yield _alone(payloads[number], number)
 
-    def _walk(self, payloads: Sequence[bytes]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """Walk messages until there are many rows; return status and number of rows of each that was walked."""
+    def _walk(self, payloads: Sequence[bytes]) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
+        """Walk messages until there are many rows; return status, rows and repeated bytes of each that was walked."""
         if self._lexicon.size_bytes > MAX_LEXICON_BYTES:
             self._lexicon = Lexicon()
         self._table.totals[:] = 0
         self._reader = LineReader()
-        status, sizes = np.zeros(len(payloads), np.int8), np.zeros(len(payloads), np.int64)
+        status, (sizes, repeated) = np.zeros(len(payloads), np.int8), np.zeros((2, len(payloads)), np.int64)
         sizes_bytes, done = np.fromiter(map(len, payloads), np.int64, len(payloads)), 0
         while done < len(payloads) and self._table.totals[ROWS] < MAX_ROWS:
             end = done + _joined_at_once(sizes_bytes[done:])
             data = np.frombuffer(b"".join(payloads[done:end]), np.uint8)  # of one message: the message itself
             bounds = np.concatenate(([0], np.cumsum(sizes_bytes[done:end])))
-            self._walk_joined(data, bounds, done, status[done:end], sizes[done:end])
+            self._walk_joined(data, bounds, done, status[done:end], sizes[done:end], repeated[done:end])
             done = end
         self._lexicon.settle()
-        return status[:done], sizes[:done]
+        return status[:done], sizes[:done], repeated[:done]
 
     def _walk_joined(
         self,
@@ -110,12 +112,13 @@ class SpanDecoder:
         number: int,
         status: NDArray[np.int8],
         sizes: NDArray[np.int64],
+        repeated: NDArray[np.int64],
     ) -> None:
         """Walk joined messages, of which the first has this number, making room where there is none."""
-        done = 0
+        done, found, most = 0, (status, sizes, repeated), (MAX_ITEMS, MAX_RESOURCES, MOST_REPEATED_BYTES)
         while done < len(status):
             tables = (self._table, self._lexicon.table, self._scratch)
-            done = walk_spans(data, bounds, done, number, *tables, status, sizes, MAX_ITEMS, MAX_RESOURCES)
+            done = walk_spans(data, bounds, done, number, *tables, *found, *most)
             if done < len(status) and status[done] == FULL:
                 self._lexicon.grow()
             elif done < len(status):
@@ -134,19 +137,26 @@ class SpanDecoder:
         table.totals[EVENTS] = 0
 
     def _pieces(
-        self, payloads: Sequence[bytes], first: int, status: NDArray[np.int8], sizes: NDArray[np.int64]
+        self,
+        payloads: Sequence[bytes],
+        first: int,
+        status: NDArray[np.int8],
+        sizes: NDArray[np.int64],
+        repeated: NDArray[np.int64],
     ) -> Iterator[Decoded[SpanColumns]]:
         """Give out what is in the table, and between it what `decode_spans` accepts though the walker did not."""
         ends, begin, rejects, signed = np.cumsum([0, *sizes]), 0, self._rejects(first), self._reader.rows()
         for number in (*np.flatnonzero(status == ASK).tolist(), len(status)):
             place, is_end = first + number, number == len(status)
-            answer = Decoded[SpanColumns]() if is_end else decode_one(decode_spans, payloads[place], place)
+            answer = Decoded[SpanColumns]() if is_end else _alone(payloads[place], place)
             if is_end or answer.messages:
                 full = np.flatnonzero(sizes[begin:number]) + begin
                 rows = self._columns(ends[begin], ends[number]) if len(full) else None
                 if rows is not None:
                     rows.signed = signed.part(ends[begin], ends[number])
-                yield Decoded(rows, (full + first).tolist(), sizes[full].tolist(), rejects)
+                much = np.flatnonzero(repeated[begin:number] >= LITTLE_BYTES) + begin
+                counted = list(zip((much + first).tolist(), repeated[much].tolist(), strict=True))
+                yield Decoded(rows, (full + first).tolist(), sizes[full].tolist(), rejects, repeated=counted)
                 begin, rejects = number + 1, []
             yield answer
 
@@ -164,6 +174,18 @@ class SpanDecoder:
     def _rejects(self, first: int) -> list[tuple[int, Reject]]:
         found = self._table.rejects[: self._table.totals[REJECTS]].tolist()
         return [(first + message, Reject(item, RejectReason.BAD_ID, BAD_IDS[why])) for message, item, why in found]
+
+
+def _alone(payload: bytes, number: int) -> Decoded[SpanColumns]:
+    """Decode one message by `decode_spans`, unless what its items share is too much."""
+    repeated = repeated_bytes(Signal.TRACES, payload)
+    try:
+        check_repeated(repeated)
+    except BadPayload as error:
+        return Decoded(refused=[(number, error)])
+    decoded = decode_one(decode_spans, payload, number)
+    decoded.repeated = [(number, repeated)]
+    return decoded
 
 
 def _joined_at_once(sizes_bytes: NDArray[np.int64]) -> int:

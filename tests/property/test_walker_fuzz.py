@@ -24,6 +24,7 @@ from made_spans import CLIENT, CONSUMER, PEERS, SERVER, START_NS, MadeSpan, trac
 from mutating import mutations
 from odd_messages import number, sized, span
 
+from schemas.crowding import MOST_REPEATED_BYTES
 from streams.kernels.compiled import IS_COMPILED
 from streams.kernels.interning import InternTable, intern_table
 from streams.kernels.spans import COLUMNS, Scratch, SpanTable, make_scratch, walk_spans
@@ -106,8 +107,8 @@ def test_no_byte_outside_of_a_payload_is_read() -> None:
 def walk_fenced() -> int:
     """Walk the same mutated payloads between fences; return how many."""
     fence, done = Fence(), 0
-    status, sizes = np.zeros(1, np.int8), np.zeros(1, np.int64)
-    room = (status, sizes, MAX_ITEMS, MAX_RESOURCES)
+    status, sizes, repeated = np.zeros(1, np.int8), np.zeros(1, np.int64), np.zeros(1, np.int64)
+    room = (status, sizes, repeated, MAX_ITEMS, MAX_RESOURCES, MOST_REPEATED_BYTES)
     for payload in chain(cut_spans(), mutations(sound_payloads(), SEED, PAYLOADS)):
         if done % ROOM_LASTS == 0:
             tables = empty_tables()

@@ -17,8 +17,10 @@ from api.problems import Problem
 from schemas.crowding import MOST_REPEATED_BYTES
 from schemas.errors import BadPayload, RejectReason
 from sinks.clickhouse.landing import RawRow
+from streams.kernels.compiled import IS_COMPILED
 from streams.otlp import Signal
-from streams.otlp.repeating import UNCOUNTED_BYTES, check_repeated, repeated_bytes
+from streams.otlp.repeating import LITTLE_BYTES, UNCOUNTED_BYTES, check_repeated, repeated_bytes
+from streams.otlp.walker import SpanDecoder
 from topologies.storing import MOST_RECORDS, runs_of
 
 SIGNALS = [(Signal.TRACES, TRACES_SIGNAL), (Signal.LOGS, LOGS_SIGNAL), (Signal.METRICS, METRICS_SIGNAL)]
@@ -98,6 +100,37 @@ def test_the_verdict_is_too_large_and_small_messages_are_not_looked_at() -> None
     with pytest.raises(BadPayload) as refused:
         check_repeated(MOST_REPEATED_BYTES + 1)
     assert refused.value.reason is RejectReason.TOO_LARGE
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_the_decoder_of_spans_counts_the_same_on_its_way(is_compiled: bool) -> None:
+    """Of several lists and scopes, empty ones too, of odd messages and of such that are decoded alone."""
+    many = shared(Signal.TRACES, 100, 10_000)
+    many.resource_spans.add().scope_spans.add().scope.name = "s" * 3_000
+    more = many.resource_spans[0].scope_spans.add()
+    more.scope.name = "t" * 5_000
+    for _ in range(3):
+        more.spans.add(trace_id=b"t" * 16)
+    sound = many.SerializeToString()
+    payloads = [sound, b"\x1b\x1c" + sound, b"\x18\x01" + sound, shared(Signal.TRACES, 5, 3_000).SerializeToString()]
+    pieces = list(SpanDecoder(is_compiled and IS_COMPILED).decode(payloads))
+    found = dict(pair for piece in pieces for pair in piece.repeated)
+    counts = {number: repeated_bytes(Signal.TRACES, one) for number, one in enumerate(payloads)}
+    assert {number: count for number, count in found.items() if count >= LITTLE_BYTES} == {
+        number: count for number, count in counts.items() if count >= LITTLE_BYTES
+    }
+    assert found[0] > 103 * 10_000 + 3 * 5_000
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_the_decoder_of_spans_refuses_what_would_unfold_to_too_much(is_compiled: bool) -> None:
+    """And takes the messages around it."""
+    sound, bomb = shared(Signal.TRACES, 5, 100), shared(Signal.TRACES, 2_000, 200_000)
+    payloads = [one.SerializeToString() for one in (sound, bomb, sound)]
+    pieces = list(SpanDecoder(is_compiled and IS_COMPILED).decode(payloads))
+    refused = [(number, error.reason) for piece in pieces for number, error in piece.refused]
+    assert refused == [(1, RejectReason.TOO_LARGE)]
+    assert [number for piece in pieces for number in piece.messages] == [0, 2]
 
 
 def cut(*repeated: int) -> list[int]:
