@@ -282,3 +282,17 @@ def test_a_state_from_before_traces_were_counted_is_read_on() -> None:
     assert (read.calm_panes, read.share) == (1, 0.4)
     assert (read.hits.requests, read.hits.failed_requests, read.hits.slow_requests) == (300, 30, 90)
     assert Hits.unpacked(msgpack.unpackb(msgpack.packb(read.hits.packed()))) == read.hits
+
+
+def test_traces_are_kept_where_budgets_are_told_of_the_same_service() -> None:
+    """In a record of their own, which has more series and no traces; nobody calls the service."""
+    run = Run()
+    for pane in range(20):
+        slow = [score(SeriesKind.SELF_TIME, pane, since=12)] if pane >= 12 else []
+        jobs = Passage(entry="job", traces=100, durations=SLOW if slow else FAST)
+        budgets = [score(SeriesKind.BURN_RATE, pane, value=0.1, deviating=False, client=f"{n}") for n in range(3)]
+        job = seen(deviations("job", pane, slow, requests=100), jobs)
+        run.step(pane, [web(pane), job, deviations("job", pane, budgets, requests=100)])
+    known = run.fold.habits.of("job", "job")
+    assert known is not None
+    assert known.traces == 1_200
