@@ -186,6 +186,12 @@ WARM_STARTS = MetricSpec(
     "Services whose hours of the week were looked up: known, nothing, unavailable (asked again), refused.",
     ("outcome",),
 )
+STATES_FORGOTTEN = MetricSpec(
+    "incidentscope_states_forgotten_total",
+    "counter",
+    "Services of which a table remembers nothing any more, to make room: those not heard of for longest.",
+    ("table",),
+)
 INCIDENT_EVENTS = MetricSpec(
     "incidentscope_incident_events_total", "counter", "Incident events by kind.", ("tenant", "kind")
 )

@@ -105,6 +105,14 @@ class Settings(BaseSettings):
         "sixteenth of the time, yet at least this often: so much later can be looked up what has come. 0 = at once.",
     )
 
+    state_bytes: int = Field(
+        128 * 1024**2,
+        ge=64 * 1024,
+        description="Of each partition, bytes of what is remembered of services in each of four tables (baselines,"
+        " hours of the week, budgets, log templates). Beyond it services not heard of for longest are forgotten, which"
+        " is counted, and learned anew when they come back.",
+    )
+
     normalise_operations: bool = Field(
         True, description="Windows name operations without ids: GET /users/42 is GET /users/{id}. Stored spans stay."
     )

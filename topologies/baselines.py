@@ -29,6 +29,9 @@ from topologies.wiring import Wiring, count_losses
 
 STAGE = "baselines"
 
+MOST_UNPACKED = 1000
+"""Services of a partition whose hours are at hand, those heard of last; others are unpacked when they come."""
+
 
 class HourlyLane(DeviationLane):
     """As the others, and the hours of its services, unpacked: what is usual is looked up with every pane."""
@@ -47,15 +50,17 @@ class Baselines(DeviationStage[HourlyLane]):
         super().__init__(wiring, STAGE, fold, BASELINES_TABLE, HourlyLane, shows_badges=True)
         self._judge_fold = fold
         self._warm_starts = warm_starts
-        self._hours: StateTable = state_table(wiring.app, HOURS_TABLE, wiring.settings.partitions)
+        settings = wiring.settings
+        self._hours: StateTable = state_table(wiring.app, HOURS_TABLE, settings.partitions, settings.state_bytes)
         wiring.app.forget.append(warm_starts.forget)
 
     def _step(
         self, lane: HourlyLane, key: bytes, state: bytes | None, health: ServiceHealth
     ) -> tuple[bytes, ServiceDeviations | None]:
-        hours = lane.hours.get(key)
+        hours = lane.hours.pop(key, None)
         if hours is None:
-            hours = lane.hours[key] = HourCells.decode(self._hours.stored(key))
+            hours = HourCells.decode(self._hours.stored(key))
+        lane.hours[key] = hours  # the latest is last
         history = self._warm_starts.fetch(key)
         if history is not None:
             hours.seed(history)
@@ -73,6 +78,8 @@ class Baselines(DeviationStage[HourlyLane]):
             await self._save(self._hours, lane, changed)
             for key in changed:
                 lane.state.hours[key].changed = False
+        for key in list(lane.state.hours)[:-MOST_UNPACKED]:
+            del lane.state.hours[key]
         await super()._keep(lane, states)
         self._warm_starts.ask(list(lane.state.newcomers.values()))
         lane.state.newcomers.clear()

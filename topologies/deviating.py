@@ -82,7 +82,7 @@ class DeviationStage(Generic[L]):
         self._stage = stage
         self._fold = fold
         app, partitions = wiring.app, wiring.settings.partitions
-        self._table: StateTable = state_table(app, table, partitions)
+        self._table: StateTable = state_table(app, table, partitions, wiring.settings.state_bytes)
         self._lanes: Lanes[L] = Lanes(
             stage,
             [HEALTH.name],

@@ -105,7 +105,7 @@ class Health:
         self._wiring = wiring
         app = wiring.app
         self._nodes = NodesTable(app, wiring.settings.partitions)
-        self._memories = MemoriesTable(app, wiring.settings.partitions)
+        self._memories = MemoriesTable(app, wiring.settings.partitions, wiring.settings.state_bytes)
         self._lanes: Lanes[HealthLane] = Lanes(
             STAGE,
             [ROLLUPS.name],

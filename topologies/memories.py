@@ -18,8 +18,8 @@ from topologies.tables import state_table
 class MemoriesTable:
     """The memories of the health folds, co-partitioned with telemetry.rollups."""
 
-    def __init__(self, app: StreamApp, partitions: int) -> None:
-        self._table = state_table(app, MEMORIES_TABLE, partitions)
+    def __init__(self, app: StreamApp, partitions: int, most_bytes: int) -> None:
+        self._table = state_table(app, MEMORIES_TABLE, partitions, most_bytes)
 
     def recall(self, tenant: str, service: str) -> bytes | None:
         """Return what was kept of a service."""

@@ -73,7 +73,10 @@ class WarmStarts:
 
     def fetch(self, key: bytes) -> History | None:
         """Take the answer about a service, if there is one. May be called from any thread."""
-        return self._answers.pop(key, None)
+        answer = self._answers.pop(key, None)
+        if answer is not None:
+            self._asked.discard(key)
+        return answer
 
     async def run(self) -> None:
         """Answer questions, one after the other, until cancelled."""
@@ -83,6 +86,7 @@ class WarmStarts:
                 continue
             try:
                 self._answers[one.key] = await self._read(one)
+                self._forget_unfetched()
                 metrics.WARM_STARTS.labels("known" if self._answers[one.key] else "nothing").inc()
             except StoreUnavailable as error:
                 metrics.WARM_STARTS.labels("unavailable").inc()
@@ -92,6 +96,12 @@ class WarmStarts:
             except StoreError as error:  # no repetition heals it: the service learns from what comes
                 metrics.WARM_STARTS.labels("refused").inc()
                 log.error("warm_start_refused", tenant=one.tenant, service=one.service, error=str(error))
+
+    def _forget_unfetched(self) -> None:
+        """Drop the oldest answers that nobody fetched: their services have not come again, and may ask again."""
+        for key in list(self._answers)[:-MAX_WAITING]:
+            del self._answers[key]
+            self._asked.discard(key)
 
     async def _read(self, one: Newcomer) -> History:
         end_ns = one.pane_start_ns // _HOUR_NS * _HOUR_NS
