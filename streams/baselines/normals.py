@@ -71,7 +71,7 @@ class Normals:
         """Keep the last known panes of a series (3 x panes) for later panes; of an unknown one nothing."""
         known = np.flatnonzero(_is_known(past))[-panes:]
         if known.size:
-            self._kept.append(Kept(by_ns, name, past[:, known].astype(np.float32)))
+            self._kept.append(Kept(by_ns, name, np.ascontiguousarray(past[:, known], np.float32)))
 
     def release(self, by_ns: int, name: str) -> None:
         """Let what is kept of a series count no more for later panes."""
@@ -98,4 +98,5 @@ class Normals:
     @staticmethod
     def unpacked(body: Sequence[Any]) -> Normals:
         """Read `packed` back."""
-        return Normals([Kept(by_ns, name, np.frombuffer(raw, np.float32).reshape(3, -1)) for by_ns, name, raw in body])
+        rows = ((by_ns, name, np.frombuffer(bytearray(raw), np.float32)) for by_ns, name, raw in body)
+        return Normals([Kept(by_ns, name, cells.reshape(3, -1)) for by_ns, name, cells in rows])

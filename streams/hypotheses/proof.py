@@ -78,7 +78,7 @@ def title_of(suspect: Suspect) -> str:
     if suspect.deploy is not None and lead.name != "deploy":
         version = f" {suspect.deploy.version}" if suspect.deploy.version else ""
         title += f" since {suspect.deploy.kind}{version}"
-    if suspect.operation is not None and lead.name not in _ELSEWHERE:
+    if suspect.operation is not None and lead.name not in _ELSEWHERE and not suspect.is_load:
         title += f", at {suspect.operation}"
     return title if suspect.instance is None else f"{title}, at instance {suspect.instance}"
 
