@@ -150,8 +150,9 @@ class Settings(BaseSettings):
         0.053,
         ge=1e-6,
         le=2.5,
-        description="Sensitivity: so many false alarms a day are expected of a service at most, as long as nothing but"
-        " chance moves its series (a daily rhythm does). Less is calmer.",
+        description="Sensitivity: so many false alarms a day are expected of a ratio of a service at most, as long as"
+        " nothing but chance moves it (a daily rhythm does). A service with many callers has more ratios, and so many"
+        " times as many. Less is calmer.",
     )
     slo_objective: float = Field(
         0.995, gt=0, lt=1, description="Share of a service's requests that must succeed (its error budget)."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from schemas.health import (
     ConnectionType,
@@ -139,25 +139,26 @@ def _passages(contents: PaneContents) -> list[Passage]:
 
 
 def _instances(contents: PaneContents) -> list[InstanceHealth]:
-    largest = sorted(contents.instances.items(), key=lambda item: (-item[1].requests, item[0]))
     return [
-        InstanceHealth(
-            instance=name, requests=tally.requests, errors=tally.errors, p95_ms=_ms(tally.latency, (0.95,))[0],
-            durations=dict(sorted(tally.latency.items())),
-        )
-        for name, tally in largest[:MAX_INSTANCES]
-    ]  # fmt: skip
+        InstanceHealth(instance=name, **_part(tally)) for name, tally in _largest(contents.instances)[:MAX_INSTANCES]
+    ]
 
 
 def _versions(contents: PaneContents) -> list[VersionHealth]:
-    largest = sorted(contents.versions.items(), key=lambda item: (-item[1].requests, item[0]))
-    return [
-        VersionHealth(
-            version=name, requests=tally.requests, errors=tally.errors, p95_ms=_ms(tally.latency, (0.95,))[0],
-            durations=dict(sorted(tally.latency.items())),
-        )
-        for name, tally in largest
-    ]  # fmt: skip
+    return [VersionHealth(version=name, **_part(tally)) for name, tally in _largest(contents.versions)]
+
+
+def _largest(parts: Mapping[str, PartTally]) -> list[tuple[str, PartTally]]:
+    return sorted(parts.items(), key=lambda item: (-item[1].requests, item[0]))
+
+
+def _part(tally: PartTally) -> dict[str, Any]:
+    return {
+        "requests": tally.requests,
+        "errors": tally.errors,
+        "p95_ms": _ms(tally.latency, (0.95,))[0],
+        "durations": dict(sorted(tally.latency.items())),
+    }
 
 
 def _entries(contents: PaneContents) -> list[OperationTally]:

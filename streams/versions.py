@@ -18,6 +18,7 @@ from schemas.health import ServiceHealth, VersionHealth
 from schemas.incidents import Deploy
 from streams.latency import count_over
 from streams.partials import OVERFLOW_VERSION
+from streams.siblings.usual import slow_from_ms
 
 _NS = 1_000_000_000
 _RATE_PANES = 30
@@ -156,7 +157,8 @@ class VersionFold:
     def _shares(
         self, memory: VersionMemory, heard: list[VersionHealth], pane_ns: int, usual_ms: float | None
     ) -> Iterator[VersionShare]:
-        limit_ms = None if usual_ms is None else max(usual_ms * self.config.above, usual_ms + self.config.above_ms)
+        config = self.config
+        limit_ms = None if usual_ms is None else slow_from_ms(usual_ms, config.above, config.above_ms)
         for one in heard:
             row = memory.rows.get(one.version)
             if row is not None:

@@ -1,13 +1,18 @@
-"""A shop whose incidents are stepped pane by pane."""
+"""Incidents stepped pane by pane: of a shop, and of a fleet of instances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
-from schemas.incidents import IncidentEvent
+from schemas.incidents import Hypothesis, IncidentEvent
+from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentFold
-from tests.made_health import PANE_NS, deviations, pane_start, score
+from streams.judging import JudgeFold, JudgeMemory
+from tests.made_fleet import Fleet
+from tests.made_health import PANE_NS, deviations, edge, health, pane_start, score
+
+CALM_PANES = 60
 
 SHOP = {"storefront": (), "cart": ("storefront",), "checkout": ("storefront",), "payments": ("checkout",)}
 """Each service with its callers; users come in at the storefront."""
@@ -24,6 +29,29 @@ def shop(
         )
         for name, callers in SHOP.items()
     ]  # fmt: skip
+
+
+def first_incident(
+    fleet: Fleet, requests: int, panes: int, spoil: Callable[[Fleet], None]
+) -> tuple[IncidentEvent, Hypothesis]:
+    """Let users call a service of many instances through a front; after ten minutes spoil it: nothing opens before.
+
+    Return the first event after it, and the first hypothesis of then.
+    """
+    fold, incidents, picture = JudgeFold(), IncidentFold("acme"), TenantPicture("acme")
+    memories = {"front": JudgeMemory(), fleet.service: JudgeMemory()}
+    for pane in range(CALM_PANES + panes):
+        if pane == CALM_PANES:
+            spoil(fleet)
+        front = health("front", pane, requests, edges=[edge("users", requests, kind="client")])
+        judged = [fold.advance(memories[one.service], one) for one in (front, fleet.pane(pane, requests / 10))]
+        found = [one for one in judged if one is not None]
+        for one in found:
+            picture.step(one)
+        for event in incidents.step_pane(pane_start(pane), found, pane_start(pane) + 3 * PANE_NS):
+            assert pane >= CALM_PANES
+            return event, rank(snapshot_of(picture, event, [], pane_start(pane + 1), 1)).hypotheses[0]
+    raise AssertionError("no incident")
 
 
 class Run:

@@ -14,6 +14,7 @@ from streams.siblings.counts import count_hits
 from streams.siblings.kinds import KINDS, SIZES, SLOW
 from streams.siblings.rises import gather_hits
 from streams.siblings.state import ROW, Rows, SiblingMemory, Snapshot
+from streams.siblings.usual import slow_from_ms
 from streams.slo import wilson_lower
 
 Floats = NDArray[np.float64]
@@ -61,7 +62,7 @@ class Comparison:
         """Return what is slow: it rises at once with what is usual, and falls slowly."""
         if usual_ms is None:
             return before_ms
-        line_ms = max(usual_ms * self.config.above, usual_ms + self.config.above_ms)
+        line_ms = slow_from_ms(usual_ms, self.config.above, self.config.above_ms)
         return max(line_ms, line_ms + (before_ms - line_ms) * self._kept(self.config.line_falls_s))
 
     # -- judging -------------------------------------------------------------------------------------------

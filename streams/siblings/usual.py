@@ -13,6 +13,11 @@ _TAIL = 1
 _P95 = SeriesKey(SeriesKind.P95).packed()
 
 
+def slow_from_ms(usual_ms: float, times: float, more_ms: float) -> float:
+    """Return from where on a request is slow: so many times the usual 95th percentile, and so much more at least."""
+    return max(usual_ms * times, usual_ms + more_ms)
+
+
 def usual_tail_ms(memory: BaselineState, pane_ns: int, config: BaselineConfig) -> float | None:
     """Return the trailing median of the 95th percentile before a pane, or before its episode; None of too few panes."""
     history = memory.history

@@ -8,11 +8,10 @@ from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.incidents import IncidentEvent, Severity
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.incidents import IncidentFold
-from streams.judging import JudgeFold, JudgeMemory
+from tests.incident_runs import first_incident
 from tests.made_fleet import Fleet, Instance
-from tests.made_health import PANE_NS, deviations, edge, health, pane_start, score
+from tests.made_health import deviations, pane_start, score
 
-CALM, RATE = 60, 50.0
 SAID = "cart: 96 % of the requests at instance api-7 fail, its siblings' 1 %"
 
 
@@ -144,22 +143,12 @@ def test_the_hypothesis_names_the_instance_by_the_series_where_counts_do_not() -
 
 def test_one_failing_replica_of_fifty_opens_an_incident_whose_first_suspect_is_it() -> None:
     """The ratio of the service has hardly moved; the ranking brings the question behind the numbers."""
+
+    def spoil(fleet: Fleet) -> None:
+        fleet.instances[7].fails = 0.5
+
     fleet = Fleet([Instance(f"cart-{number}") for number in range(50)], np.random.default_rng(3))
-    fold, incidents, picture = JudgeFold(), IncidentFold("acme"), TenantPicture("acme")
-    memories = {"front": JudgeMemory(), "cart": JudgeMemory()}
-    for pane in range(CALM + 6):
-        if pane == CALM:
-            fleet.instances[7].fails = 0.5
-        front = health("front", pane, 500, edges=[edge("users", 500, kind="client")])
-        judged = [fold.advance(memories[one.service], one) for one in (front, fleet.pane(pane, RATE))]
-        found = [one for one in judged if one is not None]
-        for one in found:
-            picture.step(one)
-        for event in incidents.step_pane(pane_start(pane), found, pane_start(pane) + 3 * PANE_NS):
-            assert pane >= CALM
-            first = rank(snapshot_of(picture, event, [], pane_start(pane + 1), 1)).hypotheses[0]
-            assert (event.severity, first.service, first.instance) == (Severity.LOW, "cart", "cart-7")
-            assert "of the requests at instance cart-7 fail, its siblings' 0 %" in event.title
-            assert any("FROM spans" in one.query for one in first.evidence)
-            return
-    raise AssertionError("no incident")
+    event, first = first_incident(fleet, 500, 6, spoil)
+    assert (event.severity, first.service, first.instance) == (Severity.LOW, "cart", "cart-7")
+    assert "of the requests at instance cart-7 fail, its siblings' 0 %" in event.title
+    assert any("FROM spans" in one.query for one in first.evidence)

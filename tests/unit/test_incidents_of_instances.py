@@ -18,10 +18,9 @@ from streams.hypotheses.nodes import Node
 from streams.hypotheses.replicas import Replicas
 from streams.incidents import IncidentFold
 from streams.judging import JudgeFold, JudgeMemory
+from tests.incident_runs import first_incident
 from tests.made_fleet import Fleet, Instance
-from tests.made_health import PANE_NS, deviations, edge, health, pane_start, score
-
-CALM, RATE = 60, 20.0
+from tests.made_health import deviations, health, pane_start, score
 
 
 def slow(instance: str, pane: int, requests: int = 5, *, is_now: bool = True) -> SeriesScore:
@@ -138,26 +137,16 @@ def test_of_two_budgets_the_one_that_burns_too_fast_is_blamed() -> None:
 
 def test_one_slow_replica_of_forty_opens_an_incident_whose_first_suspect_is_it() -> None:
     """Above the 95th percentile nothing moves; the ranking brings the numbers and the question behind them."""
+
+    def spoil(fleet: Fleet) -> None:
+        fleet.instances[7].more_ms = 300.0
+
     fleet = Fleet([Instance(f"cart-{number}") for number in range(40)], np.random.default_rng(3))
-    fold, incidents, picture = JudgeFold(), IncidentFold("acme"), TenantPicture("acme")
-    memories = {"front": JudgeMemory(), "cart": JudgeMemory()}
-    for pane in range(CALM + 12):
-        if pane == CALM:
-            fleet.instances[7].more_ms = 300.0
-        front = health("front", pane, 200, edges=[edge("users", 200, kind="client")])
-        judged = [fold.advance(memories[one.service], one) for one in (front, fleet.pane(pane, RATE))]
-        found = [one for one in judged if one is not None]
-        for one in found:
-            picture.step(one)
-        for event in incidents.step_pane(pane_start(pane), found, pane_start(pane) + 3 * PANE_NS):
-            assert pane >= CALM
-            first = rank(snapshot_of(picture, event, [], pane_start(pane + 1), 1)).hypotheses[0]
-            assert (event.severity, first.service, first.instance) == (Severity.LOW, "cart", "cart-7")
-            said = [one.summary for one in first.evidence]
-            assert any("100 % of the requests at instance cart-7 slower than" in one for one in said)
-            assert any("FROM spans" in one.query for one in first.evidence)
-            return
-    raise AssertionError("no incident")
+    event, first = first_incident(fleet, 200, 12, spoil)
+    assert (event.severity, first.service, first.instance) == (Severity.LOW, "cart", "cart-7")
+    said = [one.summary for one in first.evidence]
+    assert any("100 % of the requests at instance cart-7 slower than" in one for one in said)
+    assert any("FROM spans" in one.query for one in first.evidence)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
