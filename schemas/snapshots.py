@@ -1,6 +1,7 @@
 """What a ranking was made from: everything the ranking looks at, small enough to be kept with it.
 
-``rank(snapshot)`` is a pure function, so a stored snapshot gives the stored hypotheses again (with the same weights).
+``rank(snapshot)`` is a pure function, and the weights are kept with the rest of its input: a stored snapshot gives the
+stored hypotheses again, to the last digit, whatever the weights are by then (ADR 57).
 """
 
 from __future__ import annotations
@@ -117,6 +118,18 @@ class NodeFinding(Event):
     exemplars: Exemplars = Exemplars()
 
 
+class Weights(Event):
+    """What each part of a score is worth, and how sure a score may be."""
+
+    version: str
+    of: dict[str, float] = Field(description="By part. A part that is not named here is no part of the score.")
+    apart: float = Field(
+        description="Times which they count for who neither calls a service of the incident nor is called by one."
+    )
+    certainty: float = Field(description="A suspect's odds are exp(this times its score) ...")
+    nobody: float = Field(description="... against the other suspects, and nobody of them, whose score this is.")
+
+
 class RankingSnapshot(Event):
     """The input of one ranking: an incident as of one instant."""
 
@@ -133,3 +146,4 @@ class RankingSnapshot(Event):
     )
     nodes: list[NodeFinding]
     deploys: list[Deploy] = Field(description="Of the tenant, near the onset, known by then.")
+    weights: Weights | None = Field(None, description="None in those kept before weights were: the ranking names them.")

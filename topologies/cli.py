@@ -223,6 +223,25 @@ def fit(
         fit_to(recordings)
 
 
+@app.command("rank", rich_help_panel=DATA)
+def rank_again(
+    incident: Annotated[str, typer.Argument(help="An incident's id or number.")],
+    version: Annotated[int | None, typer.Option(min=0, help="Of its rankings; the newest if not given.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose incident; the default tenant's if not given.")] = None,
+    today: Annotated[bool, typer.Option("--today", help="Also show it by the weights of this build.")] = False,
+) -> None:
+    """Make a stored ranking again from its snapshot, by the weights it was made with, and compare every digit.
+
+    Changes nothing. Status 1 when the figures are not the stored ones.
+    """
+    from topologies.ranking_again import compare
+
+    settings = with_running_stack(read_settings(log_to_file=True))
+    tenant = tenant or settings.default_tenant
+    is_same = run_to_end(compare(settings, tenant, incident, version, is_today_shown=today))
+    raise typer.Exit(0 if is_same else 1)
+
+
 @app.command(rich_help_panel=OPERATE)
 def operations(
     recording: Annotated[

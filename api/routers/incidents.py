@@ -124,7 +124,7 @@ async def get_hypotheses(
 async def get_snapshot(
     tenant: Tenant, stores: OpenStores, incident_id: IncidentId, version: RankingVersion = None
 ) -> RankingSnapshot:
-    """Return all that a ranking looked at. Ranking it again, with the same weights, gives the same hypotheses."""
+    """Return all that a ranking looked at, with its weights: `incidentscope rank` makes the same hypotheses again."""
     found = await incidents.get(stores.postgres, tenant, incident_id)
     return await rankings.snapshot(stores.postgres, tenant, found.current.incident_id, version=version)
 

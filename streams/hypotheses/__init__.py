@@ -6,6 +6,6 @@ TenantPicture, near deploys ──▶ RankingSnapshot (findings since the onset)
 from streams.hypotheses.picture import PictureConfig, TenantPicture
 from streams.hypotheses.ranking import rank
 from streams.hypotheses.snapshot import snapshot_of
-from streams.hypotheses.weights import WEIGHTS, Weights
+from streams.hypotheses.weights import WEIGHTS, weights_of
 
-__all__ = ["WEIGHTS", "PictureConfig", "TenantPicture", "Weights", "rank", "snapshot_of"]
+__all__ = ["WEIGHTS", "PictureConfig", "TenantPicture", "rank", "snapshot_of", "weights_of"]

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.snapshots import RankingSnapshot
+from schemas.snapshots import RankingSnapshot, Weights
 from streams.hypotheses.nodes import Nodes
 from streams.hypotheses.suspects import suspects_of
-from streams.hypotheses.weights import PARTS, Weights
+from streams.hypotheses.weights import PARTS
 
 Floats = NDArray[np.float64]
 NOBODY = -1

@@ -6,19 +6,24 @@ import math
 from collections.abc import Sequence
 
 from schemas.incidents import Hypothesis, HypothesisSet
-from schemas.snapshots import RankingSnapshot
+from schemas.snapshots import RankingSnapshot, Weights
 from streams.hypotheses.innocence import ruled_out
 from streams.hypotheses.nodes import Nodes
 from streams.hypotheses.proof import evidence_of, title_of
 from streams.hypotheses.story import places_of
 from streams.hypotheses.suspects import Suspect, suspects_of
-from streams.hypotheses.weights import WEIGHTS, Weights
+from streams.hypotheses.weights import WEIGHTS
 
 _MOST_HYPOTHESES = 8
 
 
-def rank(snapshot: RankingSnapshot, weights: Weights = WEIGHTS) -> HypothesisSet:
-    """Rank the suspects of an incident. The same snapshot and weights give the same answer, to the last digit."""
+def rank(snapshot: RankingSnapshot, weights: Weights | None = None) -> HypothesisSet:
+    """Rank the suspects of an incident by the weights of the snapshot, or by others.
+
+    The same snapshot and weights give the same answer, to the last digit. Of a snapshot without weights those of this
+    build count; for a stored one ask `weights_of`.
+    """
+    weights = weights or snapshot.weights or WEIGHTS
     nodes = Nodes(snapshot)
     suspects = suspects_of(snapshot, nodes, weights)
     blamed = [suspect for suspect in suspects if suspect.score > 0]

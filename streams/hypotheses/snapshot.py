@@ -9,6 +9,7 @@ from schemas.incidents import Deploy, IncidentEvent
 from schemas.snapshots import NodeFinding, RankingSnapshot
 from streams.hypotheses.findings import findings_of
 from streams.hypotheses.picture import Pane, TenantPicture
+from streams.hypotheses.weights import WEIGHTS
 from streams.points.moves import moves_of
 
 _NS = 1_000_000_000
@@ -42,6 +43,7 @@ def snapshot_of(
         onset_ns=max(incident.onset_ns, incident.renewed_ns), start_ns=start_ns, end_ns=end_ns,
         services=_services_of(incident),
         nodes=[_with_metrics(node, picture, start_ns, end_ns, as_of_ns) for node in nodes], deploys=known,
+        weights=WEIGHTS,
     )  # fmt: skip
 
 

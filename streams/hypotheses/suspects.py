@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from schemas.deviations import INSTANCE_KINDS, SeriesKind
 from schemas.health import NodeKind
 from schemas.incidents import Deploy, ScorePart
-from schemas.snapshots import RankingSnapshot
+from schemas.snapshots import RankingSnapshot, Weights
 from streams.hypotheses.blame import EdgeBlame, blame_edges
 from streams.hypotheses.budgets import budget_part, burn_of
 from streams.hypotheses.changes import Change, change_of
@@ -25,7 +25,6 @@ from streams.hypotheses.resources import metric_parts
 from streams.hypotheses.spectrum import spectrum_parts
 from streams.hypotheses.times import time_parts
 from streams.hypotheses.traffic import traffic_parts
-from streams.hypotheses.weights import Weights
 
 OWN_KINDS = (
     SeriesKind.SELF_TIME,
@@ -39,9 +38,6 @@ OWN_KINDS = (
 _FIRST_S = 60.0
 _LEAST_CONCENTRATION = 0.5
 """From here on an instance is named."""
-_APART = 0.4
-"""What is said against a node that no call connects with the incident counts so much: it may share what no trace shows,
-but of two faults at once the louder one is not the cause of both."""
 _DOUBLED = 1.0
 _FAILS = ("own_errors", "log_errors", "new_signature", "origin", "instances")
 """Who fails is asked again, so a surge beside these may be what follows."""
@@ -60,7 +56,10 @@ class Suspect:
     concentration: Concentration | None = None
     standout: Standout | None = None
     nearness: float = 1.0
-    """What weights are multiplied by: less than 1 apart from the incident's services."""
+    """What weights are multiplied by: less than 1 for who is apart, whom no call connects with the incident's services.
+
+    It may share what no trace shows, but of two faults at once the louder one is not the cause of both.
+    """
 
     @property
     def service(self) -> str:
@@ -107,9 +106,9 @@ class Suspect:
         return max(self.parts, key=lambda part: (part.contribution, part.name), default=None)
 
     def add(self, parts: Iterable[Part], weights: Weights) -> None:
-        """Weigh parts and add those that are anything."""
+        """Weigh parts and add those that are anything; what these weights do not know is no part of the score."""
         for part in parts:
-            if part.value > _LEAST_VALUE:
+            if part.value > _LEAST_VALUE and part.name in weights.of:
                 value, weight = round(part.value, 4), round(weights.of[part.name] * self.nearness, 4)
                 contribution = round(value * weight, 4)
                 self.parts.append(
@@ -122,7 +121,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
     blame = blame_edges(nodes)
     reach = nodes.reach(snapshot.services)
     suspects = [
-        Suspect(node, blame.get(node.service, EdgeBlame()), nearness=1.0 if node.service in reach else _APART)
+        Suspect(node, blame.get(node.service, EdgeBlame()), nearness=1.0 if node.service in reach else weights.apart)
         for node in nodes
         if node.finding.node_kind is not NodeKind.CLIENT
     ]

@@ -1,9 +1,16 @@
-"""The weights of the score's parts. A change of any number is a new version: rankings name the one that made them."""
+"""The weights of the score's parts.
+
+A change of any number is a new version. A part whose value is computed in another way is a new part with a name of its
+own; the old one stays as long as rankings with it are to be made again. Weights name the parts of their score, so
+those of before know nothing of it. `tests/data/rankings` holds rankings of every version.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from schemas.errors import NotFound
+from schemas.snapshots import RankingSnapshot, Weights
 
 PARTS: Mapping[str, str] = {
     "self_time": "Own time above normal: powers of ten of its robust score.",
@@ -26,21 +33,9 @@ PARTS: Mapping[str, str] = {
 """Every part of a score and what it says; values lie between 0 and about 3 unless said otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weight of each part in `PARTS`, and how sure a score may be."""
-
-    version: str
-    of: Mapping[str, float]
-    certainty: float
-    """A suspect's odds are exp(this times its score) ..."""
-    nobody: float
-    """... against the other suspects, and against nobody of them, whose score this is."""
-
-
 WEIGHTS = Weights(
-    "2026-11-h",
-    {
+    version="2026-11-h",
+    of={
         "self_time": 1.0,
         "gap": 1.0,
         "dependency": 1.0,
@@ -58,6 +53,22 @@ WEIGHTS = Weights(
         "load": 0.4,
         "budget": 0.4,
     },
+    apart=0.4,
     certainty=3.4,
     nobody=0.9,
 )
+"""Those of this build; a snapshot takes them with it."""
+
+_OF_BEFORE = (WEIGHTS,)
+"""Versions that rankings were made with whose snapshots do not have them."""
+
+
+def weights_of(snapshot: RankingSnapshot, named: str) -> Weights:
+    """Return the weights of a stored ranking: those in its snapshot, or of older ones those of the version it names.
+
+    Raises `NotFound` when this build does not know that version.
+    """
+    known = snapshot.weights or next((one for one in _OF_BEFORE if one.version == named), None)
+    if known is None:
+        raise NotFound(f"weights {named} are not kept in the snapshot, and this build does not know them")
+    return known

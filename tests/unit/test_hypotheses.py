@@ -293,6 +293,7 @@ def test_a_snapshot_read_back_from_json_ranks_the_same() -> None:
         picture.step(deviations("cart", pane, series, callers=["shop"]))
     taken = snapshot_of(picture, incident(), [deploy("cart", 20)], pane_start(PANES), 1)
     again = RankingSnapshot.model_validate_json(taken.model_dump_json())
+    assert taken.weights == WEIGHTS
     assert rank(again) == rank(taken)
     assert rank(taken).hypotheses
 
