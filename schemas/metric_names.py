@@ -85,6 +85,12 @@ DEAD_LETTERS = MetricSpec(
     "Whole messages that went to the dead letters, by reason (schemas.errors.RejectReason).",
     ("tenant", "reason"),
 )
+PROBES = MetricSpec(
+    "incidentscope_probes_total",
+    "counter",
+    "Times that nearly everything of a topic was refused and a good request of our own was tried: passed or refused.",
+    ("topic", "outcome"),
+)
 LETTERS_FORGOTTEN = MetricSpec(
     "incidentscope_dead_letters_forgotten_total",
     "counter",

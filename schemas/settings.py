@@ -56,10 +56,12 @@ class Settings(BaseSettings):
         20 * 1024 * 1024, ge=1024, description="Of one record after decompression; more is a dead letter (too_large)."
     )
     dead_letter_in_a_row: int = Field(
-        1_000, ge=0, description="So many refused records of a tenant in a row are too many; 0 = no such limit."
+        1_000,
+        ge=0,
+        description="So many refused records of a tenant in a row are suspicious (ADR 63); 0 = no such limit.",
     )
     dead_letter_ratio: float = Field(
-        0.5, ge=0, le=1, description="More than this share of a tenant's last records is too many; 0 = no such limit."
+        0.5, ge=0, le=1, description="More than this share of a tenant's last records is suspicious; 0 = no such limit."
     )
     dead_letter_window: int = Field(1_000, ge=1, description="Records of a tenant that the share is taken of.")
     dead_letters_kept: int = Field(

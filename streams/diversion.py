@@ -1,13 +1,14 @@
-"""When dead letters stop being about bad input: the limit at which a worker stops rather than divert everything.
+"""When dead letters may not be about bad input any more: the limit at which a worker asks whether it is broken itself.
 
 ::
 
     tenant a  ok ok x ok ok …         fine
     tenant b  x x x x x x x x …       diverting: a run of refusals, or a share of its last records, is over the limit
-    tenant c  …                       more than half of the tenants heard lately divert, and more than one ─▶ stop
+    tenant c  …                       more than half of the tenants heard lately divert ─▶ suspicion
 
 A sender's mistake is its own tenant's, whatever it sends and however much; a decoder of ours that has broken refuses
-everybody's. So tenants are counted and not records. Where there is only one tenant, that one decides.
+everybody's. So tenants are counted and not records. But most tenants may send rubbish, too: it is a suspicion, and
+whoever asks tries with something good (`topologies.probing`).
 """
 
 from __future__ import annotations
@@ -48,11 +49,10 @@ class _Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Diversion:
-    """Why to stop: which tenants divert, of how many heard lately, and of how many known at all."""
+    """What is suspicious: which tenants divert, of how many heard lately."""
 
     tenants: tuple[str, ...]
     heard: int
-    known: int
 
 
 class DiversionFold:
@@ -61,7 +61,6 @@ class DiversionFold:
     def __init__(self, limits: DiversionLimits) -> None:
         self._limits = limits
         self._tenants: dict[str, _Tenant] = {}
-        self._known: set[str] = set()
         self._heard = 0
 
     def step(self, tenant: str, refused: bool) -> None:
@@ -71,7 +70,6 @@ class DiversionFold:
             if len(self._tenants) >= MAX_TENANTS:
                 return
             state = self._tenants[tenant] = _Tenant()
-            self._known.add(tenant)
         self._heard += 1
         state.last_heard = self._heard
         state.in_a_row = state.in_a_row + 1 if refused else 0
@@ -80,18 +78,12 @@ class DiversionFold:
         state.records[1] += 1
         state.refused[1] += refused
 
-    def know(self, tenants: set[str]) -> None:
-        """Take note of tenants that were there before this worker started."""
-        self._known |= tenants
-
     def verdict(self) -> Diversion | None:
-        """Return why to stop, or None."""
+        """Return what is suspicious, or None."""
         since = self._heard - HEARD_LATELY * self._limits.window
         lately = {name: state for name, state in self._tenants.items() if state.last_heard > since}
         diverting = tuple(sorted(name for name, state in lately.items() if self._diverts(state)))
-        if not diverting or 2 * len(diverting) <= len(lately) or len(diverting) < min(2, len(self._known)):
-            return None
-        return Diversion(diverting, len(lately), len(self._known))
+        return Diversion(diverting, len(lately)) if 2 * len(diverting) > len(lately) else None
 
     def _diverts(self, state: _Tenant) -> bool:
         limits = self._limits

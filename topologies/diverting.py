@@ -1,58 +1,45 @@
-"""Stop rather than divert everything: the worker's end when nearly all of a topic goes to the dead letters.
+"""Stop rather than divert everything: the worker's end when nearly all of a topic is refused by our own fault.
 
 ::
 
-    what became of each record ─▶ DiversionFold ─▶ over the limit? ─▶ who else was there before? ─▶ the worker ends
+    what became of each record ─▶ DiversionFold ─▶ over the limit? ─▶ Probe refused, too ─▶ the worker ends
 
 Asked after the letters of a batch are confirmed and before its floor moves: what is read again is diverted again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import structlog
+from collections.abc import Callable, Sequence
 
 from schemas.errors import IncidentScopeError
-from schemas.topics import TopicSpec
-from sinks.clickhouse.raw_reads import landed_tenants
 from streams.diversion import Diversion, DiversionFold, DiversionLimits
-from topologies.patience import insist
-from topologies.wiring import Wiring
-
-log = structlog.get_logger()
+from topologies.probing import Probe
 
 
 class DivertingError(IncidentScopeError):
-    """Too much goes to the dead letters: a person should look before more does."""
+    """Nearly everything goes to the dead letters, and good telemetry too: a person should look before more does."""
 
 
 class Diverting:
     """The limits of one topic in one worker."""
 
-    def __init__(self, wiring: Wiring, topic: TopicSpec) -> None:
-        self._wiring = wiring
+    def __init__(self, topic: str, limits: DiversionLimits, probe: Probe) -> None:
         self._topic = topic
-        self._fold = DiversionFold(DiversionLimits.from_settings(wiring.settings))
-        self._asked = False
+        self._fold = DiversionFold(limits)
+        self._probe = probe
 
-    async def judge(self, refusals: Sequence[tuple[str, bool]]) -> None:
-        """Note what became of a batch's records. Raises `DivertingError` when that is beyond the limits."""
+    async def judge(self, refusals: Sequence[tuple[str, bool]], wanted: Callable[[], bool]) -> None:
+        """Note what became of a batch's records. Raises `DivertingError` when it is our fault; `LaneEndedError`."""
         for tenant, is_refused in refusals:
             self._fold.step(tenant, is_refused)
         verdict = self._fold.verdict()
-        if verdict is not None and not self._asked:
-            self._asked = True
-            clickhouse = self._wiring.stores.clickhouse
-            self._fold.know(await insist("clickhouse", "tenants", lambda: landed_tenants(clickhouse), lambda: True))
-            verdict = self._fold.verdict()
-        if verdict is not None:
-            raise DivertingError(self._explained(verdict))
+        if verdict is not None and not await self._probe.passes(wanted, _explained(verdict)):
+            raise DivertingError(
+                f"{self._topic}: {_explained(verdict)} goes to the dead letters, and so does a good request of our own;"
+                " look at `incidentscope dlq list` and at the log, and start again when it is mended"
+            )
 
-    def _explained(self, verdict: Diversion) -> str:
-        named = ", ".join(verdict.tenants[:5])
-        return (
-            f"{self._topic.name}: nearly everything of {len(verdict.tenants)} of {verdict.heard} tenants heard lately"
-            f" ({named}) goes to the dead letters; look at `incidentscope dlq list`, then raise or switch off"
-            " INCIDENTSCOPE_DEAD_LETTER_IN_A_ROW and _RATIO, or install a decoder that takes it, and start again"
-        )
+
+def _explained(verdict: Diversion) -> str:
+    named = ", ".join(verdict.tenants[:5])
+    return f"nearly everything of {len(verdict.tenants)} of {verdict.heard} tenants heard lately ({named})"

@@ -41,7 +41,7 @@ from topologies.parcels import Record, record_of
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Share
 from topologies.replays import find_replays
-from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of
+from topologies.source_folds import SIGNALS, Intake, SourceFolds, decoder_of, takes_all
 from topologies.storing import Decoded, Storing
 from topologies.ticks import Ticker
 from topologies.wiring import Wiring
@@ -69,7 +69,8 @@ class Ingest:
         self._telling: asyncio.Task[None] | None = None
         self._share = Share()
         app = wiring.app
-        decoder = decoder_of(SIGNALS[topic.name], wiring.settings)
+        self._decoder = decoder = decoder_of(SIGNALS[topic.name], wiring.settings)
+        self._decoding = asyncio.Lock()
         self._lanes: Lanes[SourceFolds] = Lanes(
             f"ingest.{SIGNALS[topic.name]}",
             [topic.name],
@@ -78,7 +79,7 @@ class Ingest:
             lambda partition: SourceFolds(wiring, partition, decoder),
             app.committed,
         )
-        self._storing = Storing(wiring, topic, self._lanes, sink, checkpoints, self._read_again)
+        self._storing = Storing(wiring, topic, self._lanes, sink, checkpoints, self._read_again, self._is_decoded)
         app.forget += [self._lanes.clear, self._storing.forget]
 
     def attach(self, channel: Any = None) -> Any:
@@ -126,7 +127,13 @@ class Ingest:
     ) -> Intake:
         settings = self._wiring.settings
         replays = await find_replays(self._wiring.stores.postgres, settings, folds.partition, records, wanted)
-        return await asyncio.to_thread(folds.take, records, settings, present_ns, replays)
+        async with self._decoding:  # the decoder of the lanes is one, and a probe uses it as well
+            return await asyncio.to_thread(folds.take, records, settings, present_ns, replays)
+
+    async def _is_decoded(self, payload: bytes) -> bool:
+        """Tell whether the decoder of the lanes takes all of a payload."""
+        async with self._decoding:
+            return await asyncio.to_thread(takes_all, self._decoder, SIGNALS[self._topic.name], payload)
 
     async def _flush(self, lane: Lane[SourceFolds]) -> _News | None:
         """Return what is new in the windows, when that is due."""

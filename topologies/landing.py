@@ -8,9 +8,9 @@
     new partitions ──▶ claim ──▶ what is pending: read again from Kafka, inserted again ──▶ durable
 
 A store that is away is waited for, and nothing is read meanwhile. A payload that our decoder takes and ClickHouse
-does not would otherwise wedge the worker for good. When row after row is refused, of most tenants and not of one, it is
-the store or a bug of ours, and the worker stops rather than divert everything. What one tenant can do counts towards
-the limits of `topologies.diverting`, as what the decoder refuses does.
+does not would otherwise wedge the worker for good. When row after row of most tenants is refused, a row of our own is
+tried (`topologies.probing`): refused as well, it is the store or a bug of ours, and the worker stops rather than divert
+everything. What is refused counts towards the limits of `topologies.diverting`, too, as what the decoder refuses does.
 """
 
 from __future__ import annotations
@@ -39,20 +39,22 @@ from topologies.patience import LaneEndedError, insist
 log = structlog.get_logger()
 
 REJECTED_IN_A_ROW = 16
-"""So many rows of a tenant rejected one after the other, and of most other tenants too, are a bug and no bad input."""
+"""So many rows of a tenant rejected in a row, and of most other tenants too, may be a bug and no bad input."""
 
 Wanted = Callable[[], bool]
 Send = Callable[[list[Message], Wanted], Awaitable[None]]
 ReadAgain = Callable[[PendingInsert, Wanted], Awaitable[Sequence[RawRow]]]
 ReadEnds = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
+Probing = Callable[[Wanted, str], Awaitable[bool]]
 
 
 class Landing:
     """The raw sink of one topic as ingest uses it.
 
     ``send`` confirms dead letters; ``read_again`` makes rows of the records that a pending insert names; ``read_ends``
-    asks where partitions end. ``patience_s`` is how long Kafka may take to say what PostgreSQL says already: that a
-    partition has another owner; and how long it may not know the end of a log.
+    asks where partitions end; ``probe`` tells whether the store takes what is good. ``patience_s`` is how long Kafka
+    may take to say what PostgreSQL says already: that a partition has another owner; and how long it may not know the
+    end of a log.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Landing:
         send: Send,
         read_again: ReadAgain,
         read_ends: ReadEnds,
+        probe: Probing,
         *,
         patience_s: float = 60.0,
     ) -> None:
@@ -72,6 +75,7 @@ class Landing:
         self._send = send
         self._read_again = read_again
         self._read_ends = read_ends
+        self._probe = probe
         self._patience_s = patience_s
         self._generation = -1
         self._owner: Ownership[RawRow] = Ownership(topic)
@@ -101,8 +105,8 @@ class Landing:
         """Store the rows of owned partitions that are not stored yet. ``wall_ns`` is the clock their arrivals obey.
 
         Raises `LaneEndedError` when the rows are not ``wanted`` any more, `StoreRejected` when so much is
-        rejected that it cannot be the input, `OwnerChangedError` when another worker has a partition that Kafka
-        says is ours.
+        rejected, and a good row as well, that it is not the input, `OwnerChangedError` when another worker has a
+        partition that Kafka says is ours.
         """
         await self._perform_all(self._owner.land(rows, wall_ns), wanted)
 
@@ -191,7 +195,7 @@ class Landing:
             await insist("clickhouse", "land", attempt, wanted)
         except StoreRejected as error:
             reached(Failpoint.REJECTED)
-            self._judge(step.rows, error)
+            await self._judge(step.rows, error, wanted)
             return Answer.REFUSED
         reached(Failpoint.INSERT_AFTER)
         for tenant in {row.tenant for row in rows}:
@@ -207,13 +211,12 @@ class Landing:
         reached(Failpoint.CHECKED)
         return whole
 
-    def _judge(self, rows: Sequence[RawRow], error: StoreRejected) -> None:
-        """Count a row that is refused for itself alone. Raises `StoreRejected` when that befalls most tenants."""
+    async def _judge(self, rows: Sequence[RawRow], error: StoreRejected, wanted: Wanted) -> None:
+        """Count a row that is refused for itself alone. Raises `StoreRejected` when a good one would be, too."""
         if len(rows) > 1:
             return
         self._rejections.step(rows[0].tenant, refused=True)
-        verdict = self._rejections.verdict()
-        if verdict is not None and len(verdict.tenants) > 1:
+        if self._rejections.verdict() is not None and not await self._probe(wanted, "row after row"):
             raise error
         place = {"topic": self._topic, "partition": rows[0].partition, "offset": rows[0].offset}
         log.warning("row_rejected", **place, error=str(error))

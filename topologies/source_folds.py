@@ -325,6 +325,16 @@ def decoder_of(signal: Signal, settings: Settings) -> Decoder[Any]:
     return OneByOne(decode_metrics)
 
 
+def takes_all(decoder: Decoder[Any], signal: Signal, payload: bytes) -> bool:
+    """Tell whether a payload can be opened and decoded, and no item of it is refused."""
+    try:
+        opened = open_payload(payload, signal)
+    except BadPayload:
+        return False
+    decoded = _decode(decoder, signal, [opened])
+    return any(one.messages for one in decoded) and not any(one.refused or one.rejects for one in decoded)
+
+
 def _decode(decoder: Decoder[Any], signal: Signal, payloads: Sequence[bytes]) -> list[Decoded[Any]]:
     """Decode messages, come what may: the decoders promise to raise nothing, and if one does, the worker goes on."""
     try:

@@ -30,6 +30,7 @@ from sinks.clickhouse.landing import RawRow, RawSink
 from sinks.kafka.producer import Message
 from sinks.kafka.ranges import read_ends
 from sinks.postgres.checkpoints import Checkpoints
+from streams.diversion import DiversionLimits
 from streams.progress import Progress
 from topologies.accounting import Accounts, lowest
 from topologies.collecting import Collecting, Room
@@ -38,8 +39,9 @@ from topologies.failpoints import reached
 from topologies.landing import Landing
 from topologies.lanes import Lane, Lanes
 from topologies.patience import LaneEndedError, insist
+from topologies.probing import Decode, Probe
 from topologies.progressing import FloorKeeper
-from topologies.source_folds import Intake
+from topologies.source_folds import SIGNALS, Intake
 from topologies.wiring import Wiring
 
 Wanted = Callable[[], bool]
@@ -83,7 +85,10 @@ class Decoded:
 
 
 class Storing:
-    """Stores the batches of one raw topic. ``read_again`` takes the records of a pending insert once more."""
+    """Stores the batches of one raw topic. ``read_again`` takes the records of a pending insert once more.
+
+    ``decode`` tells whether the decoder of the stage takes a payload.
+    """
 
     def __init__(
         self,
@@ -93,14 +98,16 @@ class Storing:
         sink: RawSink,
         checkpoints: Checkpoints,
         read_again: Callable[[PendingInsert, Wanted], Awaitable[Sequence[Intake]]],
+        decode: Decode,
     ) -> None:
         self._wiring = wiring
         self._topic = topic
         self._lanes = lanes
         self._read_again = read_again
         self._sink = sink
-        self._landing = Landing(topic.name, sink, checkpoints, self._divert, self._rows_again, self._ends)
-        self._diversion = Diverting(wiring, topic)
+        probe = Probe(topic.name, SIGNALS[topic.name], sink, decode)
+        self._landing = Landing(topic.name, sink, checkpoints, self._divert, self._rows_again, self._ends, probe.passes)
+        self._diversion = Diverting(topic.name, DiversionLimits.from_settings(wiring.settings), probe)
         self._diverted: set[tuple[int, int]] = set()
         self._accounts = Accounts(wiring.stores.clickhouse)
         settings = wiring.settings
@@ -141,7 +148,7 @@ class Storing:
             return
         with suppress(LaneEndedError):  # all lanes end together, with their generation
             await self._land(batch)
-            await self._diversion.judge(list(self._refusals(batch)))
+            await self._diversion.judge(list(self._refusals(batch)), self._lanes.wanted(batch[0].lane))
             self._diverted.clear()
             for decoded in batch:
                 self._accounts.take(decoded.intake.ledger, decoded.next_offset)

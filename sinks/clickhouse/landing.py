@@ -86,6 +86,13 @@ class RawSink:
         if flat is not None and len(left) < len(rows):
             await self._guarded(topic, own, partial(self._insert_flat, topic, rows, flat, token))
 
+    async def try_out(self, topic: str, rows: Sequence[RawRow]) -> None:
+        """Store rows of our own, as they would be stored, and take them back. Raises as `insert`."""
+        try:
+            await RawSink(self._clickhouse, self._flatten).insert(topic, rows)
+        finally:
+            await take_back(self._clickhouse, topic, rows)
+
     async def _flattened(self, topic: str, rows: Sequence[RawRow]) -> Flat | None:
         if topic not in self._flatten:
             return None

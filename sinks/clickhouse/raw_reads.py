@@ -154,11 +154,6 @@ async def stored_counts(clickhouse: ClickHouse, tenant: str = "") -> list[Stored
     return [StoredCount(**row) for row in await clickhouse.query(STORED, {"tenant": tenant})]
 
 
-async def landed_tenants(clickhouse: ClickHouse) -> set[str]:
-    """Return the tenants of whom anything was landed within retention."""
-    return {row["tenant"] for row in await clickhouse.query("SELECT DISTINCT tenant FROM landed_records")}
-
-
 def _span(row: dict[str, Any]) -> TraceSpan:
     parent = row["parent_span_id_hex"]
     return TraceSpan(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from checkpoint_table import AwaitedCheckpoints
 from faust.types import TP
-from stage_bench import Bench, RecordingClickHouse
+from stage_bench import Bench
 from test_ingest import ACME, BEGIN_NS, TICK, RecordingSink, ingest_on, one_span
 
 from schemas.errors import StoreRejected
-from schemas.keys import service_key
+from schemas.keys import TENANT_HEADER, service_key
 from schemas.topics import DEAD_LETTERS, ROLLUPS, TRACES
 from sinks.clickhouse.landing import RawRow
 from streams.partials import ServicePartial
@@ -103,14 +103,6 @@ async def test_an_arrival_in_the_future_or_none_is_that_of_the_insert_it_is_in(t
     assert [row.arrival_ns for row in sink.rows] == [int(sink.tokens[0].partition("@")[2])]
 
 
-class EmptyClickHouse(RecordingClickHouse):
-    """Has landed nobody's telemetry yet."""
-
-    async def query(self, _sql: str) -> list[dict[str, str]]:
-        """Answer nothing."""
-        return []
-
-
 class RefusingSink(RecordingSink):
     """Takes nothing."""
 
@@ -118,11 +110,21 @@ class RefusingSink(RecordingSink):
         """Refuse."""
         raise StoreRejected("cannot parse")
 
+    async def try_out(self, topic: str, rows: list[RawRow]) -> None:
+        """Refuse what is good, too."""
+        raise StoreRejected("cannot parse")
+
+
+class FinickySink(RefusingSink):
+    """Takes nothing of what is sent, but would take what is good."""
+
+    async def try_out(self, topic: str, rows: list[RawRow]) -> None:
+        """Take it."""
+
 
 async def test_rows_that_the_store_refuses_count_towards_the_limits_of_dead_letters(tmp_path: Path) -> None:
-    """The only tenant there is decides by itself, as with what the decoder refuses; until then each is a letter."""
+    """Until then each is a letter; then a good row is tried, and as that is refused as well the worker ends."""
     bench = Bench(tmp_path, dead_letter_in_a_row=40)
-    bench.stores.clickhouse = EmptyClickHouse()
     async with bench.running(ingest_on(bench, RefusingSink())):
         for _ in range(39):
             await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
@@ -131,6 +133,17 @@ async def test_rows_that_the_store_refuses_count_towards_the_limits_of_dead_lett
         await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
         with pytest.raises(AssertionError, match="goes to the dead letters"):
             await bench.until(lambda: False)
+
+
+async def test_what_only_bad_rows_are_refused_for_ends_no_worker(tmp_path: Path) -> None:
+    """Far beyond the limits, of two tenants and nobody else: all are letters, and reading goes on."""
+    bench = Bench(tmp_path, dead_letter_in_a_row=10)
+    async with bench.running(ingest_on(bench, FinickySink())):
+        for number in range(60):
+            headers = ((TENANT_HEADER, b"evil-%d" % (number % 2)),)
+            await bench.give(TRACES.name, one_span(BEGIN_NS), headers=headers, wall_ns=BEGIN_NS)
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 60)
+    assert (len(bench.producer.values(DEAD_LETTERS.name)), bench.app.failure) == (60, None)
 
 
 async def test_a_batch_larger_than_an_insert_may_be_is_stored_with_several(tmp_path: Path) -> None:

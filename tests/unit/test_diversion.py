@@ -1,4 +1,4 @@
-"""When so much is refused that the worker stops: tenants are counted, not records."""
+"""When so much is refused that the worker asks whether it is broken: tenants are counted, not records."""
 
 from __future__ import annotations
 
@@ -14,32 +14,24 @@ def fed(fold: DiversionFold, tenant: str, outcomes: str) -> DiversionFold:
     return fold
 
 
-def test_the_only_tenant_decides_by_itself() -> None:
+def test_the_only_tenant_is_suspicious_by_itself() -> None:
     """Ten in a row are the limit; nine and a good one are not."""
     assert fed(DiversionFold(LIMITS), "acme", "x" * 9 + ".").verdict() is None
-    assert fed(DiversionFold(LIMITS), "acme", "x" * 10).verdict() == Diversion(("acme",), 1, 1)
+    assert fed(DiversionFold(LIMITS), "acme", "x" * 10).verdict() == Diversion(("acme",), 1)
 
 
-def test_one_hostile_tenant_stops_nobody_however_much_it_sends() -> None:
-    """Also when it is the only one heard lately: somebody else is known."""
-    fold = fed(fed(DiversionFold(LIMITS), "acme", "."), "evil", "x" * 100_000)
+def test_one_hostile_tenant_beside_another_is_not_even_suspicious() -> None:
+    """However much it sends, while somebody else is heard."""
+    fold = fed(fed(DiversionFold(LIMITS), "evil", "x" * 100_000), "acme", ".")
     assert fold.verdict() is None
 
 
-def test_tenants_from_before_the_start_count_as_known() -> None:
-    """After a restart in the middle of an attack nobody else has been heard yet."""
-    fold = fed(DiversionFold(LIMITS), "evil", "x" * 50)
-    assert fold.verdict() is not None
-    fold.know({"acme", "evil"})
-    assert fold.verdict() is None
-
-
-def test_a_broken_decoder_stops_the_worker_with_many_tenants() -> None:
+def test_a_broken_decoder_shows_with_many_tenants() -> None:
     """More than half of the tenants heard lately divert."""
     fold = DiversionFold(LIMITS)
     for tenant in ("a", "b", "c"):
         fed(fold, tenant, "." * 3 + "x" * 10)
-    assert fold.verdict() == Diversion(("a", "b", "c"), 3, 3)
+    assert fold.verdict() == Diversion(("a", "b", "c"), 3)
 
 
 def test_half_of_the_tenants_are_not_enough() -> None:

@@ -64,6 +64,8 @@ class Around:
     checkpoints: AwaitedCheckpoints = field(default_factory=AwaitedCheckpoints)
     letters: list[Message] = field(default_factory=list)
     end: int = 100
+    is_broken: bool = False
+    probed: int = 0
 
     def landing(self) -> Landing:
         """Return a landing: that of a new worker."""
@@ -75,8 +77,13 @@ class Around:
             self._send,
             self._read_again,
             self._read_ends,
+            self._probe,
             patience_s=0.2,
         )
+
+    async def _probe(self, wanted: Any, why: str) -> bool:
+        self.probed += 1
+        return not self.is_broken
 
     async def _send(self, letters: list[Message], wanted: Any) -> None:
         self.letters += letters
@@ -116,15 +123,26 @@ def rows_of(tenant: str, values: list[bytes], first: int) -> list[RawRow]:
     return [RawRow(tenant, 0, offset, value, 0) for offset, value in enumerate(values, first)]
 
 
-async def test_row_after_row_refused_of_most_tenants_is_no_bad_input() -> None:
+async def test_row_after_row_refused_and_a_good_one_too_is_no_bad_input() -> None:
     """A sink that refuses everything ends in `StoreRejected`, not in diverting everything."""
-    around = Around(PickySink(b"x"))
+    around = Around(PickySink(b"x"), is_broken=True)
     landing = around.landing()
     await landing.own(1, {0: 0}, yes)
     many = [row for number in range(3) for row in rows_of(f"t{number}", [b"x"] * 50, 50 * number)]
     with pytest.raises(StoreRejected):
         await landing.land(many, 7, yes)
     assert len(around.letters) < 2 * 50
+
+
+async def test_two_of_three_tenants_can_have_as_much_refused_as_they_like() -> None:
+    """A good row is still taken, so each of theirs is a letter, and the third tenant's are stored."""
+    around = Around(PickySink(b"bad"))
+    landing = around.landing()
+    await landing.own(1, {0: 0}, yes)
+    many = [*rows_of("acme", [b"ok"] * 2, 0), *rows_of("evil", [b"bad"] * 40, 2), *rows_of("worse", [b"bad"] * 40, 42)]
+    await landing.land([*many, *rows_of("acme", [b"ok"] * 2, 82)], 7, yes)
+    assert sorted(offset for stored in around.sink.stored.values() for offset in stored) == [0, 1, 82, 83]
+    assert (len(around.letters), around.probed > 0) == (80, True)
 
 
 async def test_one_tenant_can_have_as_much_refused_as_it_likes() -> None:
