@@ -6,6 +6,7 @@ replay carries that key in `REPLAY_HEADER`; refused again, it is the same letter
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from schemas.events import Event
 KEPT_BYTES = 65_536
 """How much of a payload a letter keeps; the hash is of all of it."""
 
+MOST_KEPT_BYTES = 64 * KEPT_BYTES
+"""How much the letters of one message's items keep together, beside one letter for each reason."""
+
 UNKNOWN_TENANT = "unknown"
 """Whose letters those are whose tenant nobody knows. Reserved: no tenant can have this name."""
 
@@ -26,11 +30,17 @@ WHOLE_MESSAGE = -1
 REPLAY_HEADER = "x-incidentscope-replay"
 """Marks a record as a replay of a dead letter: whose, the how many-th, and when the original had arrived."""
 
-MAX_ITEMS_NAMED = 64
-"""Items a replay header may name: a letter whose original must be cut has one."""
+MOST_ITEMS_LISTED = 64
+"""Items a replay header lists; of more it has a bit for each item of the message."""
+
+MOST_BITS_BYTES = 8_192
+"""Of such bits: 65,536 items, more than a message may have."""
 
 _LETTER_KEY = re.compile(r"([A-Za-z0-9._-]{1,100}):(\d{1,10}):(\d{1,19}):(-1|\d{1,10})", re.ASCII)
-_REPLAY = re.compile(rf"({_LETTER_KEY.pattern});(\d{{1,9}});(\d{{1,19}});((?:\d{{1,10}}(?:,\d{{1,10}})*)?)", re.ASCII)
+_REPLAY = re.compile(
+    rf"({_LETTER_KEY.pattern});(\d{{1,9}});(\d{{1,19}});((?:\d{{1,10}}(?:,\d{{1,10}})*)?|bits:[A-Za-z0-9+/=]+)",
+    re.ASCII,
+)
 
 
 class DeadLetter(Event):
@@ -84,7 +94,7 @@ class LetterKey:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What `REPLAY_HEADER` says. ``items``: take only these items of the record; empty means all of it."""
+    """What `REPLAY_HEADER` says. ``items``: take only these items of the record, ascending; empty means all of it."""
 
     letter: LetterKey
     attempt: int
@@ -93,7 +103,7 @@ class Replay:
 
     def encode(self) -> bytes:
         """Return the header's value."""
-        return f"{self.letter};{self.attempt};{self.arrival_ns};{','.join(map(str, self.items))}".encode()
+        return f"{self.letter};{self.attempt};{self.arrival_ns};{_items_as_text(self.items)}".encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Replay | None:
@@ -101,9 +111,29 @@ class Replay:
         found = _REPLAY.fullmatch(value.decode("ascii", "replace"))
         if found is None or not 0 < int(found[7]) < 2**63 or not 0 < int(found[6]) < 2**31:
             return None
-        items = tuple(map(int, found[8].split(","))) if found[8] else ()
         try:
-            letter = LetterKey.parse(found[1])
+            return cls(LetterKey.parse(found[1]), int(found[6]), int(found[7]), _items_in(found[8]))
         except ValueError:
             return None
-        return cls(letter, int(found[6]), int(found[7]), items) if len(items) <= MAX_ITEMS_NAMED else None
+
+
+def _items_as_text(items: tuple[int, ...]) -> str:
+    if len(items) <= MOST_ITEMS_LISTED:
+        return ",".join(map(str, items))
+    bits = bytearray(max(items) // 8 + 1)
+    for item in items:
+        bits[item // 8] |= 1 << item % 8
+    return "bits:" + base64.b64encode(bits).decode()
+
+
+def _items_in(text: str) -> tuple[int, ...]:
+    """Read what `_items_as_text` wrote. Raises `ValueError` for what it would not write."""
+    if not text.startswith("bits:"):
+        items = tuple(map(int, text.split(","))) if text else ()
+        if len(items) > MOST_ITEMS_LISTED:
+            raise ValueError("more items than are listed")
+        return items
+    raw = base64.b64decode(text.removeprefix("bits:"), validate=True)
+    if len(raw) > MOST_BITS_BYTES or not any(raw):
+        raise ValueError("not the bits of a message's items")
+    return tuple(8 * place + bit for place, byte in enumerate(raw) for bit in range(8) if byte >> bit & 1)

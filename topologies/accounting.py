@@ -10,16 +10,14 @@ crash they change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from faust.types import TP
 
-from schemas.dead_letters import UNKNOWN_TENANT, LetterKey
 from schemas.reconciling import Outcome
 from sinks.clickhouse.accounts import NEWEST_EVENT, Note, write_notes
 from sinks.clickhouse.client import ClickHouse
-from sinks.kafka.producer import Message
 from topologies.patience import insist
 from topologies.progressing import Pacer
 
@@ -67,12 +65,9 @@ class Accounts:
         for tenant, (event_ns, arrival_ns) in ledger.newest.items():
             self._newest[ledger.partition, tenant] = event_ns, arrival_ns, next_offset - 1
 
-    def refused(self, letters: Sequence[Message]) -> None:
-        """Note the records whose letters the store itself has caused."""
-        for letter in letters:
-            key = LetterKey.parse((letter.key or b"").decode())
-            place = (key.topic, key.partition)
-            self._notes.append(Note(*place, UNKNOWN_TENANT, Outcome.REFUSED, key.offset, key.offset + 1))
+    def refused(self, partition: TP, tenant: str, offset: int) -> None:
+        """Note a record that the store itself has refused."""
+        self._notes.append(Note(*partition, tenant, Outcome.REFUSED, offset, offset + 1))
 
     def needed(self, partition: TP) -> int | None:
         """Return the smallest offset of a partition whose note is not written yet, or None."""

@@ -4,6 +4,7 @@
 
     a message that cannot be opened or decoded ──▶ one letter with its bytes
     items of a message that cannot be used     ──▶ per reason a request of just these items, in pieces of 64 KiB
+                                                   and of 4 MiB together; what is beyond in one letter a reason
 
 Written and confirmed before the floor passes the message. The key ``topic:partition:offset:item`` makes a second
 writing of the same letter recognisable; a replay that is refused again is the same letter with its next attempt.
@@ -16,7 +17,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from schemas.dead_letters import KEPT_BYTES, WHOLE_MESSAGE, DeadLetter, LetterKey, Replay
+from schemas.dead_letters import KEPT_BYTES, MOST_KEPT_BYTES, WHOLE_MESSAGE, DeadLetter, LetterKey, Replay
 from schemas.errors import BadPayload, RejectReason
 from schemas.topics import DEAD_LETTERS
 from sinks.kafka.producer import Message
@@ -49,9 +50,9 @@ class Origin(NamedTuple):
 
 
 def message_letter(origin: Origin, payload: bytes | None, error: BadPayload) -> Message:
-    """Return the record that keeps a refused message."""
+    """Return the record that keeps a refused message; ``payload`` is all that was sent, also of a replay of items."""
     items = list(origin.replay.items) if origin.replay else []
-    return _letter(origin, origin.key(WHOLE_MESSAGE), items, payload or b"", error.reason, error.detail)
+    return _letter(origin, origin.key(WHOLE_MESSAGE), items, payload or b"", error.reason, error.detail, bool(items))
 
 
 def item_letters(origin: Origin, signal: Signal, payload: bytes, rejects: Sequence[Reject]) -> list[Message]:
@@ -72,9 +73,11 @@ def _pieces(
         items = sorted({reject.item for reject in rejects})  # they came as one letter and stay one
         yield rejects[0].reason, items, cut_items(signal, payload, items), _detail(rejects[0], len(items))
         return
+    left_bytes = MOST_KEPT_BYTES
     for reason, found in by_reason.items():
         details = {reject.item: reject for reject in found}
-        for items, request in cut_into_pieces(signal, payload, list(details), KEPT_BYTES):
+        for items, request in cut_into_pieces(signal, payload, list(details), KEPT_BYTES, left_bytes):
+            left_bytes -= min(len(request), KEPT_BYTES)
             yield reason, items, request, _detail(details[items[0]], len(items))
 
 
@@ -89,8 +92,15 @@ def _named(origin: Origin, items: list[int]) -> list[int]:
 
 
 def _letter(
-    origin: Origin, key: LetterKey, items: list[int], payload: bytes, reason: RejectReason, detail: str
+    origin: Origin,
+    key: LetterKey,
+    items: list[int],
+    payload: bytes,
+    reason: RejectReason,
+    detail: str,
+    holds_others: bool = False,
 ) -> Message:
+    """Return a letter. One whose payload ``holds_others`` than its items has to be cut out of the original again."""
     letter = DeadLetter(
         topic=key.topic,
         partition=key.partition,
@@ -103,7 +113,7 @@ def _letter(
         payload_sha256=hashlib.sha256(payload).hexdigest(),
         payload_bytes=len(payload),
         payload_base64=base64.b64encode(payload[:KEPT_BYTES]).decode(),
-        payload_truncated=len(payload) > KEPT_BYTES,
+        payload_truncated=holds_others or len(payload) > KEPT_BYTES,
         decoder_version=DECODER_VERSION,
         first_seen_ns=origin.arrival_ns,
         driven=origin.driven,

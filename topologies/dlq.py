@@ -26,7 +26,8 @@ from topologies.commands import give_up, read_settings, run_to_end, with_running
 
 app = typer.Typer(name="dlq", help="Dead letters: what was refused, why, and sending it again.", no_args_is_help=True)
 
-PAGE = 200
+PAGE = 20
+"""Whole letters in memory at a time: each has up to 64 KiB and 50,000 items."""
 SHOWN_BYTES = 256
 
 Tell = Callable[[str], None]
@@ -94,7 +95,7 @@ def _key(text: str) -> LetterKey:
 async def _list(settings: Settings, wanted: LetterFilter, limit: int, tell: Tell) -> None:
     pool = await open_pool(settings, max_connections=1)
     async with pool:
-        found = await dead_letters.page(pool, wanted, limit=limit)
+        found = await dead_letters.page(pool, wanted, limit=limit, is_brief=True)
         counts = await dead_letters.counts(pool, wanted)
     for stored in found:
         letter = stored.letter

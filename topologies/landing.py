@@ -42,7 +42,7 @@ REJECTED_IN_A_ROW = 16
 """So many rows of a tenant rejected in a row, and of most other tenants too, may be a bug and no bad input."""
 
 Wanted = Callable[[], bool]
-Send = Callable[[list[Message], Wanted], Awaitable[None]]
+Keep = Callable[[RawRow, Message, Wanted], Awaitable[None]]
 ReadAgain = Callable[[PendingInsert, Wanted], Awaitable[Sequence[RawRow]]]
 ReadEnds = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 Probing = Callable[[Wanted, str], Awaitable[bool]]
@@ -51,10 +51,10 @@ Probing = Callable[[Wanted, str], Awaitable[bool]]
 class Landing:
     """The raw sink of one topic as ingest uses it.
 
-    ``send`` confirms dead letters; ``read_again`` makes rows of the records that a pending insert names; ``read_ends``
-    asks where partitions end; ``probe`` tells whether the store takes what is good. ``patience_s`` is how long Kafka
-    may take to say what PostgreSQL says already: that a partition has another owner; and how long it may not know the
-    end of a log.
+    ``keep`` confirms the dead letter of a row; ``read_again`` makes rows of the records that a pending insert names;
+    ``read_ends`` asks where partitions end; ``probe`` tells whether the store takes what is good. ``patience_s`` is how
+    long Kafka may take to say what PostgreSQL says already: that a partition has another owner; and how long it may not
+    know the end of a log.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Landing:
         topic: str,
         sink: RawSink,
         checkpoints: Checkpoints,
-        send: Send,
+        keep: Keep,
         read_again: ReadAgain,
         read_ends: ReadEnds,
         probe: Probing,
@@ -72,7 +72,7 @@ class Landing:
         self._topic = topic
         self._sink = sink
         self._checkpoints = checkpoints
-        self._send = send
+        self._keep = keep
         self._read_again = read_again
         self._read_ends = read_ends
         self._probe = probe
@@ -224,9 +224,12 @@ class Landing:
     async def _divert(self, row: RawRow, wanted: Wanted) -> None:
         metrics.DEAD_LETTERS.labels(metrics.tenant_label(row.tenant), RejectReason.DECODE).inc()
         arrival_ns = row.arrival_ns if row.is_driven else min(row.arrival_ns, time.time_ns())
-        origin = Origin(self._topic, row.partition, row.offset, row.tenant, arrival_ns)
+        origin = Origin(
+            self._topic, row.partition, row.offset, row.tenant, arrival_ns, driven=row.is_driven, replay=row.replay
+        )
         refusal = BadPayload(RejectReason.DECODE, "ClickHouse refuses the payload")
-        await self._send([message_letter(origin, row.value, refusal)], wanted)
+        whole = row.value if row.sent is None else row.sent
+        await self._keep(row, message_letter(origin, whole, refusal), wanted)
 
     async def _finish(self, step: Finish, wanted: Wanted) -> None:
         reached(Failpoint.DURABLE_BEFORE)

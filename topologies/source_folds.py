@@ -275,7 +275,9 @@ class SourceFolds:
             intake.ledger.note(origin.tenant, Outcome.EMPTY, offset, one.wall_ns)
         else:
             place = (self.partition.partition, offset)
-            row = RawRow(origin.tenant, *place, one.payload, one.sent_ns, origin.driven, one.repeated_bytes)
+            sent = one.record.value if one.payload is not one.record.value else None
+            shared = one.repeated_bytes
+            row = RawRow(origin.tenant, *place, one.payload, one.sent_ns, origin.driven, shared, sent, origin.replay)
             intake.rows.append(row)
 
     def flush(self) -> list[Message]:

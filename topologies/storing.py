@@ -21,9 +21,10 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from faust.types import TP
+
 from schemas.checkpoints import OffsetRange, PendingInsert
 from schemas.crowding import MOST_REPEATED_BYTES
-from schemas.dead_letters import LetterKey
 from schemas.failpoints import Failpoint
 from schemas.topics import TopicSpec
 from sinks.clickhouse.landing import RawRow, RawSink
@@ -75,7 +76,8 @@ class Decoded:
     def size_bytes(self) -> int:
         """How many bytes of values wait with it."""
         rows, letters = self.intake.rows, self.intake.letters
-        return sum(len(row.value) for row in rows) + sum(len(letter.value or b"") for letter in letters)
+        of_rows = sum(len(row.value) + len(row.sent or b"") for row in rows)
+        return of_rows + sum(len(letter.value or b"") for letter in letters)
 
     @property
     def taken(self) -> OffsetRange:
@@ -192,11 +194,11 @@ class Storing:
         await insist("kafka", "send", lambda: self._wiring.producer.send_many(letters), wanted)
         reached(Failpoint.LETTERS_AFTER)
 
-    async def _divert(self, letters: list[Message], wanted: Wanted) -> None:
-        """Keep rows that ClickHouse refuses."""
-        self._accounts.refused(letters)
-        self._diverted |= {(key.partition, key.offset) for key in map(_key_of, letters)}
-        await self._send_letters(letters, wanted)
+    async def _divert(self, row: RawRow, letter: Message, wanted: Wanted) -> None:
+        """Keep a row that ClickHouse refuses."""
+        self._accounts.refused(TP(self._topic.name, row.partition), row.tenant, row.offset)
+        self._diverted.add((row.partition, row.offset))
+        await self._send_letters([letter], wanted)
 
     async def _rows_again(self, insert: PendingInsert, wanted: Wanted) -> list[RawRow]:
         """Return the rows of a pending insert, in its order.
@@ -233,7 +235,3 @@ def runs_of(rows: Sequence[RawRow], most_bytes: int) -> Iterator[Sequence[RawRow
         repeated_bytes += row.repeated_bytes
     if first < len(rows):
         yield rows[first:]
-
-
-def _key_of(letter: Message) -> LetterKey:
-    return LetterKey.parse((letter.key or b"").decode())

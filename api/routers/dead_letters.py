@@ -63,7 +63,7 @@ async def list_letters(
     filters = ("dead letters", topic, reason, state, since, until)
     wanted = LetterFilter(tenant, topic, reason, state, since, until)
     after = read_cursor(cursor, filters)
-    found = await dead_letters.page(stores.postgres, wanted, after=after, limit=limit + 1)
+    found = await dead_letters.page(stores.postgres, wanted, after=after, limit=limit + 1, is_brief=True)
     items, more = found[:limit], len(found) > limit
     return LetterPage(
         items=[LetterView.of(stored) for stored in items],

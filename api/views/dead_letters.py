@@ -20,7 +20,10 @@ class LetterView(BaseModel):
     topic: str
     partition: int
     offset: int
-    items: list[int] = Field(description="Ordinals of the refused items in their message; empty for a whole message.")
+    items: list[int] = Field(
+        description="Ordinals of the refused items in their message; empty for a whole message. A list has the first 64."
+    )
+    item_count: int = Field(description="How many items the letter is about; 0 for a whole message.")
     first_seen_ns: int = Field(description="When the original record had arrived.")
     first_seen: str = Field(description="`first_seen_ns` as text.")
     payload_bytes: int
@@ -54,6 +57,7 @@ def _fields(stored: StoredLetter) -> dict[str, object]:
     return {
         **letter.model_dump(exclude={"tenant", "item", "payload_base64", "driven"}),
         "key": letter.key,
+        "item_count": stored.item_count,
         "first_seen": rfc3339(letter.first_seen_ns),
         "state": stored.state,
         "replayed_ns": stored.replayed_ns,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from schemas.dead_letters import Replay
+
 # Protobuf tags of Record: field number << 3 | wire type (0 varint, 2 length-delimited).
 _REQUEST = b"\x0a"
 _TENANT = b"\x12"
@@ -29,7 +31,8 @@ class RawRow:
 
     ``value`` is an OTLP export request in protobuf, taken as it is; ``arrival_ns`` is when the record arrived, by
     the clock its tenant is on. ``is_driven``: that is not our clock, and may be ahead of it. ``repeated_bytes`` is how
-    much its items share, as often as it is stored.
+    much its items share, as often as it is stored. ``sent`` is what the record held, where that is not ``value``
+    (packed, or JSON); ``replay`` says which dead letter it brings again.
     """
 
     tenant: str
@@ -39,6 +42,8 @@ class RawRow:
     arrival_ns: int
     is_driven: bool = False
     repeated_bytes: int = 0
+    sent: bytes | None = None
+    replay: Replay | None = None
 
 
 def frame(rows: Iterable[RawRow]) -> bytes:

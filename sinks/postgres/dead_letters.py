@@ -18,7 +18,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from schemas.dead_letters import DeadLetter, LetterKey
+from schemas.dead_letters import MOST_ITEMS_LISTED, DeadLetter, LetterKey
 from schemas.errors import NotFound, RejectReason
 from sinks.postgres.documents import clean, int64
 from sinks.postgres.pool import Pool, translated
@@ -43,6 +43,8 @@ class StoredLetter:
     replayed_ns: int | None
     replayed_partition: int | None
     replayed_offset: int | None
+    item_count: int = 0
+    """Of the letter; a listing names only the first `MOST_ITEMS_LISTED`."""
 
     @property
     def position(self) -> Position:
@@ -109,22 +111,35 @@ WHERE ($1::text IS NULL OR tenant = $1)
   AND ($6::bigint IS NULL OR first_seen_ns < $6)
 """
 
-_PAGE = f"""
-SELECT * FROM dead_letters {_WHERE}
+_PAGE = """
+SELECT * FROM dead_letters {where}
   AND ($7::bigint IS NULL OR (first_seen_ns, letter_key) < ($7, $8::text))
 ORDER BY first_seen_ns DESC, letter_key DESC
 LIMIT $9
-"""  # noqa: S608  # constant text
+"""
+_WHOLE = _PAGE.format(where=_WHERE)
+_BRIEF = _WHOLE.replace(
+    "SELECT *",
+    f"""SELECT topic, kafka_partition, kafka_offset, item, items[1:{MOST_ITEMS_LISTED}] AS items,
+       cardinality(items) AS item_count, tenant, attempt, state, reason, detail, ''::bytea AS payload, payload_bytes,
+       payload_sha256, payload_truncated, decoder_version, driven, first_seen_ns, replayed_ns, replayed_partition,
+       replayed_offset""",
+)
+"""A letter has up to 64 KiB, and names up to 50,000 items: a page of them could have 400 MB in memory."""
 
 
 async def page(
-    pool: Pool, wanted: LetterFilter, *, after: Position | None = None, limit: int = 50
+    pool: Pool, wanted: LetterFilter, *, after: Position | None = None, limit: int = 50, is_brief: bool = False
 ) -> list[StoredLetter]:
-    """Return up to ``limit`` letters, latest first, after position ``after``."""
+    """Return up to ``limit`` letters, latest first, after position ``after``; brief: no payloads, few items."""
     after_ns, after_key = after or (None, None)
     with translated("listing dead letters"):
         rows = await pool.fetch(
-            _PAGE, *_bound(wanted), int64(after_ns), None if after_key is None else clean(after_key), limit
+            _BRIEF if is_brief else _WHOLE,
+            *_bound(wanted),
+            int64(after_ns),
+            None if after_key is None else clean(after_key),
+            limit,
         )
     return [_stored(row) for row in rows]
 
@@ -293,4 +308,5 @@ def _stored(row: asyncpg.Record) -> StoredLetter:
         },
     )  # fmt: skip
     state = LetterState(row["state"])
-    return StoredLetter(letter, state, row["replayed_ns"], row["replayed_partition"], row["replayed_offset"])
+    replayed = row["replayed_ns"], row["replayed_partition"], row["replayed_offset"]
+    return StoredLetter(letter, state, *replayed, row.get("item_count", len(row["items"])))

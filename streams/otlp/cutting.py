@@ -35,17 +35,28 @@ def cut_items(signal: Signal, payload: bytes, items: Collection[int]) -> bytes:
 
 
 def cut_into_pieces(
-    signal: Signal, payload: bytes, items: list[int], limit_bytes: int
+    signal: Signal, payload: bytes, items: list[int], limit_bytes: int, most_bytes: int
 ) -> Iterator[tuple[list[int], bytes]]:
-    """Yield ``(items, request)`` pairs that hold all ``items``, each within ``limit_bytes`` unless it is one item."""
-    piece = cut_items(signal, payload, items)
-    if len(piece) <= limit_bytes or len(items) == 1:
-        yield items, piece
-        return
-    middle = len(items) // 2
-    for part, places in ((items[:middle], range(middle)), (items[middle:], range(middle, len(items)))):
-        for inner, request in cut_into_pieces(signal, piece, list(places), limit_bytes):
-            yield [part[place - places.start] for place in inner], request
+    """Yield ``(items, request)`` pairs that hold all ``items``, each within ``limit_bytes`` unless it is one item.
+
+    Each repeats what its items share. Once they have ``most_bytes`` together (of each `limit_bytes` count), all further
+    items are one last pair, however large.
+    """
+    waiting = [(items, cut_items(signal, payload, items))]
+    kept_bytes = 0
+    while waiting:
+        part, request = waiting.pop()
+        if kept_bytes >= most_bytes:
+            rest = [item for held, _ in ((part, request), *reversed(waiting)) for item in held]
+            yield rest, cut_items(signal, payload, rest)
+            return
+        if len(request) <= limit_bytes or len(part) == 1:
+            kept_bytes += min(len(request), limit_bytes)
+            yield part, request
+        else:
+            middle = len(part) // 2
+            for places in (range(middle, len(part)), range(middle)):
+                waiting.append((part[places.start : places.stop], cut_items(signal, request, places)))
 
 
 def _cut_metrics(metrics: Any, wanted: frozenset[int], first: int) -> int:

@@ -122,16 +122,26 @@ class FinickySink(RefusingSink):
         """Take it."""
 
 
-async def test_rows_that_the_store_refuses_count_towards_the_limits_of_dead_letters(tmp_path: Path) -> None:
-    """Until then each is a letter; then a good row is tried, and as that is refused as well the worker ends."""
+async def test_a_store_that_refuses_what_is_good_ends_the_worker(tmp_path: Path) -> None:
+    """Until sixteen rows each is a letter; then a good row is tried."""
+    bench = Bench(tmp_path)
+    async with bench.running(ingest_on(bench, RefusingSink())):
+        for _ in range(15):
+            await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
+        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 15)
+        assert (len(bench.producer.values(DEAD_LETTERS.name)), bench.app.failure) == (15, None)
+        await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
+        with pytest.raises(AssertionError, match="cannot parse"):
+            await bench.until(lambda: False)
+
+
+async def test_what_the_decoder_refuses_counts_towards_the_limits_of_dead_letters(tmp_path: Path) -> None:
+    """Nothing of it comes to the store; that is tried when the limit is reached."""
     bench = Bench(tmp_path, dead_letter_in_a_row=40)
     async with bench.running(ingest_on(bench, RefusingSink())):
-        for _ in range(39):
-            await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
-        await bench.until(lambda: bench.app.floors.position(TRACES_0) == 39)
-        assert (len(bench.producer.values(DEAD_LETTERS.name)), bench.app.failure) == (39, None)
-        await bench.give(TRACES.name, one_span(BEGIN_NS), headers=ACME, wall_ns=BEGIN_NS)
-        with pytest.raises(AssertionError, match="goes to the dead letters"):
+        for _ in range(40):
+            await bench.give(TRACES.name, b"\xff", headers=ACME, wall_ns=BEGIN_NS)
+        with pytest.raises(AssertionError, match="a good request of our own"):
             await bench.until(lambda: False)
 
 

@@ -85,11 +85,22 @@ def test_items_of_metrics_are_points_and_of_logs_are_records() -> None:
 def test_pieces_hold_every_item_once_and_keep_to_the_limit_where_they_can(limit_bytes: int) -> None:
     """A single item may be larger than the limit: it cannot be cut further."""
     items = [1, 3, 5, 7, 9, 11, 20, 22]
-    pieces = list(cut_into_pieces(Signal.TRACES, traces().SerializeToString(), items, limit_bytes))
+    pieces = list(cut_into_pieces(Signal.TRACES, traces().SerializeToString(), items, limit_bytes, 10_000))
     assert [item for piece, _ in pieces for item in piece] == items
     for piece, payload in pieces:
         assert span_names(payload) == [str(item) for item in piece]
         assert len(payload) <= limit_bytes or len(piece) == 1
+
+
+def test_pieces_beyond_the_bound_together_are_one_last_piece() -> None:
+    """What items share is in each piece: without a bound many small items make much of little."""
+    items, payload = list(range(24)), traces().SerializeToString()
+    pieces = list(cut_into_pieces(Signal.TRACES, payload, items, 60, 150))
+    assert [item for piece, _ in pieces for item in piece] == items
+    assert [span_names(request) for _, request in pieces] == [[str(item) for item in piece] for piece, _ in pieces]
+    assert sum(min(len(request), 60) for _, request in pieces[:-1]) < 150 + 60
+    assert len(pieces[-1][0]) > 12
+    assert [piece for piece, _ in cut_into_pieces(Signal.TRACES, payload, items, 60, 0)] == [items]
 
 
 def test_what_is_no_request_cannot_be_cut() -> None:

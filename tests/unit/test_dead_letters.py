@@ -6,14 +6,17 @@ import base64
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from schemas.dead_letters import KEPT_BYTES, DeadLetter, LetterKey, Replay
+from schemas.dead_letters import KEPT_BYTES, MOST_KEPT_BYTES, DeadLetter, LetterKey, Replay
 from schemas.errors import BadPayload, RejectReason
 from schemas.keys import is_tenant
 from schemas.topics import DEAD_LETTERS
 from sinks.kafka.producer import Message
 from streams.otlp import Reject, Signal
+from streams.otlp.cutting import cut_items
 from topologies.dead_letters import Origin, item_letters, message_letter
 
 ERROR = BadPayload(RejectReason.DECODE, "no request")
@@ -78,12 +81,54 @@ def test_items_of_two_reasons_and_items_too_large_for_one_letter_become_several(
     assert len({letter.key for letter in letters}) == 4
 
 
+def crowded(signal: Signal, count: int) -> bytes:
+    """Return a request of so many items that share a resource of 60 kB."""
+    request: Any
+    if signal is Signal.TRACES:
+        request = ExportTraceServiceRequest()
+        held = request.resource_spans.add()
+        items = held.scope_spans.add().spans
+    elif signal is Signal.LOGS:
+        request = ExportLogsServiceRequest()
+        held = request.resource_logs.add()
+        items = held.scope_logs.add().log_records
+    else:
+        request = ExportMetricsServiceRequest()
+        held = request.resource_metrics.add()
+        items = held.scope_metrics.add().metrics.add(name="m").gauge.data_points
+    for number in range(30):
+        held.resource.attributes.add(key=f"k{number}").value.string_value = "v" * 2_000
+    for _ in range(count):
+        items.add()
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("reasons", [1, 3])
+def test_the_letters_of_one_message_are_bounded_however_much_its_items_share(signal: Signal, reasons: int) -> None:
+    """4,000 items of one resource were 350 MB. Each item is in one letter, and a replay can name all of a letter."""
+    names = [RejectReason.BAD_ID, RejectReason.BAD_ITEM, RejectReason.DECODE]
+    rejects = [Reject(item, names[item % reasons], "bad") for item in range(4_000)]
+    messages = item_letters(Origin(**ORIGIN), signal, crowded(signal, 4_000), rejects)
+    assert sum(len(message.value or b"") for message in messages) < 1.5 * MOST_KEPT_BYTES
+    letters = [letter_in(message) for message in messages]
+    assert sorted(item for letter in letters for item in letter.items) == list(range(4_000))
+    assert len({letter.key for letter in letters}) == len(letters)
+    for letter in letters:
+        replay = Replay(LetterKey.parse(letter.key), 1, 7, tuple(letter.items))
+        assert Replay.decode(replay.encode()) == replay
+        if not letter.payload_truncated:
+            kept = base64.b64decode(letter.payload_base64)
+            assert kept == cut_items(signal, crowded(signal, 4_000), letter.items)
+
+
 def test_replay_that_is_refused_again_is_the_same_letter_with_the_next_attempt() -> None:
     """Of a whole message; of items; and of an item cut out of the original."""
     for key, items in (("otel.traces:0:5:-1", ()), ("otel.traces:0:5:3", ()), ("otel.traces:0:5:3", (3,))):
         origin = Origin(**ORIGIN, replay=Replay(LetterKey.parse(key), 2, 7, items))
         letter = letter_in(message_letter(origin, b"x", ERROR))
         assert (letter.key, letter.attempt, letter.items) == (key, 2, list(items))
+        assert letter.payload_truncated == bool(items), "what it keeps has other items, too"
     origin = Origin(**ORIGIN, replay=Replay(LetterKey.parse("otel.traces:0:5:3"), 2, 7, (3,)))
     (message,) = item_letters(origin, Signal.TRACES, spans(1), bad_ids(0))
     assert (letter_in(message).key, letter_in(message).items) == ("otel.traces:0:5:3", [3])
@@ -98,7 +143,7 @@ def test_items_refused_in_a_replayed_message_are_letters_of_the_original() -> No
 
 def test_replay_header_comes_back_as_it_went() -> None:
     """With and without items."""
-    for items in ((), (5,), (5, 70)):
+    for items in ((), (5,), (5, 70), tuple(range(3, 50_000, 7)), tuple(range(65)), (*range(64), 49_999)):
         replay = Replay(LetterKey("otel.logs", 1, 2**40, -1), 3, 1_700_000_000_000_000_000, items)
         assert Replay.decode(replay.encode()) == replay
 
@@ -109,6 +154,7 @@ def test_replay_header_comes_back_as_it_went() -> None:
         b"", b"\xff", b"a:1:2:3", b"a:1:2:3;1;7", b"a:1:2:3;0;7;", b"a:1:2:3;1;0;", b"a:1:2:-2;1;7;", b"a b:1:2:3;1;7;",
         b"a:1:2:3;1;99999999999999999999;", b"a:1:99999999999999999999:3;1;7;", b"a:1:9223372036854775808:3;1;7;",
         b"a:1:2:3;1;7;1,,2", b"a:1:2:3;1;7;" + b",".join([b"1"] * 65), b"a:4294967296:2:3;1;7;",
+        b"a:1:2:3;1;7;bits:", b"a:1:2:3;1;7;bits:AAAA", b"a:1:2:3;1;7;bits:///", b"a:1:2:3;1;7;bits:" + b"/" * 10_928,
     ],
 )  # fmt: skip
 def test_nonsense_in_the_replay_header_is_no_replay(value: bytes) -> None:

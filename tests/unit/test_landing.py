@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Container, Sequence
@@ -13,6 +14,7 @@ import pytest
 from checkpoint_table import AwaitedCheckpoints
 
 from schemas.checkpoints import OffsetRange, PendingInsert
+from schemas.dead_letters import DeadLetter, LetterKey, Replay
 from schemas.errors import StoreRejected, StoreUnavailable
 from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
@@ -74,7 +76,7 @@ class Around:
             TOPIC,
             self.sink,  # type: ignore[arg-type]
             checkpoints,
-            self._send,
+            self._keep,
             self._read_again,
             self._read_ends,
             self._probe,
@@ -85,8 +87,8 @@ class Around:
         self.probed += 1
         return not self.is_broken
 
-    async def _send(self, letters: list[Message], wanted: Any) -> None:
-        self.letters += letters
+    async def _keep(self, row: RawRow, letter: Message, wanted: Any) -> None:
+        self.letters.append(letter)
 
     async def _read_again(self, insert: PendingInsert, wanted: Any) -> list[RawRow]:
         return [row for row in self.log for each in insert.ranges if each.first <= row.offset <= each.last]
@@ -154,6 +156,18 @@ async def test_one_tenant_can_have_as_much_refused_as_it_likes() -> None:
     await landing.land([*rows_of("acme", [b"ok"] * 2, 40), *rows_of("evil", [b"bad"] * 40, 42)], 8, yes)
     assert sorted(offset for stored in around.sink.stored.values() for offset in stored) == [40, 41]
     assert len(around.letters) == 80
+
+
+async def test_a_replay_that_is_refused_again_is_the_same_letter_with_the_next_attempt() -> None:
+    """However often: one letter. What is kept is what was sent, packed as it was."""
+    around = Around(PickySink(b"bad"))
+    landing = around.landing()
+    await landing.own(1, {0: 0}, yes)
+    replay = Replay(LetterKey(TOPIC, 1, 7, -1), 3, 5)
+    await landing.land([RawRow("acme", 0, 0, b"bad", 5, sent=b"packed", replay=replay)], 7, yes)
+    (letter,) = (DeadLetter.model_validate_json(letter.value or b"") for letter in around.letters)
+    assert (letter.key, letter.attempt, letter.first_seen_ns) == (f"{TOPIC}:1:7:-1", 3, 5)
+    assert letter.payload_sha256 == hashlib.sha256(b"packed").hexdigest()
 
 
 async def test_the_letter_of_a_refused_row_is_not_of_the_future() -> None:

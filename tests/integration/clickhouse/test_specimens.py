@@ -42,7 +42,7 @@ async def test_a_schema_that_refuses_everything_refuses_the_specimen(clickhouse:
     """A view that cannot convert, as a migration that went wrong leaves it."""
     await clickhouse.command(
         "CREATE MATERIALIZED VIEW broken ENGINE = MergeTree ORDER BY n"
-        " AS SELECT toUInt32(toString(name)) AS n FROM spans"
+        " AS SELECT toUInt32(CAST(name AS String)) AS n FROM spans"
     )
     try:
         with pytest.raises(StoreRejected):

@@ -43,6 +43,16 @@ async def test_letter_written_again_stays_what_it_became(pool: Pool) -> None:
     assert (stored.state, stored.replayed_partition, stored.replayed_offset) == (LetterState.REPLAYED, 3, 99)
 
 
+async def test_a_listing_has_neither_payloads_nor_more_than_some_items(pool: Pool) -> None:
+    """A letter names up to 50,000 and keeps 64 KiB; asked for by itself it has all."""
+    named = letter(item=0, items=list(range(50_000)))
+    await dead_letters.store(pool, [named])
+    (brief,) = await dead_letters.page(pool, EVERYTHING, is_brief=True)
+    assert (brief.letter.items, brief.item_count, brief.letter.payload_base64) == (list(range(64)), 50_000, "")
+    stored = await dead_letters.get(pool, "acme", LetterKey.parse(named.key))
+    assert (stored.letter, stored.item_count) == (named, 50_000)
+
+
 async def test_refused_again_it_is_open_whatever_is_noted_first(pool: Pool) -> None:
     """The next refusal may be quicker than the note of the replay that led to it."""
     again = letter(attempt=1, detail="still no request")
