@@ -21,7 +21,7 @@ class LetterView(BaseModel):
     partition: int
     offset: int
     items: list[int] = Field(
-        description="Ordinals of the refused items in their message; empty for a whole message. A list has the first 64."
+        description="Ordinals of the refused items in their message; empty for a whole message. Lists have 64 at most."
     )
     item_count: int = Field(description="How many items the letter is about; 0 for a whole message.")
     first_seen_ns: int = Field(description="When the original record had arrived.")
