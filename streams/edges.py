@@ -185,7 +185,7 @@ class EdgeFold:
 
     def drain_losses(self) -> list[Loss]:
         """Return what did not make it into an edge since the last drain."""
-        return self._losses.drain()
+        return [*self._losses.drain(), *self._clock.drain_losses()]
 
     def _is_due(self, start_ns: int, pane: _Pane, reached_ns: int, closing: bool) -> bool:
         """First at the pane's end plus ``pair_wait``, then at most once a pane length, and at the close."""

@@ -245,7 +245,7 @@ class HealthFold:
 
     def drain_losses(self) -> list[Loss]:
         """Return what was refused since the last drain."""
-        return self._losses.drain()
+        return [*self._losses.drain(), *self._clock.drain_losses()]
 
     def _settled_ns(self, tenant: str) -> int:
         return reading_of(self._settled, tenant, self._clock.is_driven(tenant))

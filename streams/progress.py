@@ -147,6 +147,7 @@ class ProgressClock:
         self._named_wall_ns: dict[str, int] = {}
         self._newest_wall_ns = 0
         self._low_ns = 0
+        self._losses = LossLedger()
 
     def step(self, progress: Progress) -> bool:
         """Take a report; returns False for a source that is not expected (it is ignored)."""
@@ -169,6 +170,12 @@ class ProgressClock:
         if tenant in self._driven or len(self._driven) < 4 * MAX_DRIVEN:
             self._driven.setdefault(tenant, {})
             self._named_wall_ns[tenant] = self._newest_wall_ns
+        else:
+            self._losses.add(tenant, LossReason.DRIVEN_OVERFLOW)
+
+    def drain_losses(self) -> list[Loss]:
+        """Return how often a replayed tenant was named that stays on the wall clock, since the last drain."""
+        return self._losses.drain()
 
     def _expire(self) -> None:
         for tenant, named_ns in list(self._named_wall_ns.items()):

@@ -39,7 +39,7 @@ from topologies.lanes import Lane, Lanes
 from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.tables import StateTable, state_table
-from topologies.wiring import Wiring
+from topologies.wiring import Wiring, count_losses
 
 log = structlog.get_logger()
 
@@ -173,6 +173,7 @@ class Alerting:
             with suppress(LaneEndedError):
                 for record in records:
                     self._take(lane, record)
+                count_losses(lane.state.clock.drain_losses())
                 await self._decide(lane)
                 self._lanes.report(lane, lane.state.needed(lane.partition.topic))
 

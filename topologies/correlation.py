@@ -159,6 +159,11 @@ class Desk:
         here_ns = min(self.deviations_clock.at(tenant), self.events_clock.at(tenant))
         return _patiently(here_ns, self.points_clock.at(tenant))
 
+    @property
+    def clocks(self) -> tuple[ProgressClock, ...]:
+        """All that tell it the time."""
+        return self.deviations_clock, self.events_clock, self.points_clock
+
     def see(self, offset: int, deviations: ServiceDeviations) -> None:
         """Add to the tenant's picture."""
         tenant = deviations.tenant
@@ -269,6 +274,7 @@ class Correlation:
         try:
             if record.key == PROGRESS_KEY:
                 _clock_of(desk, topic).step(Progress.decode(record.value or b""))
+                count_losses([loss for clock in desk.clocks for loss in clock.drain_losses()])
             elif topic == POINTS.name:
                 desk.see_points(record.offset, read_told(record.value or b""))
             elif topic == DEVIATIONS.name:

@@ -35,7 +35,7 @@ from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Broadcast
 from topologies.tables import StateTable, state_table
-from topologies.wiring import Wiring
+from topologies.wiring import Wiring, count_losses
 
 log = structlog.get_logger()
 
@@ -159,6 +159,7 @@ class DeviationStage(Generic[L]):
                         deviations.hour_of_week,
                     )
                 metrics.DEVIATIONS.labels(metrics.tenant_label(health.tenant), self._stage).inc()
+        count_losses(lane.clock.drain_losses())
         return states, messages
 
 

@@ -41,7 +41,7 @@ from topologies.parcels import Record
 from topologies.patience import LaneEndedError, insist
 from topologies.progressing import Broadcast
 from topologies.tables import StateTable, state_table
-from topologies.wiring import Wiring
+from topologies.wiring import Wiring, count_losses
 
 log = structlog.get_logger()
 
@@ -115,6 +115,7 @@ class IncidentLane:
             if deviations.driven:
                 self.clock.mark_driven(deviations.tenant)
             self._panes(deviations.tenant).add(record.offset, deviations)
+        count_losses(self.clock.drain_losses())
 
     def step(self) -> tuple[list[IncidentEvent], dict[bytes, bytes | None]]:
         """Step every pane that is due; return the events and the states to keep."""
@@ -126,6 +127,7 @@ class IncidentLane:
                 events += panes.fold.step_pane(pane_ns, deviations, decided_ns(pane_ns, self._windows))
                 stepped = True
             if stepped:
+                tell_losses(panes.fold)
                 states[tenant_key(tenant)] = _pack(self._owner, panes.fold)
             if len(self._tenants) > TENANTS_HELD and not panes.waiting and not panes.fold.open:
                 del self._tenants[tenant]  # the table has it
@@ -150,6 +152,15 @@ class IncidentLane:
             fold = IncidentFold.from_bytes(tenant, self._config, state)
             if owner == self._owner and fold.open:
                 self._tenants[tenant] = TenantPanes(fold)
+
+
+def tell_losses(fold: IncidentFold) -> None:
+    """Count and log what there was no room for: who is in no incident leaves this trace."""
+    count_losses(fold.losses.drain())
+    if fold.unopened:
+        count, some = len(fold.unopened), fold.unopened[:5]
+        log.error("incident_not_opened", tenant=fold.tenant, open=len(fold.open), services=count, some=some)
+        fold.unopened.clear()
 
 
 def decided_ns(pane_start_ns: int, windows: WindowConfig) -> int:

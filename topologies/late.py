@@ -84,6 +84,7 @@ class LateLane:
                     self._queue(LateNotice.decode(record.value or b""), record.offset)
             except BadPayload as error:
                 log.error("late_notice_unreadable", offset=record.offset, detail=error.detail)
+        count_losses(self.clock.drain_losses())
 
     def _queue(self, notice: LateNotice, offset: int) -> None:
         if notice.driven:

@@ -11,7 +11,7 @@ from api.auth import Tenant
 from api.parameters import Instant
 from api.paths import API
 from api.resources import OpenStores, WallNs
-from api.views.services import ServiceMap, current_map
+from api.views.services import MAX_EDGES, ServiceMap, current_map
 from schemas.errors import StoreUnavailable
 from sinks import redis
 from sinks.clickhouse import pane_reads
@@ -43,4 +43,5 @@ async def get_map(
         if picture:
             return current_map(picture, wall_ns)
     at_ns = wall_ns if at is None else at
-    return ServiceMap.of(at_ns, await pane_reads.edges_at(stores.clickhouse, tenant, at_ns))
+    found = await pane_reads.edges_at(stores.clickhouse, tenant, at_ns, limit=MAX_EDGES + 1)
+    return ServiceMap.of(at_ns, found)

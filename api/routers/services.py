@@ -37,6 +37,8 @@ router = APIRouter(prefix=f"{API}/services", tags=["services"])
 
 MAX_SERVICES: Final = 1_000
 MAX_SIGNATURES: Final = 200
+MAX_POINTS: Final = 10_000
+"""More than a day of panes of 10 s."""
 UNRESOLVED: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
 
 
@@ -97,8 +99,15 @@ async def get_health(
     ] = None,
 ) -> HealthSeries:
     """Return rate, errors and duration of a service, or of one of its operations; at most 24 hours at once."""
-    items = await pane_reads.health_series(stores.clickhouse, tenant, service, *span, operation)
-    return HealthSeries(service=service, operation=operation, start_ns=span.start_ns, end_ns=span.end_ns, items=items)
+    found = await pane_reads.health_series(stores.clickhouse, tenant, service, *span, operation, limit=MAX_POINTS + 1)
+    return HealthSeries(
+        service=service,
+        operation=operation,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        items=found[:MAX_POINTS],
+        truncated=len(found) > MAX_POINTS,
+    )
 
 
 @router.get(

@@ -91,6 +91,7 @@ class HealthSeries(BaseModel):
     start_ns: int
     end_ns: int
     items: list[HealthPoint]
+    truncated: bool = Field(False, description="Whether there are more: ask for less time.")
 
 
 class SignatureList(BaseModel):
@@ -110,6 +111,9 @@ class MapNode(BaseModel):
     node_kind: NodeKind
 
 
+MAX_EDGES: Final = 10_000
+
+
 class ServiceMap(BaseModel):
     """The service map at an instant: nodes by name, and every edge with both its sides and their gap."""
 
@@ -117,15 +121,23 @@ class ServiceMap(BaseModel):
     at: str
     nodes: list[MapNode]
     edges: list[MapEdge]
+    truncated: bool = Field(description="Whether there are more edges than one answer holds (10,000).")
 
     @classmethod
-    def of(cls, at_ns: int, edges: Sequence[MapEdge], services: Iterable[MapNode] = ()) -> ServiceMap:
-        """Return the map of these edges; ``services`` are nodes that may have no edge."""
+    def of(cls, at_ns: int, found: Sequence[MapEdge], services: Iterable[MapNode] = ()) -> ServiceMap:
+        """Return the map of what was found, up to `MAX_EDGES`; ``services`` are nodes that may have no edge."""
+        edges = list(found[:MAX_EDGES])
         nodes = {node.service: node for node in services}
         for edge in edges:
             nodes.setdefault(edge.client, MapNode(service=edge.client, node_kind=edge.client_kind))
             nodes.setdefault(edge.server, MapNode(service=edge.server, node_kind=edge.server_kind))
-        return cls(at_ns=at_ns, at=rfc3339(at_ns), nodes=[nodes[name] for name in sorted(nodes)], edges=list(edges))
+        return cls(
+            at_ns=at_ns,
+            at=rfc3339(at_ns),
+            nodes=[nodes[name] for name in sorted(nodes)],
+            edges=edges,
+            truncated=len(found) > MAX_EDGES,
+        )
 
 
 def summary_of(health: ServiceHealth, badge: str = "", by_hour: str = "") -> ServiceSummary:

@@ -9,6 +9,7 @@ import msgpack
 
 from schemas.deviations import SeriesKind, ServiceDeviations
 from schemas.incidents import IncidentEvent, ResolveReason, Severity
+from schemas.losses import LossReason
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
@@ -19,6 +20,7 @@ from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
 from streams.slo import PAGING_BURN
+from streams.windows import LossLedger
 
 _VERSION = 1
 _MOST_OF_WORK = Severity.MEDIUM
@@ -43,6 +45,10 @@ class IncidentFold:
         self.heard_since_ns = 0
         """The end of the last hole in the telemetry."""
         self.last_pane_ns = -1
+        self.losses = LossLedger()
+        """What there was no room for, until it is drained."""
+        self.unopened: list[str] = []
+        """Who is in no incident, because too many are open; until the caller clears it."""
 
     def step_pane(
         self, pane_start_ns: int, deviations: Iterable[ServiceDeviations], decided_at_ns: int
@@ -57,7 +63,8 @@ class IncidentFold:
         self.last_pane_ns = pane_start_ns
         pane = _newest(deviations)
         self.graph.see(pane.values())
-        self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
+        excess = self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
+        self.losses.add(self.tenant, LossReason.GRAPH_OVERFLOW, excess)
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
         window_ns = pane_start_ns - int(self.config.flap_window_s * 1e9)
@@ -146,8 +153,12 @@ class _Step:
         incident = self._home_of(group)
         if incident is not None:
             self._join(incident, group)
-        elif any(self._is_news(alarm, group) for alarm in group) and len(self.fold.open) < self.config.max_open:
-            self._open(group)
+        elif any(self._is_news(alarm, group) for alarm in group):
+            if len(self.fold.open) < self.config.max_open:
+                self._open(group)
+            else:
+                self.fold.losses.add(self.fold.tenant, LossReason.INCIDENT_OVERFLOW, len(group))
+                self.fold.unopened += [alarm.service for alarm in group]
 
     def _is_news(self, alarm: Alarm, group: list[Alarm]) -> bool:
         """Tell whether this alarm is wrong in this very pane, and not the afterglow of an incident's budget."""
@@ -216,6 +227,7 @@ class _Step:
         for alarm in alarms:
             known = incident.members.get(alarm.service)
             if known is None and len(incident.members) >= self.config.max_services:
+                self.fold.losses.add(self.fold.tenant, LossReason.MEMBER_OVERFLOW)
                 continue
             if known is None or not known.trigger:
                 reason = series_in_words(alarm.service, alarm.peak)
@@ -232,19 +244,24 @@ class _Step:
         """Attach services that deviate only because of a member; spreads one call further each round."""
         grew = True
         changed = False
+        left_out: set[str] = set()
         while grew:
             grew = False
             for service, alarm in self.alarms.items():
                 if alarm.own or any(service in one.members for one in self.fold.open) or service in incident.members:
                     continue
                 neighbour = next((m for m in sorted(incident.members) if self.fold.graph.touches(service, m)), None)
-                if neighbour is None or len(incident.members) >= self.config.max_services:
+                if neighbour is None:
+                    continue
+                if len(incident.members) >= self.config.max_services:
+                    left_out.add(service)
                     continue
                 calls = (service, neighbour) in self.fold.graph.edges
                 reason = symptom_reason(service, alarm.peak, neighbour, calls)
                 kind = alarm.deviations.node_kind
                 incident.members[service] = Member(service, kind, alarm.since_ns, reason, alarm.peak, False)
                 grew = changed = True
+        self.fold.losses.add(self.fold.tenant, LossReason.MEMBER_OVERFLOW, len(left_out))
         return changed
 
     def _advance(self, incident: OpenIncident) -> None:

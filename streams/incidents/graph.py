@@ -29,13 +29,15 @@ class LiveGraph:
                     key = (edge.client, one.service)
                     self.edges[key] = max(one.pane_start_ns, self.edges.get(key, 0))
 
-    def forget(self, before_ns: int, max_edges: int) -> None:
-        """Drop edges last used before this instant, and the oldest beyond `max_edges`."""
+    def forget(self, before_ns: int, max_edges: int) -> int:
+        """Drop edges last used before this instant, and the oldest beyond `max_edges`; return how many those are."""
         self.edges = {edge: seen for edge, seen in self.edges.items() if seen >= before_ns}
         self.entries = {service: seen for service, seen in self.entries.items() if seen >= before_ns}
-        if len(self.edges) > max_edges:
+        excess = max(0, len(self.edges) - max_edges)
+        if excess:
             newest = sorted(self.edges.items(), key=lambda item: (-item[1], item[0]))[:max_edges]
             self.edges = dict(newest)
+        return excess
 
     def callers(self, service: str) -> list[str]:
         """Return who calls this service, sorted."""

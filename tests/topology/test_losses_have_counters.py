@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from faust.types import TP
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from stage_bench import Bench
 
+from schemas.deviations import SeriesKind, ServiceDeviations
 from schemas.health import NodeKind, ServiceHealth
 from schemas.incidents import Deploy
 from schemas.losses import LossReason
@@ -16,20 +18,27 @@ from schemas.metric_names import OTHER_TENANTS
 from schemas.topics import METRICS
 from streams.health import HealthFold
 from streams.hypotheses.picture import PictureConfig, TenantPicture
+from streams.incidents import IncidentConfig, IncidentFold
 from streams.otlp.metrics import MOST_POINTS, decode_metrics
 from streams.partials import EdgeTally, OperationTally, PaneContents, PartTally, ServicePartial, SignatureTally
 from streams.pictures import MAX_EDGES_IN, MAX_INSTANCES, MAX_OPERATIONS
 from streams.points.courses import MOST_OF_TENANT, Point, SeriesName
 from streams.points.readings import MOST_SERVICES, MOST_TENANTS, PointFold, encode, read_told
-from streams.progress import Progress
+from streams.progress import MAX_DRIVEN, Progress, ProgressClock
 from streams.signatures.counts import MAX_SIGNATURES
 from streams.windows import SECOND_NS, Loss, WindowConfig
-from tests.made_health import deviations, pane_start
+from tests.made_health import deviations, pane_start, score
 from topologies import metrics
 from topologies.correlation import DEPLOYS_LIMIT, Desk, latest_deploys
+from topologies.incidents import tell_losses
 from topologies.source_folds import SIGNALS, SourceFolds, decoder_of
 
 ARRIVAL_NS = pane_start(0)
+
+
+def alarming(service: str, pane: int, callers: Sequence[str] = ()) -> ServiceDeviations:
+    """Return a service that is slow by itself since the first pane."""
+    return deviations(service, pane, [score(SeriesKind.SELF_TIME, pane, since=0)], callers=callers)
 
 
 def gauges(service: str, *points: int) -> ExportMetricsServiceRequest:
@@ -195,3 +204,56 @@ def test_a_ranking_that_leaves_deploys_out_is_counted() -> None:
     assert counted(LossReason.DEPLOY_OVERFLOW) == before
     assert latest_deploys("acme", deploys) == deploys[:-1]
     assert counted(LossReason.DEPLOY_OVERFLOW) == before + 1
+
+
+def test_services_beyond_the_open_incidents_of_a_tenant_are_a_loss_by_name_and_no_other_tenants() -> None:
+    """They are named until the caller has told of them; an incident that ends makes room."""
+    fold = IncidentFold("acme", IncidentConfig(max_open=2))
+    names = [f"s{number}" for number in range(5)]
+    for pane in range(8):
+        fold.step_pane(pane_start(pane), [alarming(name, pane) for name in names], pane_start(pane + 1))
+    assert len(fold.open) == 2
+    (loss,) = fold.losses.drain()
+    assert (loss.tenant, loss.reason) == ("acme", LossReason.INCIDENT_OVERFLOW)
+    assert set(fold.unopened) == set(names) - {one for incident in fold.open for one in incident.members}
+    assert len(fold.unopened) == loss.count
+
+
+def test_members_beyond_the_bound_of_an_incident_are_a_loss_by_name() -> None:
+    """Who deviates because of a member, or with it."""
+    fold = IncidentFold("acme", IncidentConfig(max_services=2))
+    for pane in range(8):
+        first = alarming("s0", pane, ("s1", "s2", "s3"))
+        others = [alarming(f"s{number}", pane) for number in range(1, 4)]
+        fold.step_pane(pane_start(pane), [first, *others], pane_start(pane + 1))
+    assert [len(incident.members) for incident in fold.open] == [2]
+    assert {loss.reason for loss in fold.losses.drain()} == {LossReason.MEMBER_OVERFLOW}
+
+
+def test_edges_beyond_the_bound_of_the_live_graph_are_a_loss_by_name() -> None:
+    """The oldest go."""
+    fold = IncidentFold("acme", IncidentConfig(max_edges=2))
+    crowded = deviations("s0", 0, callers=[f"c{number}" for number in range(5)])
+    fold.step_pane(pane_start(0), [crowded], pane_start(1))
+    assert fold.losses.drain() == [Loss("acme", LossReason.GRAPH_OVERFLOW, 3)]
+
+
+def test_who_is_in_no_incident_for_want_of_room_is_counted_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once a pane and tenant, with some of the names."""
+    fold = IncidentFold("acme")
+    fold.losses.add("acme", LossReason.INCIDENT_OVERFLOW, 7)
+    fold.unopened = [f"s{number}" for number in range(7)]
+    before = counted(LossReason.INCIDENT_OVERFLOW)
+    tell_losses(fold)
+    tell_losses(fold)
+    assert counted(LossReason.INCIDENT_OVERFLOW) == before + 7
+    assert capsys.readouterr().out.count("incident_not_opened") == 1
+
+
+def test_replayed_tenants_beyond_the_bound_of_a_clock_are_a_loss_by_name() -> None:
+    """Each time they are named; health and edges tell it with their own."""
+    clock = ProgressClock(["source"])
+    for number in range(4 * MAX_DRIVEN + 1):
+        clock.mark_driven(f"t{number}")
+    assert clock.drain_losses() == [Loss(f"t{4 * MAX_DRIVEN}", LossReason.DRIVEN_OVERFLOW, 1)]
+    assert clock.drain_losses() == []
