@@ -10,8 +10,9 @@ import numpy as np
 from schemas.health import ConnectionType, NodeKind
 from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
 from schemas.losses import LossReason
+from streams.families import Family
 from streams.grouping import Ints, Runs, groups_of, pack, runs_of
-from streams.joins import Family, Requests
+from streams.joins import Requests, requests_of
 from streams.latency import BIN_COUNT, Bins, bin_of, sketches_of
 from streams.otlp.columns import PeerKind
 from streams.partials import (
@@ -26,6 +27,7 @@ from streams.partials import (
 )
 from streams.passages import Passages, passages_of
 from streams.registry import Registry
+from streams.self_times import self_times_of
 from streams.stub_blocks import StubColumns
 from streams.windows import LossLedger, WindowConfig
 
@@ -58,7 +60,7 @@ def contents_of(family: Family, registry: Registry, config: WindowConfig, losses
     """
     contents: Contents = {}
     _add_self_times(contents, family, registry)
-    _add_edges(contents, family.requests(), registry)
+    _add_edges(contents, requests_of(family), registry)
     _add_passages(contents, passages_of(family), registry)
     for node in _candidates(family, registry):
         contents.setdefault(node, PaneContents())
@@ -70,7 +72,7 @@ def contents_of(family: Family, registry: Registry, config: WindowConfig, losses
 
 
 def _add_self_times(contents: Contents, family: Family, registry: Registry) -> None:
-    rows, self_ns = family.self_times()
+    rows, self_ns = self_times_of(family)
     spans, texts = family.spans, len(registry.texts.names)
     keys = pack(
         (spans.service[rows], 0),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from schemas.health import NodeKind
 from schemas.losses import LossReason
 from streams.edge_contents import NodeKey, contents_of
-from streams.joins import Family
+from streams.families import Family
 from streams.lateness import Verdict, judge
 from streams.mixing import Hashes
 from streams.partials import PaneContents, ServicePartial

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.families import NONE, Family
 from streams.grouping import Ints, groups_of, pack, runs_in
-from streams.joins import NONE, Family
 from streams.latency import bin_of
 from streams.otlp.columns import PeerKind
 

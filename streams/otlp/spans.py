@@ -61,7 +61,7 @@ class _Rows:
         kinds = [span.kind for span in spans]
         self.kinds += kinds
         for place, kind in enumerate(kinds):
-            if kind >= _CLIENT or kind == 0:  # one without a kind may be calling (`streams.joins`)
+            if kind >= _CLIENT or kind == 0:  # one without a kind may be calling (`streams.families`)
                 self._add_peer(first + place, spans[place])
 
     def _add_peer(self, row: int, span: Any) -> None:
