@@ -33,7 +33,7 @@ from streams.progress import Progress, ProgressClock
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import metrics
 from topologies.app import add_stage
-from topologies.correlation import CLOSED_STATES, correlation_source
+from topologies.desks import CLOSED_STATES, correlation_source
 from topologies.dispatching import receivers
 from topologies.lanes import Lane, Lanes
 from topologies.parcels import Record

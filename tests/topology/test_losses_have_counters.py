@@ -29,7 +29,8 @@ from streams.signatures.counts import MAX_SIGNATURES
 from streams.windows import SECOND_NS, Loss, WindowConfig
 from tests.made_health import deviations, pane_start, score
 from topologies import metrics
-from topologies.correlation import DEPLOYS_LIMIT, Desk, latest_deploys
+from topologies.correlation import DEPLOYS_LIMIT, latest_deploys
+from topologies.desks import Desk
 from topologies.incidents import tell_losses
 from topologies.source_folds import SIGNALS, SourceFolds, decoder_of
 
