@@ -10,8 +10,8 @@
 
 The four topics are co-partitioned by tenant, so one desk (`topologies.desks`) per partition number sees all of them.
 A picture is kept in memory for half an hour of panes; the floors of its topics trail by that much and it is rebuilt by
-replay. A change of version that deviations show is kept like a deploy that was announced. A ranking waits until the metrics
-that had arrived by its instant are here, but not for a source of metrics that is far behind: they only explain.
+replay. A change of version that deviations show is kept like a deploy that was announced. A ranking waits until the
+metrics that had arrived by its instant are here, but not for a source of metrics that is far behind: they only explain.
 """
 
 from __future__ import annotations
