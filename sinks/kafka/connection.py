@@ -16,9 +16,11 @@ from aiokafka.errors import (
 
 from schemas.errors import SetupError, StoreError, StoreRejected, StoreUnavailable
 from schemas.settings import Settings
+from sinks.kafka.record_sets import read_in_place
 from sinks.kafka.unpacking import bound_batches
 
 bound_batches()  # whoever connects reads this module first
+read_in_place()
 
 _NEVER = (
     AuthenticationFailedError,
