@@ -28,7 +28,9 @@ class Worker:
         self.log = log
         self.pid = 0
         self.ended: int | None = None
-        self.last: dict[str, Any] = {"ready": False, "handled": 0, "raw_lag": 0, "partitions": {}, "retries": {}}
+        self.last: dict[str, Any] = {
+            "ready": False, "handled": 0, "raw_lag": 0, "inner_lag": 0, "partitions": {}, "retries": {},
+        }  # fmt: skip
         self.heard = 0
         self._news = asyncio.Condition()
 

@@ -24,7 +24,7 @@ import sys
 from typing import Any
 
 import saboteurs
-from worker_facts import counted, handled, raw_lag
+from worker_facts import counted, handled, inner_lag, raw_lag
 
 from schemas.settings import Settings
 from streams.warming import warm_up
@@ -54,6 +54,7 @@ async def report(number: int, worker: Worker) -> None:
             "ready": facts.ready,
             "partitions": facts.partitions,
             "raw_lag": raw_lag(worker),
+            "inner_lag": inner_lag(worker),
             "handled": handled(),
             "retries": counted(metrics.STORE_RETRIES, "store"),
         }

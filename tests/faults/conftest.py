@@ -10,6 +10,7 @@ from pathlib import Path
 import clickhouse_connect
 import httpx
 import pytest
+from proxied_stores import Proxied, behind_proxies
 from pydantic import SecretStr
 from report import Report
 
@@ -56,6 +57,13 @@ def killable(broker: Settings, broker_name: str, clickhouse_port: int, tmp_path:
 def one_broker(own_broker: Settings, clickhouse_port: int, tmp_path: Path) -> Settings:
     """Give settings like `killable`, on the embedded broker alone."""
     return settings_for_workers(own_broker, clickhouse_port, tmp_path)
+
+
+@pytest.fixture
+async def proxied(one_broker: Settings) -> AsyncIterator[Proxied]:
+    """Give the same settings with a proxy before each store."""
+    async with behind_proxies(one_broker) as proxied:
+        yield proxied
 
 
 def settings_for_workers(settings: Settings, clickhouse_port: int, folder: Path) -> Settings:

@@ -189,7 +189,9 @@ class _Connection:
         """Wait as the mode demands."""
         await self._proxy.until_not(Mode.BLACKHOLE)
         if self._proxy.mode is Mode.THROTTLE:
-            await asyncio.sleep(size_bytes / self._proxy.bytes_per_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(size_bytes / self._proxy.bytes_per_s):
+                    await self._proxy.until_not(Mode.THROTTLE)
 
     async def _pass_on(self, target: asyncio.StreamWriter, chunk: bytes) -> None:
         with contextlib.suppress(ConnectionError):

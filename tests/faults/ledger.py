@@ -64,6 +64,11 @@ class Ledger:
         )
         self._database.commit()
 
+    def items(self) -> int:
+        """Return how many items were acknowledged."""
+        [(size_bytes,)] = self._database.execute("SELECT ifnull(sum(length(numbers)), 0) FROM acknowledged")
+        return int(size_bytes) // array("q").itemsize
+
     def records(self) -> Iterator[tuple[Place, list[int]]]:
         """Yield every record and its numbers."""
         for topic, partition, offset, numbers in self._database.execute("SELECT * FROM acknowledged"):
