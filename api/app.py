@@ -24,6 +24,7 @@ from api.documentation import DESCRIPTION, TAGS, add_documentation
 from api.gate import Gate, InFlight, Unlimited
 from api.otlp.receiving import Receiver
 from api.parameters import known_parameters_only
+from api.places import Places
 from api.problems import Problem, Slug, documented, problem_of
 from api.rate_limit import RedisRateLimit
 from api.readiness import ReadinessProbe, checks_of
@@ -118,6 +119,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         otlp_limit_bytes=settings.api_max_body_bytes,
         rate_limit=limit,
         in_flight=InFlight(),
+        places=Places(settings.api_answers_at_once, settings.api_answers_of_tenant),
         body_timeout_s=settings.api_body_timeout_s,
     )
     app.add_middleware(AccessLog)

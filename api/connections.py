@@ -8,6 +8,9 @@
 uvicorn's only time-out is for silence between requests, and each byte ends it: a byte a minute holds a connection for
 ever. Whoever is too slow with headers, or does not take its answer, is cut off; a body that is too slow is answered
 (408, `api.gate`).
+
+When all places are taken, the one who has waited for a request longest goes: a client that has something to ask sends
+it at once, and so it is served however many connections somebody holds open.
 """
 
 from __future__ import annotations
@@ -47,17 +50,42 @@ class BoundedProtocol(H11Protocol):
         self._max_connections = max_connections
         self._headers_due = _Deadline(self.loop)
         self._answer_due = _Deadline(self.loop)
+        self._is_cut = False
+        self.idle_since_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection, or turn it away at once: what waits at the door costs as much as what is served."""
         super().connection_made(transport)
-        if len(self.connections) > self._max_connections:
+        self.idle_since_s = self.loop.time()
+        if len(self.connections) > self._max_connections and not self._make_room():
             CONNECTIONS_CUT.labels("too_many").inc()
             transport.write(FULL)
             transport.close()
             return
         transport.set_write_buffer_limits(0)  # `pause_writing` whenever anything waits to be taken
         self._watch_headers()
+
+    def _make_room(self) -> bool:
+        """Cut the connection that has been without a request for longest; return whether there is one."""
+        idle = [one for one in self.connections if one is not self and one.is_idle]
+        if not idle:
+            return False
+        min(idle, key=lambda one: one.idle_since_s).make_way()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered, and none is here in full."""
+        return not self._is_cut and (self.cycle is None or self.cycle.response_complete)
+
+    def make_way(self) -> None:
+        """Leave for somebody else."""
+        self._cut("made_way")
+
+    def on_response_complete(self) -> None:
+        """Note since when there is no request; what comes in pieces from now on does not count as one."""
+        super().on_response_complete()
+        self.idle_since_s = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first of a request that is to come begins its time."""
@@ -89,6 +117,7 @@ class BoundedProtocol(H11Protocol):
 
     def _cut(self, reason: str) -> None:
         CONNECTIONS_CUT.labels(reason).inc()
+        self._is_cut = True
         self.transport.abort()  # a close would wait until the client has taken what is buffered
 
 

@@ -1,4 +1,4 @@
-"""The gate: nothing passes without readable text, a valid key, a place in the budget, and a body of bounded size.
+"""The gate: nothing passes without readable text, a valid key, a place, and a body of bounded size.
 
 The key is checked before a byte of the body is read; the body is read here, up to its limit, and handed on.
 """
@@ -19,6 +19,7 @@ from api.answers import answer_problem
 from api.auth import KeyRing, presented_key, unauthenticated
 from api.otlp.answers import JSON, media_type_of
 from api.paths import OTLP
+from api.places import Places
 from api.problems import Problem, Slug, retry_later
 from schemas.keys import TENANT_HEADER
 
@@ -30,6 +31,9 @@ JSON_LIMIT_BYTES: Final = 65_536
 
 IN_FLIGHT_LIMIT_BYTES: Final = 67_108_864
 """Bodies that may be held at once, over all clients: what bounds our memory. Of one tenant half of it."""
+
+MOST_BODIES: Final = 128
+"""Bodies of one tenant that may be on their way at once: each holds a connection for up to 30 s."""
 
 MAX_QUERY_BYTES: Final = 8_192
 
@@ -56,7 +60,21 @@ class InFlight:
     def __init__(self, limit_bytes: int = IN_FLIGHT_LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._of_tenant: Counter[str] = Counter()
+        self._coming: Counter[str] = Counter()
         self.held_bytes = 0
+
+    @contextmanager
+    def coming(self, tenant: str) -> Iterator[None]:
+        """Count a body that is on its way. Raises `Problem` (429) when a tenant has too many."""
+        if self._coming[tenant] >= MOST_BODIES:
+            raise retry_later(Slug.TOO_MANY_REQUESTS, "Too many bodies of this tenant are being received at once.", 1)
+        self._coming[tenant] += 1
+        try:
+            yield
+        finally:
+            self._coming[tenant] -= 1
+            if not self._coming[tenant]:
+                del self._coming[tenant]
 
     @contextmanager
     def hold(self) -> Iterator[_Share]:
@@ -104,6 +122,7 @@ class Gate:
         otlp_limit_bytes: int,
         rate_limit: RateLimit,
         in_flight: InFlight,
+        places: Places,
         body_timeout_s: float = 30.0,
     ) -> None:
         self._app = app
@@ -111,6 +130,7 @@ class Gate:
         self._otlp_limit_bytes = otlp_limit_bytes
         self._rate_limit = rate_limit
         self._in_flight = in_flight
+        self._places = places
         self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,12 +142,21 @@ class Gate:
             try:
                 await self._admit(scope)
                 receive = await self._with_body(scope, receive, share)
+                await self._pass(scope, receive, send)
             except Problem as problem:
                 await answer_problem(problem, scope)(scope, receive, send)
                 return
             except _ClientGone:
                 return
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, with a place if it is a tenant's; telemetry has places of its own."""
+        tenant = scope["state"].get("tenant")
+        if tenant is None or scope["path"].startswith(OTLP):
             await self._app(scope, receive, send)
+            return
+        async with self._places.hold(tenant) as place:
+            await self._app(scope, receive, place.leaving_with(send))
 
     async def _admit(self, scope: Scope) -> None:
         _check_text(scope)
@@ -157,9 +186,11 @@ class Gate:
         is_otlp = scope["path"].startswith(OTLP)
         limit_bytes = self._otlp_limit_bytes if is_otlp else JSON_LIMIT_BYTES
         _check_length(scope, limit_bytes)
+        tenant = scope["state"]["tenant"]
         try:
-            async with asyncio.timeout(self._body_timeout_s):
-                body = await _read(receive, limit_bytes, partial(share.take, scope["state"]["tenant"]))
+            with self._in_flight.coming(tenant):
+                async with asyncio.timeout(self._body_timeout_s):
+                    body = await _read(receive, limit_bytes, partial(share.take, tenant))
         except TimeoutError:
             detail = f"The body did not arrive within {self._body_timeout_s:g} s."
             raise Problem(Slug.TOO_SLOW, detail, {"Connection": "close"}) from None

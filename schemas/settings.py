@@ -144,6 +144,12 @@ class Settings(BaseSettings):
     api_max_connections: int = Field(
         512, ge=1, description="Of one API process at once; more are answered 503. Each takes a file descriptor."
     )
+    api_answers_at_once: int = Field(
+        16, ge=1, description="Requests (telemetry apart) that are worked on at once; further ones wait, 10 s at most."
+    )
+    api_answers_of_tenant: int = Field(
+        8, ge=1, description="Of one tenant at once, until their answers are taken; 64 more wait, beyond: 429."
+    )
     api_rate_limit_per_s: float = Field(
         0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
     )

@@ -3,10 +3,11 @@
 Every function raises `StoreUnavailable` when the server is away; the pipeline counts that and goes on, and an
 API lets the request through. The keys of a tenant share a hash tag, so they work on a cluster::
 
-    is:{TENANT}:services           set of the services that have a picture
+    is:{TENANT}:names              sorted set: services that have a picture or a badge, and the millisecond they leave
     is:{TENANT}:picture:SERVICE    hash: v = version, d = ServiceHealth JSON; expires
     is:{TENANT}:badges             hash: service = learning | reliable | quiet (its baseline), a space, and
                                    learning | reliable (what is usual at this hour of the week); expires
+                                   (whoever writes takes out of both a few of the services that have left)
     is:{TENANT}:bucket:NAME        hash: t = tokens, w = wall-clock second of the last take; expires
 """
 
@@ -72,17 +73,40 @@ def translated(doing: str) -> Iterator[None]:
 _LATER_REPLIES = ("OOM", "MISCONF", "READONLY", "You can't write against a read only", "CLUSTERDOWN", "TRYAGAIN")
 """Replies that pass: out of memory, no disk, a replica during fail-over, a cluster that rearranges itself."""
 
-# KEYS: picture, services. ARGV: version, document, service, life in ms.
-# Versions are zero-padded decimals: Lua numbers are doubles, which cannot tell nanosecond instants apart.
-_SET_HEALTH = """
-local stored = redis.call('HGET', KEYS[1], 'v')
-if stored and stored >= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'v', ARGV[1], 'd', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('SADD', KEYS[2], ARGV[3])
-if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
-return 1
+# KEYS: names, badges. ARGV: life in ms, service. Names come and go while their tenant stays: whoever writes clears up.
+_KNOW = """
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now_ms + ARGV[1]), ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, 100)
+if #gone > 0 then
+    redis.call('ZREM', KEYS[1], unpack(gone))
+    redis.call('HDEL', KEYS[2], unpack(gone))
+end
 """
+
+# KEYS: names, badges. ARGV: life in ms, service, badge.
+_SET_BADGE = (
+    _KNOW
+    + """
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[2], ARGV[1]) end
+"""
+)
+
+# KEYS: names, badges, picture. ARGV: life in ms, service, version, document.
+# Versions are zero-padded decimals: Lua numbers are doubles, which cannot tell nanosecond instants apart.
+_SET_HEALTH = (
+    """
+local stored = redis.call('HGET', KEYS[3], 'v')
+if stored and stored >= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[3], 'v', ARGV[3], 'd', ARGV[4])
+redis.call('PEXPIRE', KEYS[3], ARGV[1])
+"""
+    + _KNOW
+    + "return 1"
+)
 
 
 async def set_health(client: Client, health: ServiceHealth, *, ttl_s: float = PICTURE_TTL_S) -> bool:
@@ -91,30 +115,24 @@ async def set_health(client: Client, health: ServiceHealth, *, ttl_s: float = PI
     Newer is the later pane, then the larger version, then the larger revision. Returns whether it was set.
     """
     version = f"{health.pane_start_ns:020d}.{health.version:020d}.{health.revision:010d}"
-    keys = (_picture_key(health.tenant, health.service), _services_key(health.tenant))
+    tenant = health.tenant
+    keys = (_names_key(tenant), _badges_key(tenant), _picture_key(tenant, health.service))
     document = health.model_dump_json()
     with translated("setting a picture"):
-        done = await client.eval(_SET_HEALTH, 2, *keys, version, document, health.service, round(ttl_s * 1000))
+        done = await client.eval(_SET_HEALTH, 3, *keys, round(ttl_s * 1000), health.service, version, document)
     return bool(done)
 
 
 async def picture(client: Client, tenant: str) -> list[ServiceHealth]:
     """Return the current health of every service and node of the tenant, by name."""
     with translated("reading the picture"):
-        names = sorted(_text(name) for name in await client.smembers(_services_key(tenant)))
+        names = sorted(_text(name) for name in await client.zrange(_names_key(tenant), 0, -1))
         async with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hget(_picture_key(tenant, name), "d")
             documents = await pipe.execute() if names else []
-        gone = [name for name, document in zip(names, documents, strict=True) if document is None]
-        for name in gone:
-            await client.eval(_FORGET, 2, _picture_key(tenant, name), _services_key(tenant), name)
     found = [_read(document) for document in documents]
     return [health for health in found if health is not None]
-
-
-# Checked again on the server: the service may have come back since it was found missing.
-_FORGET = "if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('SREM', KEYS[2], ARGV[1]) end return 0"
 
 
 async def service_health(client: Client, tenant: str, service: str) -> ServiceHealth | None:
@@ -139,16 +157,16 @@ async def set_badges(
     if badges:
         with translated("setting badges"):
             async with client.pipeline(transaction=False) as pipe:
+                keys, life_ms = (_names_key(tenant), _badges_key(tenant)), round(ttl_s * 1000)
                 for service, (trailing, by_hour) in badges.items():
-                    pipe.hset(_badges_key(tenant), service, f"{trailing} {by_hour}")
-                pipe.pexpire(_badges_key(tenant), round(ttl_s * 1000))
+                    pipe.eval(_SET_BADGE, 2, *keys, life_ms, service, f"{trailing} {by_hour}")
                 await pipe.execute()
 
 
 async def badges(client: Client, tenant: str) -> dict[str, tuple[str, str]]:
     """Return by service ``learning``, ``reliable`` or ``quiet``, and how far its hours of the week are.
 
-    Also of services that have left the picture since.
+    Also of services that left the picture lately.
     """
     with translated("reading badges"):
         found = await client.hgetall(_badges_key(tenant))
@@ -160,8 +178,8 @@ def _text(reply: bytes | str) -> str:
     return reply.decode() if isinstance(reply, bytes) else reply
 
 
-def _services_key(tenant: str) -> str:
-    return f"is:{{{tenant}}}:services"
+def _names_key(tenant: str) -> str:
+    return f"is:{{{tenant}}}:names"
 
 
 def _badges_key(tenant: str) -> str:

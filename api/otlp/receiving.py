@@ -15,17 +15,19 @@ from api.otlp.judging import Verdict, judged
 from api.otlp.pieces import is_small, pieces_of
 from api.otlp.signals import Signal
 from api.otlp.unpacking import media_type_taken, parsed, unpacked
-from api.problems import Slug, retry_later
+from api.places import Places
 from schemas.keys import TENANT_HEADER
 from sinks.kafka.producer import Ack, Message
 
 AT_ONCE: Final = 4
 """Requests that may be unpacked at the same time: bounds the memory that large bodies unfold to."""
 
+OF_TENANT: Final = 3
+"""Of one tenant at the same time: whoever sends alone has nearly all, and a flood leaves the others room."""
+
 LARGE_BYTES: Final = 2 * 1024 * 1024
 """Unpacked bodies above this are opened one at a time: 20 MiB of empty links are 900 MiB of messages."""
 
-PATIENCE_S: Final = 10.0
 THREAD_FROM_BYTES: Final = 65_536
 """Smaller bodies are parsed where they arrive (0.3 ms); larger ones in a thread, so the loop stays awake."""
 
@@ -51,22 +53,16 @@ class Receiver:
     """Takes export requests, a few at a time."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = Places(AT_ONCE, OF_TENANT)
         self._for_large = ThreadPoolExecutor(1, "large-bodies")
 
     async def receive(self, body: Body, tenant: str, signal: Signal, sender: Sender) -> Response:
         """Return the answer to an export request. Raises `Problem` and `StoreError`."""
         media_type = media_type_taken(body.content_type)
-        try:
-            await asyncio.wait_for(self._places.acquire(), PATIENCE_S)
-        except TimeoutError:
-            raise retry_later(Slug.OVERLOADED, "Too many requests are being received at once.") from None
-        try:
+        async with self._places.hold(tenant):
             verdict, records = await self._read(body, media_type, signal)
             headers = [(TENANT_HEADER, tenant.encode())]
             await sender.send_many([Message(signal.topic.name, record, headers=headers) for record in records])
-        finally:
-            self._places.release()
         OTLP_ITEMS.labels(tenant, signal.name, "forwarded").inc(verdict.items - verdict.rejected)
         OTLP_ITEMS.labels(tenant, signal.name, "rejected").inc(verdict.rejected)
         return otlp_success(signal, media_type, verdict.rejected, verdict.why)

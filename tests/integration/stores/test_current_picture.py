@@ -70,10 +70,12 @@ async def test_a_service_that_nobody_reports_on_leaves(client: Client) -> None:
     """What has expired is not shown and not remembered, and may come back, also with an older pane."""
     await current.set_health(client, health("stays"))
     await current.set_health(client, health("goes"), ttl_s=1)
-    assert await client.pttl("is:{acme}:services") > 60_000, "the index lives as long as the longest of them"
+    assert await client.pttl("is:{acme}:names") > 60_000, "the index lives as long as the longest of them"
     await client.pexpire("is:{acme}:picture:goes", 0)
     assert [found.service for found in await current.picture(client, "acme")] == ["stays"]
-    assert await client.scard("is:{acme}:services") == 1
+    await client.zadd("is:{acme}:names", {"goes": 1})
+    await current.set_health(client, health("stays", pane_start_ns=ONSET_NS + 1))
+    assert await client.zcard("is:{acme}:names") == 1
     assert await current.set_health(client, health("goes", pane_start_ns=ONSET_NS - MINUTE_NS))
     assert len(await current.picture(client, "acme")) == 2
 
@@ -165,6 +167,19 @@ async def test_badges_tell_how_far_each_baseline_is(client: Client) -> None:
     await current.set_badges(client, "t", {})
     assert await current.badges(client, "t") == {"cart": ("reliable", "learning"), "größe": ("quiet", "reliable")}
     assert await current.badges(client, "tt") == {}
+
+
+async def test_names_that_come_and_go_are_forgotten_while_their_tenant_stays(client: Client) -> None:
+    """In the index and in the badges, whether anybody reads them or not: hosts outside have names of their own."""
+    for number in range(30):
+        await current.set_badges(client, "acme", {f"gone{number}": ("learning", "learning")}, ttl_s=0.001)
+        await current.set_health(client, health(f"gone{number}"), ttl_s=0.001)
+        await current.set_badges(client, "acme", {"stays": ("reliable", "learning")})
+    await asyncio.sleep(0.01)
+    await current.set_health(client, health("stays"))
+    assert await client.zrange("is:{acme}:names", 0, -1) == [b"stays"]
+    assert await client.hkeys("is:{acme}:badges") == [b"stays"]
+    assert await current.badges(client, "acme") == {"stays": ("reliable", "learning")}
 
 
 async def test_what_another_version_has_stored_is_no_picture_and_no_error(client: Client) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from starlette.types import Receive
 
 from api.auth import KeyRing
-from api.gate import Gate, InFlight, Unlimited
+from api.gate import MOST_BODIES, Gate, InFlight, Unlimited
+from api.places import Places
 
 KEY = "key-of-acme"
 
@@ -46,7 +47,7 @@ class Door:
 
     def __init__(self, limit_bytes: int) -> None:
         self.in_flight = InFlight(limit_bytes)
-        self._gate = Gate(self._inner, create_keys(), 1000, Unlimited(), self.in_flight)
+        self._gate = Gate(self._inner, create_keys(), 1000, Unlimited(), self.in_flight, Places(16, 8))
         self._held: list[asyncio.Task[None]] = []
         self._reached = asyncio.Event()
 
@@ -102,6 +103,34 @@ async def test_a_tenant_has_half_of_the_bytes_in_flight_and_its_neighbours_the_r
     assert door.in_flight.held_bytes == 0
 
 
+async def test_a_tenant_has_so_many_bodies_on_their_way_and_its_neighbours_have_theirs() -> None:
+    """Each is a connection: slow ones of one tenant would take all there are."""
+    in_flight = InFlight()
+    gate = Gate(ignore, create_keys(), 1000, Unlimited(), in_flight, Places(16, 8))
+    never = asyncio.Event()
+
+    async def slow() -> MutableMapping[str, Any]:
+        await never.wait()
+        return {"type": "http.disconnect"}
+
+    slow_ones = [asyncio.create_task(gate(otlp_scope(), slow, ignore)) for _ in range(MOST_BODIES)]
+    await asyncio.sleep(0)
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def keep(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await gate(otlp_scope(), body_of(b"x"), keep)
+    assert sent[0]["status"] == 429
+    sent.clear()
+    await gate(otlp_scope("key-of-other"), body_of(b"x"), keep)
+    assert sent == []
+    never.set()
+    await asyncio.gather(*slow_ones)
+    await gate(otlp_scope(), body_of(b"x"), keep)
+    assert sent == [], "they are gone"
+
+
 async def test_a_client_that_hangs_up_in_its_body_is_answered_nothing() -> None:
     """And reaches no route."""
     waiting = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
@@ -113,7 +142,7 @@ async def test_a_client_that_hangs_up_in_its_body_is_answered_nothing() -> None:
         raise AssertionError("a route was reached")
 
     in_flight = InFlight()
-    await Gate(inner, create_keys(), 1000, Unlimited(), in_flight)(otlp_scope(), receive, inner)
+    await Gate(inner, create_keys(), 1000, Unlimited(), in_flight, Places(16, 8))(otlp_scope(), receive, inner)
     assert in_flight.held_bytes == 0
 
 
@@ -125,7 +154,7 @@ async def test_a_body_without_a_key_is_not_read() -> None:
 
     for path in ("/livez", "/docs/start.js", "/v1/logs"):
         scope = otlp_scope() | {"path": path, "headers": []}
-        await Gate(ignore, create_keys(), 1000, Unlimited(), InFlight())(scope, receive, ignore)
+        await Gate(ignore, create_keys(), 1000, Unlimited(), InFlight(), Places(16, 8))(scope, receive, ignore)
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None:
@@ -139,7 +168,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for_without_end() -> None
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    gate = Gate(ignore, create_keys(), 1000, Unlimited(), InFlight(), body_timeout_s=0.01)
+    gate = Gate(ignore, create_keys(), 1000, Unlimited(), InFlight(), Places(16, 8), body_timeout_s=0.01)
     await gate(otlp_scope(), receive, send)
     assert sent[0]["status"] == 408
 
@@ -156,6 +185,6 @@ async def test_a_tenant_that_is_too_fast_is_told_when_to_come_back() -> None:
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await Gate(ignore, create_keys(), 1000, Slow(), InFlight())(otlp_scope(), ignore, send)
+    await Gate(ignore, create_keys(), 1000, Slow(), InFlight(), Places(16, 8))(otlp_scope(), ignore, send)
     assert sent[0]["status"] == 429
     assert dict(sent[0]["headers"])[b"retry-after"] == b"3"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,19 +171,39 @@ async def test_a_body_that_nobody_wants_to_read_holds_no_connection(tmp_path: Pa
     assert answer.startswith(b"HTTP/1.1 401 "), answer
 
 
-async def test_who_comes_when_it_is_full_is_turned_away_until_somebody_goes(tmp_path: Path) -> None:
+async def test_who_comes_when_all_are_served_is_turned_away_until_somebody_goes(tmp_path: Path) -> None:
     """With a status that says so; who is here is not disturbed."""
-    before = cut("too_many")
-    async with serving(Application(), tmp_path, api_max_connections=2) as door, door.connected() as first:
-        async with door.connected() as second:
-            assert await first.ask() == await second.ask() == b"HTTP/1.1 200 OK"
-            async with door.connected() as third:
-                assert (await third.rest()).startswith(b"HTTP/1.1 503 ")
-            assert await first.ask() == await second.ask() == b"HTTP/1.1 200 OK"
-        await door.until(lambda: len(door.server.server_state.connections) == 1)
-        async with door.connected() as fourth:
-            assert await fourth.ask() == b"HTTP/1.1 200 OK"
+    before, application = cut("too_many"), Application()
+    async with serving(application, tmp_path, api_max_connections=1) as door:
+        async with door.connected() as first:
+            asked = asyncio.create_task(first.ask("/slow"))
+            await door.until(lambda: any(one.cycle for one in door.server.server_state.connections))
+            async with door.connected() as second:
+                assert (await second.rest()).startswith(b"HTTP/1.1 503 ")
+            application.may_answer.set()
+            assert await asked == b"HTTP/1.1 200 OK"
+        async with door.connected() as third:
+            assert await third.ask() == b"HTTP/1.1 200 OK"
     assert cut("too_many") == before + 1
+
+
+async def test_who_asks_is_served_however_many_hold_connections_open(tmp_path: Path) -> None:
+    """With headers that never end: those who have been here without a request for longest make way."""
+    before = cut("made_way")
+    async with serving(Application(), tmp_path, api_max_connections=4) as door, AsyncExitStack() as open_ones:
+        slow = [await open_ones.enter_async_context(door.connected()) for _ in range(4)]
+        for client in slow:
+            client.writer.write(b"GET / HTTP/1.1\r\nX-Long: ")
+        await door.until(lambda: len(door.server.server_state.connections) == 4)
+        for _ in range(8):
+            async with door.connected() as client:
+                assert await client.ask() == b"HTTP/1.1 200 OK"
+            await door.until(lambda: len(door.server.server_state.connections) < 4)
+            slow.append(await open_ones.enter_async_context(door.connected()))
+            slow[-1].writer.write(b"GET / HTTP/1.1\r\nX-Long: ")
+            await door.until(lambda: len(door.server.server_state.connections) == 4)
+        assert await slow[0].rest() == b""
+    assert cut("made_way") >= before + 8
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/stream"])
