@@ -67,7 +67,8 @@ class BoundedProtocol(H11Protocol):
 
     def _make_room(self) -> bool:
         """Cut the connection that has been without a request for longest; return whether there is one."""
-        idle = [one for one in self.connections if one is not self and one.is_idle]
+        others = (one for one in self.connections if isinstance(one, BoundedProtocol) and one is not self)
+        idle = [one for one in others if one.is_idle]
         if not idle:
             return False
         min(idle, key=lambda one: one.idle_since_s).make_way()

@@ -126,7 +126,8 @@ async def set_health(client: Client, health: ServiceHealth, *, ttl_s: float = PI
 async def picture(client: Client, tenant: str) -> list[ServiceHealth]:
     """Return the current health of every service and node of the tenant, by name."""
     with translated("reading the picture"):
-        names = sorted(_text(name) for name in await client.zrange(_names_key(tenant), 0, -1))
+        listed: list[bytes | str] = await client.zrange(_names_key(tenant), 0, -1)  # type: ignore[assignment]
+        names = sorted(map(_text, listed))
         async with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hget(_picture_key(tenant, name), "d")
