@@ -112,15 +112,17 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         app.add_exception_handler(kind, _answer)
     per_s = settings.api_rate_limit_per_s
     limit = RedisRateLimit(lambda: app.state.stores and app.state.stores.redis, per_s) if per_s else Unlimited()
+    keys = KeyRing(tenants_by_key(settings))
     # The layer added last is the outermost.
     app.add_middleware(
         Gate,
-        keys=KeyRing(tenants_by_key(settings)),
+        keys=keys,
         otlp_limit_bytes=settings.api_max_body_bytes,
         rate_limit=limit,
         in_flight=InFlight(),
         places=Places(settings.api_answers_at_once, settings.api_answers_of_tenant),
         body_timeout_s=settings.api_body_timeout_s,
+        metrics_for=None if settings.api_open_metrics or len(keys.tenants) < 2 else settings.operator,
     )
     app.add_middleware(AccessLog)
 

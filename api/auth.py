@@ -24,6 +24,11 @@ class KeyRing:
     def __init__(self, tenant_by_key: Mapping[str, str]) -> None:
         self._tenants = [(_digest(key.encode()), tenant) for key, tenant in tenant_by_key.items()]
 
+    @property
+    def tenants(self) -> set[str]:
+        """Whose keys there are."""
+        return {tenant for _, tenant in self._tenants}
+
     def tenant_of(self, key: bytes) -> str | None:
         """Return the key's tenant. Takes the same time for every key: all hashes are compared, in constant time."""
         asked, found = _digest(key), None

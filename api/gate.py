@@ -25,6 +25,8 @@ from schemas.keys import TENANT_HEADER
 
 OPEN_PATHS: Final = frozenset({"/", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
 OPEN_PREFIX: Final = "/docs/"
+METRICS_PATH: Final = "/metrics"
+"""Its labels name tenants and their services."""
 
 JSON_LIMIT_BYTES: Final = 65_536
 """Limit of every body that is not telemetry."""
@@ -113,7 +115,10 @@ class _Share:
 
 
 class Gate:
-    """Check a request before any route sees it; write the tenant into ``scope["state"]``."""
+    """Check a request before any route sees it; write the tenant into ``scope["state"]``.
+
+    ``metrics_for`` is the tenant whose key reads /metrics; None: nobody needs one.
+    """
 
     def __init__(
         self,
@@ -124,6 +129,7 @@ class Gate:
         in_flight: InFlight,
         places: Places,
         body_timeout_s: float = 30.0,
+        metrics_for: str | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -132,6 +138,7 @@ class Gate:
         self._in_flight = in_flight
         self._places = places
         self._body_timeout_s = body_timeout_s
+        self._metrics_for = metrics_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
@@ -161,7 +168,8 @@ class Gate:
     async def _admit(self, scope: Scope) -> None:
         _check_text(scope)
         path: str = scope["path"]
-        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        is_kept = path == METRICS_PATH and self._metrics_for is not None
+        if (path in OPEN_PATHS and not is_kept) or path.startswith(OPEN_PREFIX):
             return
         headers: Mapping[bytes, bytes] = dict(reversed(scope["headers"]))  # of a repeated header, the first counts
         key = presented_key(headers)
@@ -171,6 +179,8 @@ class Gate:
         claimed = headers.get(TENANT_HEADER.encode(), b"").strip()
         if claimed and claimed != tenant.encode():
             raise Problem(Slug.TENANT_MISMATCH, "The x-tenant-id header names another tenant than the API key's.")
+        if is_kept and tenant != self._metrics_for:
+            raise Problem(Slug.TENANT_MISMATCH, "Metrics name all tenants: they are told to the operator's key.")
         wait_s = await self._rate_limit.wait_s(tenant)
         if wait_s > 0:
             raise retry_later(Slug.TOO_MANY_REQUESTS, "This tenant sends more requests than its limit.", wait_s)

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     api_answers_of_tenant: int = Field(
         8, ge=1, description="Of one tenant at once, until their answers are taken; 64 more wait, beyond: 429."
     )
+    api_open_metrics: bool = Field(
+        False, description="Tell /metrics without a key also where several tenants have keys; else to the operator's."
+    )
     api_rate_limit_per_s: float = Field(
         0.0, ge=0, description="Requests per second of one tenant, over all API replicas; 0 = no limit."
     )

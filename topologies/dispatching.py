@@ -70,7 +70,11 @@ class Dispatcher:
         return len(claims)
 
     async def _deliver(self, claimed: Claim) -> None:
-        outcome = await self._attempt(claimed)
+        try:
+            outcome = await self._attempt(claimed)
+        except Exception as error:  # a bug of ours: this alert is tried again and in the end dead, with its trace
+            log.exception("alert_attempt_failed", delivery=claimed.name, attempt=claimed.attempt)
+            outcome = Outcome(Verdict.RETRY_LATER, f"bug: {type(error).__name__}")
         wall_ns = time.time_ns()
         if outcome.verdict is Verdict.DELIVERED:
             await mark_delivered(self._pool, claimed, wall_ns, status_code=outcome.status_code)

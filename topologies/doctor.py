@@ -194,7 +194,7 @@ async def check_alerts(settings: Settings) -> list[Finding]:
         return [Finding("alerts", State.NOTE, "stored and on topic `alerts`, sent nowhere else", remedy)]
     if not settings.alert_webhook_secret.get_secret_value():
         remedy = "set INCIDENTSCOPE_ALERT_WEBHOOK_SECRET, so that the receiver can tell them from forgeries"
-        return [Finding("alerts", State.NOTE, "posted to a webhook without a signature", remedy)]
+        return [Finding("alerts", State.BAD, "a webhook without a secret to sign with: no worker starts", remedy)]
     return [Finding("alerts", State.FINE, "posted to a webhook, signed")]
 
 

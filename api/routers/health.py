@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 from pydantic import BaseModel
 
+from api.problems import Slug, documented
 from api.readiness import Dependency, Readiness, ReadinessProbe
 
 router = APIRouter(tags=["operations"])
@@ -74,10 +75,14 @@ async def readyz(request: Request, response: Response) -> Readiness:
     summary="Prometheus metrics",
     response_class=Response,
     response_description="All metrics of this process, in the Prometheus or OpenMetrics text format.",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}}}
+    | documented(Slug.UNAUTHENTICATED, Slug.TENANT_MISMATCH),
 )
 async def metrics(request: Request) -> Response:
-    """Return the metrics of the API, and of the worker when it runs in the same process."""
+    """Return the metrics of the API, and of the worker when it runs in the same process.
+
+    Their labels name tenants: where several have keys, only the operator's is told (`INCIDENTSCOPE_API_OPEN_METRICS`).
+    """
     encode, content_type = _encoder_for(request.headers.get("accept", ""))
     return Response(encode(REGISTRY), media_type=content_type)
 

@@ -27,7 +27,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.exceptions import Error as DriverError
 
-from schemas.errors import StoreRejected, StoreUnavailable
+from schemas.errors import SetupError, StoreRejected, StoreUnavailable
 
 Answer = TypeVar("Answer")
 Settings = Mapping[str, Any]
@@ -72,7 +72,10 @@ class ClickHouse:
 
     @classmethod
     async def open(cls, dsn: str, connections: int = 4) -> Self:
-        """Connect, and return once ClickHouse has answered. Raises `StoreUnavailable` when it does not."""
+        """Connect, and return once ClickHouse has answered. Raises `StoreUnavailable` when it does not.
+
+        A DSN that cannot be read is a `SetupError`.
+        """
         pool = cls(dsn, connections)
         try:
             await pool.command("SELECT 1")
@@ -139,11 +142,21 @@ class ClickHouse:
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = clickhouse_connect.get_client(dsn=self._dsn, **self._options())
+            client = self._connected()
             self._local.client = client
             with self._clients_lock:
                 self._clients.append(client)
         return client
+
+    def _connected(self) -> Client:
+        try:
+            return clickhouse_connect.get_client(dsn=self._dsn, **self._options())
+        except (TypeError, ValueError):  # not chained: the text may quote the DSN, and with it the password
+            raise SetupError(
+                "the ClickHouse DSN cannot be read",
+                "set INCIDENTSCOPE_CLICKHOUSE_DSN=clickhouse://user:password@host:8123/database"
+                " (special characters percent-encoded)",
+            ) from None
 
     def _replace_spoilt(self) -> None:
         """Open another connection in place of one whose statement failed.

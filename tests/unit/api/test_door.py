@@ -31,6 +31,7 @@ ONE_LOG_RECORD = b"\x0a\x04\x12\x02\x12\x00"
 
 SETTINGS = Settings(
     api_keys=SecretStr(f"{KEY}:acme,key-of-other:other"),
+    operator_tenant="acme",
     api_max_body_bytes=OTLP_LIMIT_BYTES,
     kafka_brokers="127.0.0.1:1",
     clickhouse_dsn=SecretStr("clickhouse://127.0.0.1:1/default"),
@@ -72,10 +73,28 @@ def status_message(response: httpx.Response) -> Status:
     return Status.FromString(response.content)
 
 
-@pytest.mark.parametrize("path", ["/livez", "/metrics", "/docs", "/openapi.json", "/docs/start.js"])
+@pytest.mark.parametrize("path", ["/livez", "/docs", "/openapi.json", "/docs/start.js"])
 async def test_operations_and_docs_are_open(client: httpx.AsyncClient, path: str) -> None:
     """No key is needed there."""
     assert (await client.get(path, headers={"Authorization": ""})).status_code == 200
+
+
+async def test_metrics_are_the_operators_where_tenants_do_not_know_of_one_another(app: FastAPI) -> None:
+    """Their labels name tenants and services. With one tenant, or if the operator says so, they are open."""
+
+    async def status(changes: dict[str, Any], key: str = "") -> int:
+        changed = create_app(SETTINGS.model_copy(update=changes), app.state.stores)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(changed), base_url="http://api") as asking:
+            return (await asking.get("/metrics", headers={"X-API-Key": key} if key else {})).status_code
+
+    operator = {"operator_tenant": "other"}
+    assert [await status(operator), await status(operator, KEY), await status(operator, "key-of-other")] == [
+        401,
+        403,
+        200,
+    ]
+    assert await status(operator | {"api_open_metrics": True}) == 200
+    assert await status({"api_keys": SecretStr(f"{KEY}:acme")}) == 200
 
 
 @pytest.mark.parametrize("path", ["/api/v1/incidents", "/api/v1/no-such-path", "/livez/", "/v2", "/docs2"])
@@ -343,7 +362,7 @@ async def test_requests_are_counted_by_route_template(client: httpx.AsyncClient)
 
 
 async def test_metrics_are_told_whatever_version_of_their_format_is_asked_for(client: httpx.AsyncClient) -> None:
-    """The path is open: nobody may write tracebacks into our log through it."""
+    """The path may be open: nobody may write tracebacks into our log through it."""
     for media_type in ("application/openmetrics-text", "text/plain"):
         for version in ("x", "1.x", "9" * 5000, "1.0.0\xe9"):
             accept = f"{media_type}; version={version}".encode("latin-1")
