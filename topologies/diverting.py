@@ -32,7 +32,7 @@ class Diverting:
         """Note what became of a batch's records. Raises `DivertingError` when it is our fault; `LaneEndedError`."""
         for tenant, is_refused in refusals:
             self._fold.step(tenant, is_refused)
-        verdict = self._fold.verdict()
+        verdict = self._fold.verdict() if any(is_refused for _, is_refused in refusals) else None
         if verdict is not None and not await self._probe.passes(wanted, _explained(verdict)):
             raise DivertingError(
                 f"{self._topic}: {_explained(verdict)} goes to the dead letters, and so does a good request of our own;"

@@ -75,8 +75,10 @@ async def readyz(request: Request, response: Response) -> Readiness:
     summary="Prometheus metrics",
     response_class=Response,
     response_description="All metrics of this process, in the Prometheus or OpenMetrics text format.",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}}}
-    | documented(Slug.UNAUTHENTICATED, Slug.TENANT_MISMATCH),
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}}},
+        **documented(Slug.UNAUTHENTICATED, Slug.TENANT_MISMATCH),
+    },
 )
 async def metrics(request: Request) -> Response:
     """Return the metrics of the API, and of the worker when it runs in the same process.

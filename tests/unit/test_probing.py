@@ -73,6 +73,16 @@ async def test_no_number_of_bad_tenants_stops_a_worker_that_takes_what_is_good()
     assert len(sink.rows) == 3
 
 
+async def test_nothing_is_tried_while_nothing_is_refused() -> None:
+    """What was refused long ago stays suspicious until something better comes, and there may be only ticks."""
+    sink = Tried()
+    limits = diverting(sink)
+    await limits.judge(bad(["a"]), yes)
+    await limits.judge([], yes)
+    await limits.judge([("b", False)], yes)
+    assert len(sink.rows) == 1
+
+
 async def test_a_worker_that_refuses_what_is_good_stops() -> None:
     """The decoder, or the store, which may be away for a moment first."""
     with pytest.raises(DivertingError, match="good request"):
