@@ -125,9 +125,9 @@ class IncidentLane:
             stepped = False
             for pane_ns, deviations in panes.due(self.clock.at(tenant), self._windows):
                 events += panes.fold.step_pane(pane_ns, deviations, decided_ns(pane_ns, self._windows))
+                tell_losses(panes.fold)
                 stepped = True
             if stepped:
-                tell_losses(panes.fold)
                 states[tenant_key(tenant)] = _pack(self._owner, panes.fold)
             if len(self._tenants) > TENANTS_HELD and not panes.waiting and not panes.fold.open:
                 del self._tenants[tenant]  # the table has it

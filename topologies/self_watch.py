@@ -1,9 +1,9 @@
-"""The product's alerts about itself: ingest is behind, records are missing, names are too many.
+"""The product's alerts about itself: ingest is behind, records are missing, much is refused, names are too many.
 
 ::
 
     every 15 s, on the worker that reads otel.traces/0 ─▶ reconcile ─▶ decide ─▶ outbox, the operator's tenant
-                                                  overflows ─┤
+                                    dead letters, overflows ─┤
                                                              └─▶ metrics: lag in seconds, missing records, ingest delay
 
 Nobody looks at the dashboard of what watches everything else. The alert goes the way of all alerts: stored with its
@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -28,6 +28,7 @@ from schemas.settings import Settings
 from schemas.topics import TRACES
 from sinks.clickhouse.overflows import Overflow, overflows
 from sinks.postgres import alerts
+from sinks.postgres.dead_letters import recent
 from sinks.postgres.outbox import enqueue
 from sinks.reconciling import reconcile
 from sinks.stores import Stores
@@ -43,7 +44,15 @@ LEADER = TP(TRACES.name, 0)
 """Whoever reads this partition looks at all of them: exactly one worker does."""
 
 DELAYED, MISSING, OVERFLOWING = "ingest-delayed", "ingest-missing", "names-overflow"
-PATHS = {DELAYED: "/api/v1/reconcile", MISSING: "/api/v1/reconcile", OVERFLOWING: "/api/v1/services"}
+REFUSED = "telemetry-refused"
+PATHS = {
+    DELAYED: "/api/v1/reconcile",
+    MISSING: "/api/v1/reconcile",
+    OVERFLOWING: "/api/v1/services",
+    REFUSED: "/api/v1/dead-letters",
+}
+REFUSED_MEMORY_S = 600
+"""Dead letters of this long are counted together."""
 OVERFLOW_MEMORY_S = 600
 """An overflow is told of as over when no pane of this long has one."""
 
@@ -88,6 +97,7 @@ class SelfWatch:
         worst = max(found.partitions, key=lambda account: account.lag_s, default=None)
         await self._judge_delay(worst.lag_s if worst else 0.0, _waiting(found.partitions))
         await self._judge_missing(found.partitions)
+        await self.judge_refused()
         await self._judge_names(await overflows(self.stores.clickhouse, OVERFLOW_MEMORY_S))
 
     async def _judge_delay(self, delay_s: float, why: str) -> None:
@@ -100,6 +110,17 @@ class SelfWatch:
         missing = sum(account.missing_records for account in partitions)
         title = f"{missing} records are accounted for nowhere"
         await self._judge(MISSING, missing, 0.0, title, _gaps(partitions))
+
+    async def judge_refused(self) -> None:
+        """Tell when more is refused than would be suspicious of one tenant. Raises `StoreError`.
+
+        What nobody but its senders' mistakes can cause goes on being diverted, and somebody should know.
+        """
+        limit = self.settings.dead_letter_in_a_row
+        if limit:
+            found = await recent(self.stores.postgres, REFUSED_MEMORY_S)
+            title = f"{sum(found.values())} dead letters in {REFUSED_MEMORY_S // 60} minutes"
+            await self._judge(REFUSED, sum(found.values()), limit, title, _refused(found))
 
     async def _judge_names(self, found: Sequence[Overflow]) -> None:
         title = f"{len({one.tenant for one in found})} tenants send more names than there is room for"
@@ -161,6 +182,12 @@ def _waiting(partitions: Sequence[PartitionAccount]) -> str:
     return (
         f"waiting to be stored: {named or 'nothing'}. Look at workers and stores; nothing is lost while Kafka has it."
     )
+
+
+def _refused(found: Mapping[str, int]) -> str:
+    most = sorted(found.items(), key=lambda item: -item[1])[:5]
+    named = ", ".join(f"{tenant}: {count}" for tenant, count in most)
+    return f"by tenant: {named or 'none'}. `incidentscope dlq list` says why; what is refused can be sent again."
 
 
 def _crowded(found: Sequence[Overflow]) -> str:

@@ -154,6 +154,17 @@ async def counts(pool: Pool, wanted: LetterFilter) -> dict[tuple[str, str], int]
     return {(row["reason"], row["state"]): row["count"] for row in rows}
 
 
+async def recent(pool: Pool, seconds: int) -> dict[str, int]:
+    """Return how many letters of each tenant were stored in the last ``seconds``. Raises `StoreUnavailable`."""
+    with translated("counting dead letters"):
+        rows = await pool.fetch(
+            "SELECT tenant, count(*) FROM dead_letters WHERE stored_at > now() - make_interval(secs => $1)"
+            " GROUP BY tenant",
+            float(seconds),
+        )
+    return {row["tenant"]: row["count"] for row in rows}
+
+
 def _bound(wanted: LetterFilter) -> tuple[object, ...]:
     return (
         None if wanted.tenant is None else clean(wanted.tenant),

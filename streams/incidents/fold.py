@@ -48,7 +48,7 @@ class IncidentFold:
         self.losses = LossLedger()
         """What there was no room for, until it is drained."""
         self.unopened: list[str] = []
-        """Who is in no incident, because too many are open; until the caller clears it."""
+        """Who is in no incident since the last pane, because too many are open."""
 
     def step_pane(
         self, pane_start_ns: int, deviations: Iterable[ServiceDeviations], decided_at_ns: int
@@ -61,6 +61,7 @@ class IncidentFold:
         if pane_start_ns <= self.last_pane_ns:
             return []
         self.last_pane_ns = pane_start_ns
+        self.unopened = []
         pane = _newest(deviations)
         self.graph.see(pane.values())
         excess = self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
