@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from load import TraceLoad
 from naive import COLUMNS, RECORD_COLUMNS, Windows, add_naively
 from rows import Row, at_least, at_most, figure, main, median_ratio, quick
-from stage_runs import NoSink, broker, consume, cpu_s, produce, run_ingest
+from slow_store import slow_clickhouse
+from stage_runs import broker, consume, cpu_s, produce, run_ingest
 
 from schemas.keys import TENANT_HEADER
 from schemas.settings import Settings
@@ -31,8 +32,10 @@ SELECT count() AS items, sum(cityHash64(* EXCEPT stored_at)) AS contents,
 FROM spans
 """
 OVERLOAD_RECORDS = quick(2_000, 600)
-OVERLOAD_REST_S = 0.012
-"""So slow is the store at overload for each message of 500 spans: 40 k spans/s, a tenth of what windows can take."""
+OVERLOAD_SPANS_A_S = 40_000
+"""So slow is the store at overload: a tenth of what windows can take."""
+SPAN_BYTES = 520
+"""Of a span on its way to ClickHouse."""
 
 
 class Cost(NamedTuple):
@@ -118,12 +121,12 @@ async def database(root: ClickHouse, folder: Path, name: str, settings: Settings
 
 
 async def overload(folder: Path) -> float:
-    """Return how much memory (MiB) a worker takes whose store is ten times too slow."""
-    load = TraceLoad(SPANS)
-    async with broker(folder, 4) as settings:
+    """Return how much memory (MiB) a worker takes that stores all it gets, ten times too slowly."""
+    load, bytes_per_s = TraceLoad(SPANS), OVERLOAD_SPANS_A_S * SPAN_BYTES
+    async with broker(folder, 4) as settings, slow_clickhouse(folder, bytes_per_s, settings) as clickhouse:
         await produce(settings, (load.message(number) for number in range(OVERLOAD_RECORDS)))
         del load
-        return (await run_ingest(settings, OVERLOAD_RECORDS, NoSink(OVERLOAD_REST_S))).peak_rss_mib
+        return (await run_ingest(settings, OVERLOAD_RECORDS, clickhouse=clickhouse)).peak_rss_mib
 
 
 def rows() -> Iterator[Row]:

@@ -54,18 +54,13 @@ class NoClickHouse:
 
 
 class NoSink:
-    """Stores nothing; ``rest_s`` a row is how slow it is at it."""
-
-    def __init__(self, rest_s: float = 0.0) -> None:
-        self._rest_s = rest_s
+    """Stores nothing."""
 
     def prepare(self, *_: Any) -> None:
         """Nothing has to be made ready."""
 
-    async def insert(self, _topic: str, rows: Sequence[Any], *_: Any) -> None:
+    async def insert(self, *_: Any) -> None:
         """Forget the rows."""
-        if self._rest_s:
-            await asyncio.sleep(self._rest_s * len(rows))
 
     async def is_whole(self, *_: Any) -> bool:
         """Nothing is missing of nothing."""
@@ -130,6 +125,7 @@ class TimedIngest(Ingest):
         """Take a batch as ingest does."""
         self.rss_at_start = self.rss_at_start or rss_mib()
         await super().handle(events)
+        self.peak_rss = max(self.peak_rss, rss_mib())
         if not self.stores:
             self.mark(sum(size_of(event.message)[0] for event in events))
 
