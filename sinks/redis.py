@@ -13,7 +13,7 @@ API lets the request through. The keys of a tenant share a hash tag, so they wor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,9 @@ Client = Redis
 
 PICTURE_TTL_S = 3600
 """A service that nobody reports on for this long leaves the picture."""
+
+_AT_ONCE = 256
+"""Pictures in one exchange with the server."""
 
 
 def open_redis(settings: Settings) -> Client:
@@ -114,13 +117,23 @@ async def set_health(client: Client, health: ServiceHealth, *, ttl_s: float = PI
 
     Newer is the later pane, then the larger version, then the larger revision. Returns whether it was set.
     """
-    version = f"{health.pane_start_ns:020d}.{health.version:020d}.{health.revision:010d}"
-    tenant = health.tenant
-    keys = (_names_key(tenant), _badges_key(tenant), _picture_key(tenant, health.service))
-    document = health.model_dump_json()
-    with translated("setting a picture"):
-        done = await client.eval(_SET_HEALTH, 3, *keys, round(ttl_s * 1000), health.service, version, document)
-    return bool(done)
+    [done] = await set_healths(client, [health], ttl_s=ttl_s)
+    return done
+
+
+async def set_healths(client: Client, healths: Sequence[ServiceHealth], *, ttl_s: float = PICTURE_TTL_S) -> list[bool]:
+    """Make these the current pictures of their services, as `set_health` does; a slow server is waited for once."""
+    done: list[bool] = []
+    for begin in range(0, len(healths), _AT_ONCE):
+        with translated("setting pictures"):
+            async with client.pipeline(transaction=False) as pipe:
+                for health in healths[begin : begin + _AT_ONCE]:
+                    version = f"{health.pane_start_ns:020d}.{health.version:020d}.{health.revision:010d}"
+                    tenant, ttl_ms = health.tenant, round(ttl_s * 1000)
+                    keys = (_names_key(tenant), _badges_key(tenant), _picture_key(tenant, health.service))
+                    pipe.eval(_SET_HEALTH, 3, *keys, ttl_ms, health.service, version, health.model_dump_json())
+                done += map(bool, await pipe.execute())
+    return done
 
 
 async def picture(client: Client, tenant: str) -> list[ServiceHealth]:

@@ -27,7 +27,7 @@ from schemas.health import ServiceHealth
 from schemas.keys import PROGRESS_KEY, service_key
 from schemas.topics import HEALTH, LATE, LOGS, ROLLUPS, STUBS, TRACES, sources
 from sinks.kafka.producer import Message
-from sinks.redis import set_health
+from sinks.redis import set_healths
 from streams.health import HealthFold
 from streams.partials import ServicePartial
 from streams.progress import Progress
@@ -160,8 +160,7 @@ class Health:
         newest = {(pane.tenant, pane.service): pane for pane in panes}  # panes ascend
         try:
             with metrics.STORE_SECONDS.labels("redis", "picture").time():
-                for pane in newest.values():
-                    await set_health(self._wiring.stores.redis, pane)
+                await set_healths(self._wiring.stores.redis, list(newest.values()))
         except StoreError as error:
             metrics.STORE_RETRIES.labels("redis").inc()
             log.warning("current_picture_not_shown", error=str(error))

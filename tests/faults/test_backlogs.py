@@ -14,8 +14,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from fault_proxy import FaultProxy, Mode
@@ -33,16 +34,16 @@ OUTAGE_S = {"away": 120.0, "slow": 60.0, "cut": 60.0}
 """By kind of outage."""
 PADDING_BYTES = 500_000
 """Of each message of spans: the backlog is about a hundred times as large as what a chunk would be without."""
+CHUNK_MIB = 2 * PADDING_BYTES / 2**20
+"""Two messages of spans, as a rule."""
 GROWTH_MIB = 150.0
 """What the worker may grow by; the backlog is more."""
 TIMES_THE_INPUT = 2.0
 TRIES = 3
 CALIBRATION_CHUNKS = 20
-BEHIND_CHUNKS = 3
-"""So much is on its way at any time while input goes on: batches wait for more, and inserts."""
-INNER_RECORDS = 100
-"""The same of what the stages tell one another."""
-PATIENCE_S = 300.0
+USUAL_S = 15.0
+"""So long it is looked how far behind the worker is when all is well, while input goes on."""
+PATIENCE_S = 900.0
 AT_ONCE = 99.0
 """What is told of a backlog that was never there: the store holds nothing up."""
 
@@ -66,6 +67,25 @@ class Pace:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
+class Behind(NamedTuple):
+    """How far behind a worker is: acknowledged items that are not stored, and records its stages told one another."""
+
+    items: int
+    inner_records: int
+
+    def is_within(self, other: Behind) -> bool:
+        """Tell whether it is no farther behind than that."""
+        return self.items <= other.items and self.inner_records <= other.inner_records
+
+    def or_farther(self, other: Behind) -> Behind:
+        """Return the farther of each."""
+        return Behind(max(self.items, other.items), max(self.inner_records, other.inner_records))
+
+
+AT_REST = Behind(3 * ITEMS_A_CHUNK, 100)
+"""What a worker is always behind: batches wait for more, and time is told every second."""
+
+
 @dataclass(frozen=True)
 class Outage:
     """What came of one: working off as a multiple of the input's speed, and how much memory the worker took for it."""
@@ -86,7 +106,7 @@ class Run:
     gate: Gate
     clickhouse: ClickHouse
     opened: int = 0
-    most_mib: float = field(default=0.0)
+    most_mib: float = 0.0
 
     async def behind(self) -> int:
         """Return how many acknowledged items are not stored yet."""
@@ -96,20 +116,18 @@ class Run:
         acknowledged = self.ledger.items()
         return acknowledged - int(await self.clickhouse.command(f"SELECT {counts}", {"tenant": self.load.tenant}))
 
-    async def until_worked_off(self) -> None:
-        """Wait until nothing waits but what always does, and nothing of what the stages tell one another."""
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.behind() > BEHIND_CHUNKS * ITEMS_A_CHUNK or self._inner_lag() > INNER_RECORDS:
-                await self.look()
-
-    def _inner_lag(self) -> int:
-        return int(self.worker.last["inner_lag"])
-
-    async def look(self) -> None:
-        """Look at the worker's memory, and wait a little."""
+    async def look(self) -> Behind:
+        """Wait a little, look at the worker's memory, and say how far behind it is."""
+        await asyncio.sleep(LOOK_S)
         assert self.worker.ended is None, self.worker.tail()
         self.most_mib = max(self.most_mib, self.worker.rss_mib)
-        await asyncio.sleep(LOOK_S)
+        return Behind(await self.behind(), int(self.worker.last["inner_lag"]))
+
+    async def until(self, usual: Behind) -> None:
+        """Wait until the worker is no farther behind than usual."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await self.look()).is_within(usual):
+                pass
 
     async def chunk_s(self) -> float:
         """Measure what the worker takes for a chunk when all is well."""
@@ -117,25 +135,33 @@ class Run:
         self.opened += CALIBRATION_CHUNKS
         await self.gate.open_to(self.opened)
         await self.gate.until_passed(self.opened)
-        await self.until_worked_off()
+        await self.until(AT_REST)
         return (time.monotonic() - began_s) / CALIBRATION_CHUNKS
 
-    async def outage(self, store: str, kind: str, chunk_s: float) -> Outage:
-        """Let a store fail while input comes at a third of the worker's speed, and see how it is worked off."""
-        self.most_mib = before_mib = self.worker.rss_mib
-        proxy, first = self.proxied.proxies[store], self.opened
-        await fail(proxy, store, kind)
-        pace, ends_s = Pace(self.gate, 3 * chunk_s, first), time.monotonic() + OUTAGE_S[kind]
+    async def watch(self, seconds: float) -> Behind:
+        """Look on for a while; return the farthest that the worker was behind."""
+        ends_s, most = time.monotonic() + seconds, AT_REST
         while time.monotonic() < ends_s:
-            await self.look()
+            most = most.or_farther(await self.look())
+        return most
+
+    async def outage(self, store: str, kind: str) -> Outage:
+        """Let a store fail while input comes at a third of the worker's speed, and see how it is worked off."""
+        interval_s = 3 * await self.chunk_s()
+        pace, proxy = Pace(self.gate, interval_s, self.opened), self.proxied.proxies[store]
+        usual = await self.watch(USUAL_S)
+        self.most_mib = before_mib = self.worker.rss_mib
+        first = self.gate.passed
+        await fail(proxy, store, kind)
+        await self.watch(OUTAGE_S[kind])
         waiting, returned_s = await self.behind(), time.monotonic()
         await proxy.set(Mode.PASS)
-        await self.until_worked_off()
-        self.opened, took_s = pace.opened, time.monotonic() - returned_s
+        await self.until(usual)
+        catch_up = (self.gate.passed - first) * interval_s / (time.monotonic() - returned_s)
         await pace.stop()
-        backlog_mib = waiting / ITEMS_A_CHUNK * self.proxied.settings.partitions * PADDING_BYTES / 2**20
-        catch_up = (self.opened - first) * 3 * chunk_s / took_s if waiting > BEHIND_CHUNKS * ITEMS_A_CHUNK else AT_ONCE
-        return Outage(min(catch_up, AT_ONCE), backlog_mib, self.most_mib - before_mib)
+        self.opened = pace.opened
+        catch_up = min(AT_ONCE, catch_up) if waiting > usual.items else AT_ONCE
+        return Outage(catch_up, waiting / ITEMS_A_CHUNK * CHUNK_MIB, self.most_mib - before_mib)
 
     async def account(self) -> Account:
         """Wait until all that was sent is stored, and compare."""
@@ -186,7 +212,7 @@ async def test_a_backlog_is_worked_off_twice_as_fast_as_it_came_and_is_not_held_
         found: dict[str, Outage] = {}
         for kind in OUTAGE_S:
             for _ in range(TRIES):
-                found[kind] = await run.outage(store, kind, await run.chunk_s())
+                found[kind] = await run.outage(store, kind)
                 if found[kind].catch_up >= TIMES_THE_INPUT:
                     break
             faults_report.add(test="outage", store=store, kind=kind, **rounded(found[kind]))
