@@ -141,7 +141,7 @@ class Hypothesis(Event):
     """A suspect with its score parts and evidence."""
 
     rank: int
-    suspect_kind: Literal["service", "edge", "dependency", "deploy", "load"]
+    suspect_kind: Literal["service", "operation", "instance", "edge", "dependency", "deploy", "load"]
     service: str = Field(description="The service or node that is blamed (for an edge, the one that is hard to reach).")
     edge_client: str | None = None
     instance: str | None = Field(

@@ -68,13 +68,13 @@ async def compare(settings: Settings, tenant: str, incident: str, version: int |
 
 
 def figures_of(ranking: HypothesisSet) -> tuple[object, ...]:
-    """Return all that a ranking decides: order, scores, parts, chances, places. The words around it may change."""
+    """Return all numbers of a ranking, and whom they are of. The words around them, as what kind it is, may change."""
     return ranking.weights_version, ranking.version, *(_figures(one) for one in ranking.hypotheses)
 
 
 def _figures(one: Hypothesis) -> tuple[object, ...]:
     parts = tuple((part.name, part.value, part.weight, part.contribution) for part in one.parts)
-    which = (one.suspect_kind, one.edge_client, one.instance, one.operation, one.deploy_id, one.place)
+    which = (one.edge_client, one.instance, one.operation, one.deploy_id, one.place)
     return one.rank, one.service, one.score, one.confidence, *which, parts
 
 

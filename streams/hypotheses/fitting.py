@@ -9,8 +9,10 @@ there are fewer faults than one would like. `left_out` tells what a fit is worth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +96,18 @@ def choice_of(case: Case, weights: Weights) -> Choice:
     return Choice(case.recording, np.array(rows, float).reshape(len(rows), len(PARTS)), truth)
 
 
+def joined(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases with recordings that tell of the same fault under one name, the first of theirs.
+
+    Else what is left out would be fitted to in another recording.
+    """
+    name_of = {case.recording: case.recording for case in cases}
+    for fault_id in dict.fromkeys(case.fault_id for case in cases):
+        names = {name_of[case.recording] for case in cases if case.fault_id == fault_id}
+        name_of |= {recording: min(names) for recording, name in name_of.items() if name in names}
+    return [replace(case, recording=name_of[case.recording]) for case in cases]
+
+
 def vector_of(weights: Weights) -> Floats:
     """Return the weights in the order of `PARTS`."""
     return np.array([weights.of[name] for name in PARTS])
@@ -140,3 +154,38 @@ def left_out(choices: Sequence[Choice], fitter: Fitter) -> list[Fit]:
         name: fitter([one for one in choices if one.recording != name]) for name in {one.recording for one in choices}
     }
     return [fits[one.recording] for one in choices]
+
+
+CHANCES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
+"""Edges of the bins of a reliability table."""
+
+
+class Reliability(NamedTuple):
+    """What was said of suspects with a chance in one bin, and what was true."""
+
+    least: float
+    most: float
+    suspects: int
+    said: float
+    """Their mean chance ..."""
+    true: float
+    """... and the share of them that was at fault."""
+
+
+def reliability(choices: Sequence[Choice], fits: Sequence[Fit]) -> list[Reliability]:
+    """Return how often suspects were at fault by the chance that was given to them; bins without any are left out."""
+    pairs = [pair for choice, one in zip(choices, fits, strict=True) for pair in _said(choice, one)]
+    table = []
+    for least, most in pairwise(CHANCES):
+        inside = [pair for pair in pairs if least <= pair[0] < most or pair[0] == most == 1.0]
+        if inside:
+            said, true = np.mean(np.array(inside), axis=0).tolist()
+            table.append(Reliability(least, most, len(inside), said, true))
+    return table
+
+
+def _said(choice: Choice, fit: Fit) -> Iterator[tuple[float, bool]]:
+    """Yield the chance of each suspect that anything speaks against, and whether it was at fault."""
+    for at, chance in enumerate(fit.chances(choice)[:-1].tolist()):
+        if chance > 0:
+            yield chance, at == choice.truth

@@ -45,6 +45,11 @@ class Node:
         """Whether it sends telemetry of its own."""
         return self.finding.node_kind is NodeKind.SERVICE
 
+    @property
+    def called_inside(self) -> int:
+        """Requests by clients that send telemetry."""
+        return sum(caller.requests for caller in self.finding.callers)
+
     def strength(self, kind: SeriesKind, client: str | None = None) -> float:
         """Return the strength of one series."""
         found = self.series.get((kind, client))
@@ -105,9 +110,17 @@ class Nodes:
         below = _closure(found, lambda service: [node.service for node in self.callees(service)])
         return below | _closure(found, lambda service: [node.service for node in self.callers(service)])
 
-    def depths(self) -> dict[str, int]:
-        """Return how many calls each node is away from where users come in; what no call reaches has none."""
-        ring = [node.service for node in self if node.finding.is_entry]
+    def doors(self) -> list[Node]:
+        """Return where users come in: who is called more by clients that send no telemetry than by others.
+
+        A call whose client's span was lost makes nobody a door; if nobody is one by that, any is that has such calls.
+        """
+        entries = [node for node in self if node.finding.is_entry]
+        return [node for node in entries if 2 * node.called_inside <= node.finding.requests] or entries
+
+    def depths(self, services: Collection[str]) -> dict[str, int]:
+        """Return how many calls each node is away from the nearest of these; what no call reaches has none."""
+        ring = [service for service in services if service in self._nodes]
         depths = dict.fromkeys(ring, 0)
         while ring:
             further = [n.service for service in ring for n in self.callees(service) if n.service not in depths]

@@ -50,7 +50,10 @@ def rank(snapshot: RankingSnapshot, weights: Weights | None = None) -> Hypothesi
 
 
 def kind_of(suspect: Suspect) -> str:
-    """Return what is suspected of this service: itself, a connection to it, its deploy, or the load on it."""
+    """Return what is suspected of this service: its deploy, the load on it, a connection to it, or itself.
+
+    Of itself one instance or one operation, where it is one.
+    """
     lead = suspect.leading()
     if not suspect.node.is_service:
         return "dependency"
@@ -59,7 +62,11 @@ def kind_of(suspect: Suspect) -> str:
     is_stop = lead is not None and lead.name == "stopped" and suspect.node.finding.is_entry
     if is_stop or suspect.is_load:
         return "load"
-    return "edge" if _client_of(suspect) else "service"
+    if _client_of(suspect):
+        return "edge"
+    if suspect.instance is not None:
+        return "instance"
+    return "operation" if suspect.operation is not None else "service"
 
 
 def _client_of(suspect: Suspect) -> str | None:

@@ -20,9 +20,9 @@ def places_of(root: str, nodes: Nodes) -> dict[str, Place]:
     impact: Node | None = None
     while ring:
         callers = {n.service: n for node in ring for n in nodes.callers(node.service) if n.service not in seen}
-        felt = [node for _, node in sorted(callers.items()) if _feels(node) is not None]
+        felt = [node for _, node in sorted(callers.items()) if feels_since_ns(node) is not None]
         if felt and Place.FIRST_CRITICAL_FAILURE not in places.values():
-            places[min(felt, key=lambda n: (_feels(n) or 0, n.service)).service] = Place.FIRST_CRITICAL_FAILURE
+            places[min(felt, key=lambda n: (feels_since_ns(n) or 0, n.service)).service] = Place.FIRST_CRITICAL_FAILURE
         impact = _door([*felt, *callers.values()]) or impact
         seen |= callers.keys()
         ring = list(callers.values())
@@ -36,5 +36,6 @@ def _door(nodes: list[Node]) -> Node | None:
     return next((node for node in nodes if node.finding.is_entry), None)
 
 
-def _feels(node: Node) -> int | None:
+def feels_since_ns(node: Node) -> int | None:
+    """Return since when those who wait for the node feel that something is wrong, if they do."""
     return node.since_ns(_FELT)

@@ -15,6 +15,7 @@ from schemas.snapshots import RankingSnapshot, Weights
 from streams.hypotheses.blame import EdgeBlame, blame_edges
 from streams.hypotheses.budgets import budget_part, burn_of
 from streams.hypotheses.changes import Change, change_of
+from streams.hypotheses.distance import distance_part, impact_of
 from streams.hypotheses.failures import failure_parts
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.novelty import novelty_parts
@@ -38,6 +39,7 @@ OWN_KINDS = (
 _FIRST_S = 60.0
 _LEAST_CONCENTRATION = 0.5
 """From here on an instance is named."""
+_WHERE = "distance"
 _DOUBLED = 1.0
 _FAILS = ("own_errors", "log_errors", "new_signature", "origin", "instances")
 """Who fails is asked again, so a surge beside these may be what follows."""
@@ -102,8 +104,9 @@ class Suspect:
         return surge.contribution >= max(values.get(name, 0.0) for name in _FAILS)
 
     def leading(self) -> ScorePart | None:
-        """Return the part that says most."""
-        return max(self.parts, key=lambda part: (part.contribution, part.name), default=None)
+        """Return the part that says most of what it does; where it stands is nothing that it does."""
+        does = [part for part in self.parts if part.name != _WHERE]
+        return max(does, key=lambda part: (part.contribution, part.name), default=None)
 
     def add(self, parts: Iterable[Part], weights: Weights) -> None:
         """Weigh parts and add those that are anything; what these weights do not know is no part of the score."""
@@ -145,6 +148,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         suspect.change = change_of(suspect.node.finding, snapshot, suspect.parts, worse_since_ns)
         if suspect.change is not None:
             suspect.add([suspect.change.part()], weights)
+    _add_distance(suspects, nodes, weights)
     return sorted(suspects, key=lambda s: (-s.score, s.service))
 
 
@@ -166,3 +170,11 @@ def _add_order(suspects: Sequence[Suspect], weights: Weights) -> None:
             later_s = (since - earliest) / 1e9
             why = "first to deviate" if later_s == 0 else f"deviates {later_s:.0f} s after the first"
             suspect.add([Part("first", max(0.0, 1.0 - later_s / _FIRST_S), why)], weights)
+
+
+def _add_distance(suspects: Sequence[Suspect], nodes: Nodes, weights: Weights) -> None:
+    accused, impact = [one for one in suspects if one.parts], impact_of(nodes)
+    farthest = max((impact.depths.get(one.service, 0) for one in accused), default=0)
+    for suspect in accused:
+        said = sum(part.value for part in suspect.parts)
+        suspect.add([distance_part(suspect.service, impact, farthest, said)], weights)

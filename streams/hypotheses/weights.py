@@ -28,13 +28,14 @@ PARTS: Mapping[str, str] = {
     "first": "How early it began among the suspects (0 to 1).",
     "deploy": "A deploy of this service shortly before the onset (0 to 1).",
     "load": "More requests than normal where the users come in.",
+    "distance": "How far below where users feel it, of the farthest suspect (0 to 1); by itself nothing.",
     "budget": "Where nothing else speaks: its budget burns, or failing traces fail first here (0 to 1).",
 }
 """Every part of a score and what it says; values lie between 0 and about 3 unless said otherwise."""
 
 
 WEIGHTS = Weights(
-    version="2026-11-h",
+    version="2026-11-i",
     of={
         "self_time": 1.0,
         "gap": 1.0,
@@ -51,15 +52,41 @@ WEIGHTS = Weights(
         "first": 0.4,
         "deploy": 0.8,
         "load": 0.4,
+        "distance": 0.3,
         "budget": 0.4,
     },
     apart=0.4,
-    certainty=3.4,
-    nobody=0.9,
+    certainty=4.0,
+    nobody=1.2,
 )
 """Those of this build; a snapshot takes them with it."""
 
-_OF_BEFORE = (WEIGHTS,)
+_OF_BEFORE = (
+    Weights(
+        version="2026-11-h",
+        of={
+            "self_time": 1.0,
+            "gap": 1.0,
+            "dependency": 1.0,
+            "own_errors": 1.2,
+            "log_errors": 1.0,
+            "new_signature": 0.4,
+            "origin": 0.8,
+            "spectrum": 0.4,
+            "instances": 0.5,
+            "metrics": 0.4,
+            "missing_calls": 0.05,
+            "stopped": 1.0,
+            "first": 0.4,
+            "deploy": 0.8,
+            "load": 0.4,
+            "budget": 0.4,
+        },
+        apart=0.4,
+        certainty=3.4,
+        nobody=0.9,
+    ),
+)
 """Versions that rankings were made with whose snapshots do not have them."""
 
 

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from schemas.snapshots import RankingSnapshot
 from streams.hypotheses.fitting import (
     NOBODY,
+    Case,
     Choice,
     Fit,
     fit_certainty,
     fit_weights,
+    joined,
     left_out,
     places_without,
+    reliability,
     vector_of,
 )
 from streams.hypotheses.weights import PARTS, WEIGHTS
@@ -94,3 +98,29 @@ def test_a_truth_that_nothing_speaks_against_counts_as_nobody() -> None:
     hidden, nobody = choice([{}, {"gap": 1.0}], truth=0), choice([{}, {"gap": 1.0}], truth=NOBODY)
     assert fit.loss([hidden]) == fit.loss([nobody]) > 0
     assert fit.chances(hidden).sum() == pytest.approx(1.0)
+
+
+def case(recording: str, fault_id: str) -> Case:
+    """Return a case of a fault, with nothing seen."""
+    empty = RankingSnapshot(
+        tenant="acme", incident_id="inc", version=1, as_of_ns=0, onset_ns=0, start_ns=0, end_ns=0, nodes=[], deploys=[]
+    )
+    return Case(recording, fault_id, "cart", empty)
+
+
+def test_recordings_that_tell_of_one_fault_are_left_out_together() -> None:
+    """Also when they share it by way of a third; others stay alone."""
+    cases = [case("c", "1"), case("b", "1"), case("b", "2"), case("a", "2"), case("alone", "3")]
+    assert [one.recording for one in joined(cases)] == ["a", "a", "a", "a", "alone"]
+
+
+def test_a_reliability_table_holds_what_was_said_beside_what_was_true() -> None:
+    """Choices that were made with a fit are at fault as often as it says; one that is too sure is found out."""
+    fit = Fit(SHIPPED, 3.0, 0.8)
+    choices = made(fit, 3_000)
+    for one in reliability(choices, [fit] * len(choices)):
+        assert one.true == pytest.approx(one.said, abs=0.06)
+    sure = Fit(SHIPPED, 20.0, 0.1)
+    highest = reliability(choices, [sure] * len(choices))[-1]
+    assert highest.said > 0.97 > highest.true + 0.1
+    assert sum(one.suspects for one in reliability(choices, [fit] * len(choices))) > 3_000

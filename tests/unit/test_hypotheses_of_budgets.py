@@ -48,7 +48,7 @@ def test_who_burns_a_budget_of_slow_requests_is_suspected_before_its_callers() -
                    ["front", "till"])  # fmt: skip
     assert names(found) == ["till", "front"]
     first = found.hypotheses[0]
-    assert [(part.name, part.value) for part in first.parts] == [("budget", 0.5)]
+    assert [(part.name, part.value) for part in first.parts] == [("budget", 0.5), ("distance", 0.5)]
     assert first.title == "till fails or is slow all the time"
     assert first.confidence < 0.2
     query = first.evidence[0].query

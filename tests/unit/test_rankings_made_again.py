@@ -32,7 +32,7 @@ RANKINGS = {name: (snapshot, ranking) for name, snapshot, ranking in kept()}
 def figures(ranking: HypothesisSet) -> list[tuple[object, ...]]:
     """Return all numbers of a ranking, which words may change around."""
     return [
-        (one.rank, one.service, one.score, one.confidence, one.place, one.suspect_kind, one.instance, one.operation,
+        (one.rank, one.service, one.score, one.confidence, one.place, one.instance, one.operation,
          [(part.name, part.value, part.weight, part.contribution) for part in one.parts])
         for one in ranking.hypotheses
     ]  # fmt: skip
