@@ -22,6 +22,7 @@ from api.answers import answer_problem
 from api.auth import KeyRing
 from api.documentation import DESCRIPTION, TAGS, add_documentation
 from api.gate import Gate, InFlight, Unlimited
+from api.heads import Heads
 from api.otlp.receiving import Receiver
 from api.parameters import known_parameters_only
 from api.places import Places
@@ -125,6 +126,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         metrics_for=None if settings.api_open_metrics or len(keys.tenants) < 2 else settings.operator,
     )
     app.add_middleware(AccessLog)
+    app.add_middleware(Heads)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

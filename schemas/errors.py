@@ -9,7 +9,8 @@
     │   └── StoreRejected     it never will: a bug of ours, the worker stops
     ├── NotFound              no such thing for this tenant (also another tenant's thing)
     ├── Conflict              the thing is not in a state that allows this
-    └── SetupError            something is missing or wrong before start; says what to do
+    ├── SetupError            something is missing or wrong before start; says what to do
+    └── WorkerFailedError     a worker ended unasked: whoever watches over it starts it again
 """
 
 from __future__ import annotations
@@ -83,3 +84,7 @@ class SetupError(IncidentScopeError):
     def __reduce__(self) -> tuple[type[SetupError], tuple[str, str]]:
         """Let it cross a process boundary: by default only the message would be handed to ``__init__``."""
         return type(self), (self.problem, self.remedy)
+
+
+class WorkerFailedError(IncidentScopeError):
+    """The worker came to an end that nobody asked for. A supervisor should start it again."""

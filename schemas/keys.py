@@ -58,9 +58,3 @@ def tenant_key(tenant: str) -> bytes:
 def service_key(tenant: str, service: str) -> bytes:
     """Return the key of a record that belongs to one service (or virtual node) of a tenant."""
     return f"{tenant}|{service}".encode()
-
-
-def split_service_key(key: bytes) -> tuple[str, str]:
-    """Return ``(tenant, service)`` of a key made by `service_key`."""
-    tenant, _, service = key.decode().partition("|")
-    return tenant, service

@@ -6,12 +6,13 @@ An empty store address means the embedded one, which the embedded stack fills in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.failpoints import parse_failpoints
+from schemas.keys import RESERVED_TENANTS, is_tenant
 
 
 class Settings(BaseSettings):
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
         True, description="Check the checksums of what is fetched; off saves a seventh of what fetching costs."
     )
     kafka_replication: int = Field(1, ge=1)
-    consumer_group: str = "incidentscope"
+    consumer_group: str = Field("incidentscope", min_length=1)
     partitions: int = Field(4, ge=1, le=256, description="Of every topic; at least 4 x the workers.")
     session_timeout_s: float = Field(6.0, gt=0, description="6 on the embedded broker, 45 is usual on Apache Kafka.")
 
@@ -69,8 +70,8 @@ class Settings(BaseSettings):
     )
     dead_letter_retention_days: int = Field(14, ge=1)
 
-    pane_s: int = Field(10, ge=1)
-    window_s: int = Field(60, ge=1)
+    pane_s: int = Field(10, ge=1, le=3600)
+    window_s: int = Field(60, ge=1, le=86_400, description="A multiple of the pane.")
     lateness_s: float = Field(60.0, ge=0, description="A pane takes data until its end plus this, then closes.")
     remeasure_wait_s: float = Field(
         30.0, ge=0, description="A pane is measured again this long after its first late item, so that more can come."
@@ -206,6 +207,22 @@ class Settings(BaseSettings):
     def _known_failpoint(cls, text: str) -> str:
         parse_failpoints(text)
         return text
+
+    @field_validator("default_tenant", "operator_tenant")
+    @classmethod
+    def _tenants(cls, text: str, info: ValidationInfo) -> str:
+        if not is_tenant(text) and (text or info.field_name == "default_tenant"):
+            reserved = ", ".join(sorted(RESERVED_TENANTS))
+            raise ValueError(f"a tenant is 1 to 64 letters, digits, '.', '_' or '-', and not one of: {reserved}")
+        return text
+
+    @model_validator(mode="after")
+    def _window_of_panes(self) -> Self:
+        if self.window_s % self.pane_s:
+            raise ValueError(
+                f"INCIDENTSCOPE_WINDOW_S ({self.window_s}) is no multiple of INCIDENTSCOPE_PANE_S ({self.pane_s})"
+            )
+        return self
 
     @property
     def operator(self) -> str:

@@ -1,23 +1,30 @@
 """What the commands of the command line share: reading settings, and ending with a message and a status.
 
-Exit status: 2 something is missing or wrong before start (the message says what to do), 3 a service cannot be reached.
+Exit status: 1 the worker ended unasked, 2 something is missing or wrong before start (the message says what to do), 3 a
+service cannot be reached.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import os
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
 
-from schemas.errors import SetupError, StoreError
+from schemas.errors import SetupError, StoreError, WorkerFailedError
 from schemas.settings import Settings
 from topologies import logs
 
 T = TypeVar("T")
+
+PREFIX = "INCIDENTSCOPE_"
+_NO_SETTINGS = frozenset({"INCIDENTSCOPE_RECORDINGS"})
+"""Says where the tests find recordings."""
 
 
 def read_settings(*, log_to_file: bool = False) -> Settings:
@@ -25,12 +32,32 @@ def read_settings(*, log_to_file: bool = False) -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = [f"INCIDENTSCOPE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
-        give_up(SetupError("some settings cannot be used: " + "; ".join(wrong), "their meaning: schemas/settings.py"))
+        give_up(SetupError("some settings cannot be used: " + "; ".join(_wrong(error)), "set them otherwise"))
+    for line in unknown_variables(os.environ):
+        typer.secho(f"incidentscope: {line}", fg="yellow", err=True)
     if log_to_file:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     logs.configure(settings.log_level, to=settings.data_dir / "incidentscope.log" if log_to_file else None)
     return settings
+
+
+def _wrong(error: ValidationError) -> Iterator[str]:
+    """Yield what is wrong, setting by setting, with what the setting means."""
+    for each in error.errors():
+        name = str(each["loc"][0]) if each["loc"] else ""
+        field = Settings.model_fields.get(name)
+        meaning = f" ({field.description})" if field is not None and field.description else ""
+        text = each["msg"].removeprefix("Value error, ")
+        yield f"{PREFIX}{name.upper()}: {text}{meaning}" if name else text
+
+
+def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each variable that looks like a setting and is none: a typo would say nothing otherwise."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known and name not in _NO_SETTINGS:
+            close = get_close_matches(name.upper(), known, n=1)
+            yield f"{name} is no setting" + (f"; is {close[0]} meant?" if close else "")
 
 
 def with_running_stack(settings: Settings) -> Settings:
@@ -66,13 +93,15 @@ def told_to_the_user() -> Iterator[None]:
     """End the command with a message and a status for what is missing, wrong or out of reach."""
     try:
         yield
-    except (SetupError, StoreError) as error:
+    except (SetupError, StoreError, WorkerFailedError) as error:
         give_up(error)
 
 
-def give_up(error: SetupError | StoreError) -> NoReturn:
+def give_up(error: SetupError | StoreError | WorkerFailedError) -> NoReturn:
     """End the command with what is wrong and what to do about it."""
     typer.secho(f"incidentscope: {error}", fg="red", err=True)
+    if isinstance(error, WorkerFailedError):
+        raise typer.Exit(1)
     if isinstance(error, SetupError):
         raise typer.Exit(2)
     typer.secho("  -> `incidentscope doctor` checks every service and says what to do", fg="red", err=True)

@@ -1,13 +1,22 @@
-"""What must be there before the first record: topics on the broker, tables in the stores."""
+"""What must be there before the first record: settings that can work, topics on the broker, tables in the stores."""
 
 from __future__ import annotations
 
 from schemas.settings import Settings
+from sinks.api_keys import tenants_by_key
 from sinks.clickhouse import migrate as clickhouse_migrations
 from sinks.clickhouse.client import ClickHouse
 from sinks.kafka.topics import TopicState, ensure_topics
 from sinks.postgres import migrate as postgres_migrations
 from sinks.postgres.pool import open_pool
+from sinks.webhook import Webhook
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise `SetupError` for settings that cannot work, before anything is started for them."""
+    if settings.api_keys.get_secret_value().strip():
+        tenants_by_key(settings)
+    Webhook.from_settings(settings)
 
 
 async def prepare(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import pkgutil
 import signal
 import socket
@@ -28,7 +29,7 @@ from schemas.errors import SetupError
 from schemas.settings import Settings
 from sinks.api_keys import tenants_by_key
 from sinks.stores import Stores, open_stores
-from topologies.preparing import prepare
+from topologies.preparing import check_settings, prepare
 
 API = "api.app:create_app"
 PROTOCOL = "api.connections:protocol_of"
@@ -62,6 +63,7 @@ async def running_product(settings: Settings, *, broker_records: int = BROKER_RE
     An embedded broker is renewed after about ``broker_records`` records (see `EmbeddedStack.renew_broker`); worker
     and API pause for a few seconds then, and requests wait meanwhile.
     """
+    check_settings(settings)
     with listening_socket(settings) as listener:
         stack = EmbeddedStack(settings)
         async with stack as filled:
@@ -186,9 +188,15 @@ def listening_socket(settings: Settings) -> socket.socket:
         return socket.create_server((settings.api_host, settings.api_port))
     except OSError as error:
         raise SetupError(
-            f"the API cannot listen on {settings.api_host}:{settings.api_port}: {error.strerror}",
-            "set INCIDENTSCOPE_API_PORT to another port, or to 0 for any free one",
+            f"the API cannot listen on {settings.api_host}:{settings.api_port}: {error.strerror}", _other_place(error)
         ) from error
+
+
+def _other_place(error: OSError) -> str:
+    """Return what to do when nobody can listen there; only an address that is ours can have a port that is taken."""
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return "set INCIDENTSCOPE_API_PORT to another port, or to 0 for any free one"
+    return "set INCIDENTSCOPE_API_HOST to an address of this machine, or to 0.0.0.0 for all of them"
 
 
 class Server(uvicorn.Server):

@@ -165,7 +165,16 @@ async def run_replay(settings: Settings, folder: Path, *, speed: float, tenant: 
                 await send_recording(
                     recording, producer, partitions=settings.partitions, tenant=tenant, speed=speed, on_sent=bar.advance
                 )
-        Console(stderr=True).print(f"{len(recording.index)} messages sent as tenant {tenant}")
+        Console(stderr=True).print(f"{len(recording.index)} messages sent as tenant {tenant}.", highlight=False)
+        Console(stderr=True).print(_how_to_look(tenant), highlight=False, soft_wrap=True)
+
+
+def _how_to_look(tenant: str) -> str:
+    """Return how to see what came of it: a key opens one tenant, and a tenant whose time is past it sees late data."""
+    return (
+        f"The API shows it to a key of that tenant: INCIDENTSCOPE_API_KEYS=<key>:{tenant}\n"
+        "A tenant that had telemetry of later times takes a recording as late: no incident opens. Name a new one then."
+    )
 
 
 def default_tenant(folder: Path) -> str:

@@ -24,6 +24,7 @@ def greet(product: Product, console: Console) -> None:
     console.print("Send it OTLP:", highlight=False)
     console.print(f"  export OTEL_EXPORTER_OTLP_ENDPOINT={product.api_url}", highlight=False, soft_wrap=True)
     console.print(f'  export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer {key}"', highlight=False, soft_wrap=True)
+    console.print("  export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", highlight=False)
     console.print("Ask it:", highlight=False)
     console.print(
         f'  curl -H "Authorization: Bearer {key}" {product.api_url}/api/v1/incidents', highlight=False, soft_wrap=True

@@ -25,7 +25,7 @@ from typing import Any
 
 import structlog
 
-from schemas.errors import IncidentScopeError
+from schemas.errors import WorkerFailedError
 from schemas.settings import Settings
 from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.landing import RawSink
@@ -49,7 +49,7 @@ from topologies.ingest import Ingest
 from topologies.late import Late
 from topologies.letters import Letters
 from topologies.patience import LaneEndedError, insist
-from topologies.preparing import prepare
+from topologies.preparing import check_settings, prepare
 from topologies.progressing import ClosedTable
 from topologies.reading import Reader
 from topologies.self_watch import SelfWatch, is_leader
@@ -64,10 +64,6 @@ log = structlog.get_logger()
 
 LOOK_S = 1.0
 STOP_PATIENCE_S = 20.0
-
-
-class WorkerFailedError(IncidentScopeError):
-    """The worker came to an end that nobody asked for. A supervisor should start it again."""
 
 
 class Worker:
@@ -172,6 +168,7 @@ async def run_worker(
     ``stores`` are used and left open; without them the worker opens its own. ``started`` is handed the worker
     before it begins. Raises `SetupError` for settings that cannot work, `WorkerFailedError` when it had to end.
     """
+    check_settings(settings)
     failpoints.arm(settings.failpoint)
     stop = stop or asyncio.Event()
     workers: list[Worker] = []

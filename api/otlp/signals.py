@@ -97,3 +97,5 @@ LOGS_SIGNAL: Final = Signal(
     "log_records",
     "rejected_log_records",
 )
+
+OTLP_SIGNALS: Final = (TRACES_SIGNAL, METRICS_SIGNAL, LOGS_SIGNAL)

@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
 from api.otlp.answers import JSON, PROTOBUF, media_type_of
-from api.otlp.signals import Signal
+from api.otlp.signals import OTLP_SIGNALS, Signal
 from api.problems import Problem, Slug
 from schemas.crowding import MOST_JSON_PARTS, has_more_fields, has_more_parts
 
@@ -103,10 +103,26 @@ def _from_json(body: bytes, signal: Signal) -> Message:
         document = json.loads(body.decode("utf-8", "replace")) if body.strip() else {}
         if not isinstance(document, dict):
             raise ValueError("not an object")
+        _check_signal(document, signal)
         return ParseDict(_repaired(document), signal.strict(), ignore_unknown_fields=True)
+    except Problem:
+        raise
     except Exception:  # protobuf's JSON parser raises what it likes for what it does not expect, SystemError too
         name = signal.strict.DESCRIPTOR.name
         raise Problem(Slug.BAD_REQUEST, f"The body is not an OTLP JSON {name}.") from None
+
+
+def _check_signal(document: dict[str, Any], signal: Signal) -> None:
+    """Refuse a request of another signal: its fields are unknown to this one, so all it holds would be passed over."""
+    named = [each for each in OTLP_SIGNALS if _names_of_resources(each) & document.keys()]
+    if named and signal not in named:
+        raise Problem(Slug.BAD_REQUEST, f"The body is an OTLP JSON request of {named[0].name}, not of {signal.name}.")
+
+
+def _names_of_resources(signal: Signal) -> set[str]:
+    """Return how JSON may call the field with a request's resources (protobuf's JSON mapping has two names)."""
+    field = signal.strict.DESCRIPTOR.fields_by_name[signal.resources_field]
+    return {field.name, field.json_name}
 
 
 def _repaired(document: dict[str, Any]) -> dict[str, Any]:

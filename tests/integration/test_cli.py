@@ -62,6 +62,31 @@ async def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> Non
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said_so"),
+    [
+        ({"alert_webhook_url": "http://example.com/x"}, "no secret to sign with"),
+        ({"api_keys": "nocolon"}, "entry 1 of INCIDENTSCOPE_API_KEYS"),
+        ({"pane_s": "7"}, "no multiple of INCIDENTSCOPE_PANE_S"),
+        ({"default_tenant": "a b"}, "INCIDENTSCOPE_DEFAULT_TENANT: a tenant is"),
+        ({"api_host": "192.0.2.1"}, "set INCIDENTSCOPE_API_HOST"),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused_before_anything_starts(
+    tmp_path: Path, wrong: dict[str, str], said_so: str
+) -> None:
+    """In a line that says what is wrong, with no greeting before it."""
+    status, said = await incidentscope(tmp_path, "up", **wrong)
+    assert (status, "Traceback" in said, "is up" in said) == (2, False, False), said
+    assert said_so in said
+
+
+async def test_a_variable_that_is_no_setting_is_named_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    """A typo would say nothing otherwise, and an embedded broker would start in place of the real one."""
+    _, said = await incidentscope(tmp_path, "topics", kafka_broker="127.0.0.1:1")
+    assert "INCIDENTSCOPE_KAFKA_BROKER is no setting; is INCIDENTSCOPE_KAFKA_BROKERS meant?" in said
+
+
 async def test_topics_without_a_broker_says_how_to_get_one(tmp_path: Path) -> None:
     """Nothing runs on the folder and nothing is set."""
     status, said = await incidentscope(tmp_path, "topics")

@@ -214,6 +214,16 @@ async def test_what_does_not_exist_and_a_wrong_method_are_told_apart(client: htt
 
 
 @pytest.mark.parametrize(
+    ("path", "status"), [("/livez", 200), ("/docs", 200), ("/api/v1/nothing", 404), ("/v1/traces", 405)]
+)
+async def test_head_is_answered_like_get_without_content(client: httpx.AsyncClient, path: str, status: int) -> None:
+    """Monitors and load balancers ask so (RFC 9110 section 9.3.2)."""
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (status, b"")
+    assert (get.status_code, get.headers["content-length"]) == (status, head.headers["content-length"])
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

@@ -171,6 +171,15 @@ def test_an_empty_request_is_taken(body: bytes) -> None:
     assert judged(parsed(body, JSON, TRACES_SIGNAL), TRACES_SIGNAL).items == 0
 
 
+@pytest.mark.parametrize("body", [b'{"resourceLogs": []}', b'{"resource_metrics": [{}], "unknownField": 1}'])
+def test_json_of_another_signal_is_refused(body: bytes) -> None:
+    """All that it holds would be passed over as unknown, and the sender would never learn."""
+    with pytest.raises(Problem) as refused:
+        parsed(body, JSON, TRACES_SIGNAL)
+    assert status_of(refused) == 400
+    assert "not of traces" in str(refused.value.detail)
+
+
 def test_half_a_surrogate_pair_in_json_is_repaired() -> None:
     """JSON can spell text that is not Unicode; only that character is lost."""
     body = rb'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"a\ud800b \ud83d\ude00 \\ud800"}]}]}]}'
