@@ -99,8 +99,8 @@ class BaselineConfig:
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12
-    """Operations whose own time and failures are followed; the busiest ones are kept."""
-    max_level_series: int = 48
+    """Operations whose own time, time, failures and calls are followed; the busiest ones are kept."""
+    max_level_series: int = 60
     max_ratio_series: int = 36
     """Series in the state; of more, those measured longest ago are forgotten."""
     kept_snapshots: int = 8

@@ -41,7 +41,7 @@ class HourConfig:
     """What is usual so much before or after counts, too: jobs start a little early or late."""
     zone_s: int = 0
     """Offset of the tenant's zone from UTC: a seam, hours are those of UTC."""
-    max_series: int = 85
+    max_series: int = 97
     """Series that have cells; of more, those measured longest ago are forgotten."""
     wilson_z: float = 1.645
     """Ratios are remembered by the lower end of their one-sided 95 % interval: few requests claim little."""

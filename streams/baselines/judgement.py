@@ -16,7 +16,7 @@ from streams.baselines.history import Cells, Table
 from streams.baselines.hour_cells import Usual
 from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
-from streams.baselines.levels import Traffic, judge_levels
+from streams.baselines.levels import Traffic, is_wait, judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey
 from streams.baselines.normals import known_panes
 from streams.baselines.state import BaselineState
@@ -219,6 +219,9 @@ class Judgement:
         for one in judge_levels(levels, past, self.past.levels, self.past.active, is_new, self.config, traffic, usual):
             self.now.levels[one.key.packed()] = one.sums
             sums = [total for track in one.sums for total in track]
+            if is_wait(one.key) and one.score < self.config.levels[0] and not any(sums):
+                self._follow(one.key.packed(), sums)
+                continue  # it does not wait longer: there are many of these
             hours = _Hours(one.key in reliable, one.by_hour)
             scores.append(
                 self._score(

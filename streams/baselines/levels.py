@@ -29,6 +29,11 @@ _TAIL_REQUESTS = 20.0
 POOLED = (SeriesKind.GAP, SeriesKind.SELF_TIME, SeriesKind.EDGE_LATENCY)
 
 
+def is_wait(key: SeriesKey) -> bool:
+    """Tell whether it is the time of one operation with all that it waits for."""
+    return key.kind is SeriesKind.P95 and key.operation is not None
+
+
 class Traffic(NamedTuple):
     """Requests of the service: in the pane, and in the panes of the past, or of each series' past; NaN = unknown."""
 
@@ -137,7 +142,7 @@ def _panel(
     traffic: Traffic, at_hour: Usual | None,
 ) -> _Panel:  # fmt: skip
     keys, measured = list(levels), np.array([level[:3] for level in levels.values()]).reshape(-1, 3)
-    own = [key.kind is SeriesKind.SELF_TIME for key in keys]
+    own = [key.kind is SeriesKind.SELF_TIME or is_wait(key) for key in keys]
     floors = np.where(own, config.own_time_floor_ms, config.latency_floor_ms)
     relative = max(config.relative_floor, config.sketch_bin)
     limits = np.array(config.levels)
@@ -162,6 +167,8 @@ def _panel(
     medians, scale, usual = medians[rows], scale[rows], usual[rows]
     scores = (values - medians) / scale
     gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
+    waits = np.array([is_wait(keys[row]) for row in rows], dtype=np.bool_)
+    gains = np.where(waits[:, None, None], evidence.of_many(gains, config), gains)
     return _Panel(
         [keys[row] for row in rows], gains, values, medians, scale, requests, None if by_hour is None else by_hour[rows]
     )

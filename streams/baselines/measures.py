@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from schemas.deviations import SeriesKind
-from schemas.health import ConnectionType, EdgeHealth, NodeKind, OperationHealth, ServiceHealth
+from schemas.health import ConnectionType, EdgeHealth, NodeKind, OperationHealth, RedStats, ServiceHealth
 
 SEPARATOR = "\x1f"
 FAILING_SEVERITIES = ("error", "fatal")
@@ -116,16 +116,26 @@ def _busiest_callers(health: ServiceHealth) -> list[EdgeHealth]:
 def _measure_operations(
     operations: Sequence[OperationHealth], levels: dict[SeriesKey, Level], ratios: dict[SeriesKey, Ratio]
 ) -> None:
-    """Take own time and failures by operation: a change of the mix is not a change of any of them.
+    """Take own time, time and failures by operation: a change of the mix is not a change of any of them.
 
-    The failures of an only operation are those of the service.
+    The time and the failures of an only operation are those of the service; the time of one that waits for nobody is
+    its own time.
     """
     for one in operations:
         pane, key = one.pane, SeriesKey(SeriesKind.SELF_TIME, operation=one.operation)
         _put(levels, key, pane.self_p50_ms, pane.self_p95_ms, pane.requests)
+        if len(operations) > 1 and _waits(pane):
+            key = SeriesKey(SeriesKind.P95, operation=one.operation)
+            _put(levels, key, pane.p50_ms, pane.p95_ms, pane.requests)
         if pane.requests and len(operations) > 1:
             key = SeriesKey(SeriesKind.ERROR_RATE, operation=one.operation)
             ratios[key] = Ratio(min(pane.errors, pane.requests), pane.requests)
+
+
+def _waits(pane: RedStats) -> bool:
+    """Tell whether requests wait for others. What is not known of own time yet comes with a revision of the pane."""
+    times = (pane.self_p50_ms, pane.self_p95_ms)
+    return None not in times and times != (pane.p50_ms, pane.p95_ms)
 
 
 def _measure_edge(edge: EdgeHealth, levels: dict[SeriesKey, Level], ratios: dict[SeriesKey, Ratio]) -> None:

@@ -7,16 +7,18 @@ own time, for the slow requests of one operation are no share of anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.deviations import SeriesKind
 from schemas.snapshots import SeriesFinding
 from streams.hypotheses.nodes import Node
+from streams.hypotheses.times import longest_wait
 from streams.slo import wilson_lower
 
 _LEAST = 0.5
 """From here on an operation is named."""
+_CLEAR_OF_FEW = 0.2
 _Z = 1.96
 
 
@@ -28,9 +30,9 @@ class Standout(NamedTuple):
     finding: SeriesFinding
 
 
-def standout(node: Node) -> Standout | None:
-    """Return the one operation of a service that fails or is slow, if it is one."""
-    found = max((*_failing(node), *_slow(node)), key=lambda one: (one.value, one.operation), default=None)
+def standout(node: Node, callees: Sequence[Node]) -> Standout | None:
+    """Return the one operation of a service that fails, is slow, or waits for what others do not, if it is one."""
+    found = max((*_failing(node), *_slow(node), *_waiting(node, callees)), key=lambda one: (one.value, one.operation), default=None)
     return found if found is not None and found.value >= _LEAST else None
 
 
@@ -56,4 +58,22 @@ def _slow(node: Node) -> Iterator[Standout]:
         requests = sum(other.requests for other in others)
         if requests:
             beside = sum(other.strength * other.requests for other in others) / requests
-            yield Standout(one.operation or "", one.strength - beside, one)
+            yield Standout(one.operation or "", _apart(one, beside, requests), one)
+
+
+def _waiting(node: Node, callees: Sequence[Node]) -> Iterator[Standout]:
+    """Yield how much longer the requests of an operation take than those of the others, which are not told when calm."""
+    one, waits = longest_wait(node, callees), [w for w in node.operations if w.kind is SeriesKind.P95]
+    if one is not None:
+        requests = max(node.finding.requests - one.requests, 1)
+        beside = sum(other.strength * other.requests for other in waits if other is not one) / requests
+        yield Standout(one.operation or "", _apart(one, beside, requests), one)
+
+
+def _apart(one: SeriesFinding, beside: float, others: int) -> float:
+    """Return how far an operation is from the others, which have so many requests and are that strong.
+
+    A little is enough of one that has fewer requests than they: had they changed, they had told it first.
+    """
+    is_clear = beside == 0 and one.strength >= _CLEAR_OF_FEW and one.requests < others
+    return max(one.strength - beside, _LEAST if is_clear else 0.0)

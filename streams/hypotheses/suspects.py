@@ -129,12 +129,12 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
         if node.finding.node_kind is not NodeKind.CLIENT
     ]
     for suspect in suspects:
-        suspect.add(time_parts(suspect.node, suspect.blame), weights)
+        suspect.add(time_parts(suspect.node, nodes.callees(suspect.service), suspect.blame), weights)
         suspect.add(failure_parts(suspect.node, nodes), weights)
         suspect.add(novelty_parts(suspect.node, nodes, snapshot.onset_ns), weights)
         suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)
-        suspect.standout = standout(suspect.node)
+        suspect.standout = standout(suspect.node, nodes.callees(suspect.service))
         suspect.concentration = concentration(suspect.node)
         if suspect.concentration is not None:
             suspect.add([suspect.concentration.part()], weights)

@@ -10,6 +10,7 @@ from schemas.health import NodeKind
 from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
+from streams.incidents.operations import is_wait, waits_by_itself
 from streams.slo import LATENCY
 
 _WORKING = 0.5
@@ -41,6 +42,10 @@ class Alarm:
     def service(self) -> str:
         """The service that deviates."""
         return self.deviations.service
+
+    def add(self, series: SeriesScore, *, own: bool) -> None:
+        """Take a series as a fault of the service itself, or as what follows from others."""
+        (self.own if own else self.symptoms).append(series)
 
     @property
     def peak(self) -> SeriesScore:
@@ -143,7 +148,10 @@ def alarms_of(
             if series.deviating or _is_news(series, one, config):
                 is_slow = series.kind is SeriesKind.INSTANCE_SLOW
                 excuses = late if _is_late(series) else uneven if is_slow else failing
-                _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
+                if is_wait(series):
+                    alarm.add(series, own=waits_by_itself(series, one, pane, graph))
+                else:
+                    _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
             alarms[service] = alarm
     for service, alarm in alarms.items():
@@ -191,8 +199,7 @@ def _sort(
         if one.service in stoppable and is_stop(series, one.pane_start_ns, config, heard_since_ns):
             alarm.own.append(series)
         return
-    own = series.score > 0 and _is_own(series, one, excuses, graph)
-    (alarm.own if own else alarm.symptoms).append(series)
+    alarm.add(series, own=series.score > 0 and _is_own(series, one, excuses, graph))
 
 
 def _is_own(series: SeriesScore, one: ServiceDeviations, excuses: set[str], graph: LiveGraph) -> bool:

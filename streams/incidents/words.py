@@ -53,6 +53,8 @@ def _what_is_off(series: SeriesScore) -> str:
     usual = f"normally {amount(series.median, series.unit)}"
     if series.operation and series.kind is SeriesKind.ERROR_RATE:
         return f"{amount(series.value, series.unit)} of the requests {series.operation} fail ({usual})"
+    if series.operation and series.kind is SeriesKind.P95:
+        return f"requests {series.operation} take {amount(series.value, series.unit)} ({usual})"
     where = f" of {series.operation}" if series.operation else ""
     where += f" from {series.edge_client}" if series.edge_client else ""
     what = "latency budget burn" if series.kind is SeriesKind.BURN_RATE and series.name else _WHAT[series.kind]
