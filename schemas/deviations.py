@@ -68,6 +68,7 @@ class SeriesScore(Event):
     evidence: float = Field(0.0, ge=0, description="Evidence gathered over panes; 1 and more is an alarm.")
     deviating: bool = False
     since_ns: int | None = Field(None, description="Start of the first pane of this episode.")
+    newcomer: bool = Field(False, description="Of an operation that was never called before this episode.")
     accepted: bool = Field(
         False, description="It has deviated for so long that from the next pane on what it is now is its normal."
     )

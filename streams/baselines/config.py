@@ -96,6 +96,8 @@ class BaselineConfig:
     fails always fails by habit."""
     operation_least_panes: float = 3.0
     """An alarm of an operation takes so many panes at least: for twenty seconds one user may be all it has."""
+    newcomer_least_panes: float = 6.0
+    """... and of one that fails from its first request on so many: a minute."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12

@@ -64,18 +64,18 @@ def add(sums: Floats, gain: Floats, active: NDArray[np.bool_], config: BaselineC
     return np.asarray(np.minimum(np.maximum(sums + gain, 0.0), config.ceiling * config.alarm))
 
 
-def of_many(gain: Floats, config: BaselineConfig) -> Floats:
+def of_many(gain: Floats, least_panes: Floats | float, config: BaselineConfig) -> Floats:
     """Return what a pane argues of one of many operations: each has sums of its own, and few requests."""
-    return np.asarray(np.minimum(gain * config.operation_worth, config.alarm / config.operation_least_panes))
+    return np.asarray(np.minimum(gain * config.operation_worth, config.alarm / np.maximum(least_panes, 1.0)))
 
 
 def gather_ratios(
     sums: Floats, hits: Floats, trials: Floats, normal: Floats, active: NDArray[np.bool_],
-    of_operation: NDArray[np.bool_], config: BaselineConfig,
+    least_panes: Floats, config: BaselineConfig,
 ) -> Floats:  # fmt: skip
     """Return the sums (ratios x rises) after a pane with so many hits of so many trials; no trials change nothing.
 
-    Those of operations are worth less (`of_many`).
+    Those that take `least_panes` to an alarm are of operations, and worth less (`of_many`); of others that is 0.
     """
     p0 = np.clip(normal, 1e-4, 0.95)[:, None]
     factor = np.array([rise[0] for rise in RATIO_RISES])
@@ -85,7 +85,7 @@ def gather_ratios(
     misses = (trials - hits)[:, None]
     gain = hits[:, None] * np.log(p1 / p0) + misses * np.log((1 - p1) / (1 - p0))
     gain = np.where(p1 > 1.5 * p0, gain, -config.pane_limit)
-    gain = np.where(of_operation[:, None], of_many(gain, config), gain)
+    gain = np.where(least_panes[:, None] > 0, of_many(gain, least_panes[:, None], config), gain)
     after = add(sums, gain, active[:, None], config)
     after = np.where(active[:, None], np.minimum(after, _fallen(sums, gain, config)), after)
     return np.where((trials > 0)[:, None], after, sums)

@@ -17,7 +17,7 @@ from streams.baselines.hour_cells import Usual
 from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
 from streams.baselines.levels import Traffic, is_wait, judge_levels
-from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey
+from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, called_operations
 from streams.baselines.normals import known_panes
 from streams.baselines.state import BaselineState
 
@@ -58,6 +58,7 @@ class Judgement:
         self.now.fingerprint = measures.fingerprint()
         self.hours_ready = memory.hours.are_ready(self.pane_ns)
         self._listen()
+        memory.newcomers.see(called_operations(health), self.pane_ns)
 
     def _stale(self) -> list[str]:
         """Return the series with evidence that were not measured for long."""
@@ -166,7 +167,7 @@ class Judgement:
             if since is None:
                 continue
             end = max(self.history.columns_before(max(since, longest_ns)) - first, 0)
-            if self._is_known(table, past[row, :, :end]):
+            if self._is_known(table, past[row, :, :end]) or self._is_newcomer(keys[row]):
                 past[row, :, end:] = table.nothing
         traffic = self.history.traffic_before(self.pane_ns, self.config.history_panes)
         return past, self.memory.normals.fill(past, traffic, names, self.pane_ns, table.nothing)
@@ -257,21 +258,34 @@ class Judgement:
         clean = (past[:, 0] == 0) & (past[:, 1] >= self.config.freeze_clean_requests)
         learned = (past[:, 1] > 0) & (clean | (self.width >= self.config.min_panes))
         suspected = np.array([key.packed() in self.past.starts_ns for key in keys])
-        known = suspected | (past[:, 1] >= self.config.operation_known_requests)
+        new = np.array([key.operation is not None and self._is_newcomer(key) for key in keys])
+        known = suspected | new | (past[:, 1] >= self.config.operation_known_requests)
         learned = np.where(of_operation, known, learned)
         trials = np.where(learned | believed, measured[:, 1], 0.0)
         fresh = [0.0] * len(evidence.RATIO_RISES)
         sums = np.array([self.past.ratios.get(key.packed(), fresh) for key in keys])
         active = np.array([key.packed() in self.past.active for key in keys])
-        after = evidence.gather_ratios(sums, measured[:, 0], trials, normal, active, of_operation, self.config)
+        least = np.where(new, self.config.newcomer_least_panes, self.config.operation_least_panes) * of_operation
+        after = evidence.gather_ratios(sums, measured[:, 0], trials, normal, active, least, self.config)
         scores = []
         for row, key in enumerate(keys):
             self.now.ratios[key.packed()] = after[row].tolist()
             if of_operation[row] and not (ratios[row].hits or suspected[row] or after[row].any()):
                 continue  # nothing failed: there are many of these
             if trials[row]:
-                scores.append(self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist(), hours[row]))
+                told = self._ratio_score(key, ratios[row], float(mean[row]), after[row].tolist(), hours[row])
+                scores.append(told.model_copy(update={"newcomer": True}) if new[row] else told)
         return scores
+
+    def _is_newcomer(self, key: SeriesKey) -> bool:
+        """Tell whether an operation was never called before this pane, or is under suspicion since its first one.
+
+        So that none is new but to a service whose operations are known.
+        """
+        began_ns = self.memory.newcomers.began_ns(key.operation) if key.operation else None
+        since_ns = self.past.since_ns(key.packed())
+        is_first = began_ns == self.pane_ns and self.width >= self.config.history_panes
+        return began_ns is not None and (is_first or since_ns == began_ns)
 
     def _belief_left(self, keys: list[SeriesKey], past: Floats) -> Floats:
         """Return by ratio which share of the belief counts. Who fails no more is believed again."""

@@ -168,7 +168,7 @@ def _panel(
     scores = (values - medians) / scale
     gains = evidence.level_gains(scores, usual, evidence.quantile_weights(requests, config), config)
     waits = np.array([is_wait(keys[row]) for row in rows], dtype=np.bool_)
-    gains = np.where(waits[:, None, None], evidence.of_many(gains, config), gains)
+    gains = np.where(waits[:, None, None], evidence.of_many(gains, config.operation_least_panes, config), gains)
     return _Panel(
         [keys[row] for row in rows], gains, values, medians, scale, requests, None if by_hour is None else by_hour[rows]
     )

@@ -109,6 +109,11 @@ def _busiest_operations(health: ServiceHealth) -> list[OperationHealth]:
     return sorted(entries, key=lambda o: (-o.window.requests, o.operation, o.kind))
 
 
+def called_operations(health: ServiceHealth) -> list[str]:
+    """Return the operations that requests came in by in this pane, as far as they are listed."""
+    return [one.operation for one in health.operations if one.kind in _ENTRY_KINDS and one.pane.requests]
+
+
 def _busiest_callers(health: ServiceHealth) -> list[EdgeHealth]:
     return sorted(health.edges_in, key=lambda e: (-e.window.requests, e.client))
 

@@ -16,6 +16,7 @@ from streams.baselines.history import Erasure, History
 from streams.baselines.hour_cells import HourCells
 from streams.baselines.hour_notes import HourNotes
 from streams.baselines.measures import RATE_KEY, SEPARATOR
+from streams.baselines.newcomers import Newcomers
 from streams.baselines.normals import Normals, known_panes
 
 _VERSION = 5
@@ -117,12 +118,13 @@ class BaselineState:
     notes: HourNotes = field(default_factory=HourNotes)
     normals: Normals = field(default_factory=Normals)
     hours: HourCells = field(default_factory=HourCells)
+    newcomers: Newcomers = field(default_factory=Newcomers)
 
     def encode(self) -> bytes:
         """Return the state as msgpack (32-bit floats)."""
         snapshots = [snapshot.packed() for snapshot in self.snapshots]
         body: dict[str, Any] = {"v": _VERSION, "h": self.history.packed(), "s": snapshots, "w": self.notes.packed()}
-        body["k"] = self.normals.packed()
+        body["k"], body["o"] = self.normals.packed(), self.newcomers.packed()
         return bytes(msgpack.packb(body))
 
     @staticmethod
@@ -134,7 +136,11 @@ class BaselineState:
             return BaselineState(hours=hours)
         notes = HourNotes.unpacked(body["w"]) if "w" in body else HourNotes()
         snapshots = [Snapshot.unpacked(one) for one in body["s"]]
-        return BaselineState(History.unpacked(body["h"]), snapshots, notes, Normals.unpacked(body.get("k", [])), hours)
+        state = BaselineState(History.unpacked(body["h"]), snapshots, notes, Normals.unpacked(body.get("k", [])), hours)
+        state.newcomers = Newcomers(body.get("o"))
+        if "o" not in body:  # a state of before they were kept: what it knows was there
+            state.newcomers.see((name.split(SEPARATOR)[2] for name in state.history.levels.rows), 0)
+        return state
 
     def before(self, pane_ns: int) -> Snapshot:
         """Return the evidence as it stood before this pane."""

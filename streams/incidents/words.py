@@ -52,7 +52,8 @@ def _what_is_off(series: SeriesScore) -> str:
         return f"{hit} of the requests at instance {series.instance} {how}, its siblings' {beside}"
     usual = f"normally {amount(series.median, series.unit)}"
     if series.operation and series.kind is SeriesKind.ERROR_RATE:
-        return f"{amount(series.value, series.unit)} of the requests {series.operation} fail ({usual})"
+        known = "never called before" if series.newcomer else usual
+        return f"{amount(series.value, series.unit)} of the requests {series.operation} fail ({known})"
     if series.operation and series.kind is SeriesKind.P95:
         return f"requests {series.operation} take {amount(series.value, series.unit)} ({usual})"
     where = f" of {series.operation}" if series.operation else ""

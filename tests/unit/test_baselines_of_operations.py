@@ -83,10 +83,45 @@ def test_an_operation_of_a_request_in_hundred_seconds_is_judged_to_the_end() -> 
     assert alarms[0] <= 80
 
 
-def test_an_operation_that_fails_from_its_first_request_on_is_not_told() -> None:
-    """Nothing says that it ever worked, and many rare ones never do."""
+def test_a_new_operation_that_fails_from_its_first_request_on_is_told_after_a_minute() -> None:
+    """Of a service whose operations are known: none of them has failed like that."""
     service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
+    assert service.panes_to_alarm("POST /new", 60, {"GET /": (100, 0.0), "POST /new": (40, 1.0)}) == 6
+    assert service.see({"GET /": (100, 0.0), "POST /new": (40, 1.0)})["POST /new"].newcomer
+
+
+def test_a_new_operation_that_fails_by_half_is_told() -> None:
+    """Also one that has few requests."""
+    service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
+    panes = service.panes_to_alarm("POST /new", 60, {"GET /": (100, 0.0), "POST /new": (4, 0.5)})
+    assert panes is not None
+    assert panes <= 15
+
+
+def test_an_operation_that_fails_while_its_service_is_learned_does_so_by_habit() -> None:
+    """Nothing says that it ever worked, and many rare ones never do."""
+    service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)}, panes=40)
     assert service.panes_to_alarm("GET /favicon", 360, {"GET /": (100, 0.0), "GET /favicon": (2, 1.0)}) is None
+
+
+def test_an_operation_that_comes_back_is_not_new() -> None:
+    """What it did then is not known any more; it may always have failed."""
+    service = calm({"GET /": (50, 0.0), "GET /gone": (1, 1.0)}, panes=4)
+    for _ in range(300):
+        service.see({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
+    assert service.panes_to_alarm("GET /gone", 60, {"GET /": (100, 0.0), "GET /gone": (2, 1.0)}) is None
+
+
+def test_the_retries_of_one_user_at_a_new_operation_are_no_alarm() -> None:
+    """For half a minute."""
+    service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
+    assert service.panes_to_alarm("POST /new", 5, {"GET /": (100, 0.0), "POST /new": (8, 1.0)}) is None
+
+
+def test_where_names_come_without_end_none_is_new() -> None:
+    """They may be names of single requests."""
+    service = calm({f"GET /{number}": (1, 0.0) for number in range(70)}, panes=140)
+    assert service.panes_to_alarm("POST /new", 60, {"GET /": (100, 0.0), "POST /new": (40, 1.0)}) is None
 
 
 def test_a_few_good_requests_of_an_operation_are_too_few_to_know_it() -> None:
