@@ -98,6 +98,12 @@ class BaselineConfig:
     """An alarm of an operation takes so many panes at least: for twenty seconds one user may be all it has."""
     newcomer_least_panes: float = 6.0
     """... and of one that fails from its first request on so many: a minute."""
+    calls_known: int = 60
+    """An operation may be missed that was called so often ..."""
+    calls_known_panes: int = 90
+    """... in the panes of before, which must be so many: a job of some minutes may end."""
+    calls_least_panes: float = 6.0
+    """It takes so many panes without calls at least to be told."""
     max_edges: int = 16
     """Incoming edges with series of their own; the busiest ones are kept."""
     max_operations: int = 12
@@ -122,6 +128,7 @@ class BaselineConfig:
             plain,
             history_panes=max(20, round(plain.history_panes * factor)),
             reliable_panes=max(10, round(plain.reliable_panes * factor)),
+            calls_known_panes=max(15, round(plain.calls_known_panes * factor)),
             alarm=alarm_for(settings.false_alarms_per_day, settings.pane_s),
         )
 

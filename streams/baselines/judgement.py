@@ -17,9 +17,10 @@ from streams.baselines.hour_cells import Usual
 from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
 from streams.baselines.levels import Traffic, is_wait, judge_levels
-from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, called_operations
+from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, calls_by_operation
 from streams.baselines.normals import known_panes
 from streams.baselines.state import BaselineState
+from streams.baselines.stops import Calls
 
 Floats = NDArray[np.float64]
 Unit = Literal["ms", "ratio", "per_s"]
@@ -58,7 +59,7 @@ class Judgement:
         self.now.fingerprint = measures.fingerprint()
         self.hours_ready = memory.hours.are_ready(self.pane_ns)
         self._listen()
-        memory.newcomers.see(called_operations(health), self.pane_ns)
+        memory.newcomers.see(calls_by_operation(health), self.pane_ns)
 
     def _stale(self) -> list[str]:
         """Return the series with evidence that were not measured for long."""
@@ -84,7 +85,7 @@ class Judgement:
 
     def judge(self) -> list[SeriesScore]:
         """Score every series that has a baseline."""
-        scores = self._levels() + self._ratios()
+        scores = self._levels() + self._ratios() + self._calls()
         traffic = self._traffic()
         return [*scores, traffic] if traffic else scores
 
@@ -329,6 +330,24 @@ class Judgement:
         scale = max(spread, float(np.sqrt(normal)), 1.0) / self.health.pane_s
         rate, usual = requests / self.health.pane_s, normal / self.health.pane_s
         return self._score(_RATE, rate, usual, scale, score, "per_s", requests, [self.now.drop], hours)
+
+    def _calls(self) -> list[SeriesScore]:
+        """Judge the operations that get fewer calls than usual while the service goes on; told are clear ones."""
+        if self.health.node_kind is not NodeKind.SERVICE:
+            return []
+        requests, now = self.measures.requests, calls_by_operation(self.health)
+        calls = Calls(self.history, self.pane_ns, now, requests, self.config.history_panes)
+        scores, pane_s = [], self.health.pane_s
+        for one in calls.missing(self.past, self.config):
+            packed = one.key.packed()
+            self.now.ratios[packed], self.now.usual_calls[packed] = [one.total], [*one.usual]
+            scale = max(float(np.sqrt(one.expected)), 1.0) / pane_s
+            score = self._score(
+                one.key, one.calls / pane_s, one.expected / pane_s, scale, one.score, "per_s", round(one.expected),
+                [one.total], _Hours(),
+            )  # fmt: skip
+            scores += [score] if score.evidence >= self.config.mask or score.deviating else []
+        return scores
 
     def _score(
         self, key: SeriesKey, value: float, median: float, scale: float, score: float, unit: Unit, requests: int,

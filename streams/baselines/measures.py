@@ -109,9 +109,13 @@ def _busiest_operations(health: ServiceHealth) -> list[OperationHealth]:
     return sorted(entries, key=lambda o: (-o.window.requests, o.operation, o.kind))
 
 
-def called_operations(health: ServiceHealth) -> list[str]:
-    """Return the operations that requests came in by in this pane, as far as they are listed."""
-    return [one.operation for one in health.operations if one.kind in _ENTRY_KINDS and one.pane.requests]
+def calls_by_operation(health: ServiceHealth) -> dict[str, int]:
+    """Return the requests of the operations that were called in this pane, as far as they are listed."""
+    calls: dict[str, int] = {}
+    for one in health.operations:
+        if one.kind in _ENTRY_KINDS and one.pane.requests:
+            calls[one.operation] = calls.get(one.operation, 0) + one.pane.requests
+    return calls
 
 
 def _busiest_callers(health: ServiceHealth) -> list[EdgeHealth]:

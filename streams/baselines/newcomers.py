@@ -1,4 +1,4 @@
-"""Operations that a service never had before: when they fail from their first request on, nothing says they ever worked.
+"""Operations that a service never had before: when they fail from the first request on, nothing says they ever worked.
 
 Of an operation that was there while the service was learned, or that comes back, failing is a habit. Names are kept as
 they come, up to a number: beyond it nothing is ever new, so names that are made up for each request are no news.

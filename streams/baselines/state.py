@@ -46,6 +46,8 @@ class Snapshot:
     """Of ratios under suspicion: hits and trials of the panes that were not learned, the later the more they count."""
     refuted: set[str] = field(default_factory=set)
     """Ratios that became normal though more was believed of them, until they have no failures left."""
+    usual_calls: dict[str, list[float]] = field(default_factory=dict)
+    """Of operations with missing calls: what was usual before (share of all requests, what a missing one is worth)."""
     totals: dict[str, float] = field(default_factory=dict)
     """The largest sum of each series judged in this pane; not kept."""
 
@@ -63,7 +65,7 @@ class Snapshot:
         return Snapshot(
             pane_ns, revision, dict(self.levels), dict(self.ratios), self.drop, dict(self.starts_ns),
             dict(self.leads_ns), dict(self.heard_ns), set(self.active), talkative=self.talkative,
-            masked=dict(self.masked), refuted=set(self.refuted),
+            masked=dict(self.masked), refuted=set(self.refuted), usual_calls=dict(self.usual_calls),
         )  # fmt: skip
 
     def without(self, key: str) -> Snapshot:
@@ -77,13 +79,14 @@ class Snapshot:
         """Forget, in place, what is said of one series: its sums, its beginning, its alarm."""
         for table in (self.levels, self.ratios, self.starts_ns, self.leads_ns, self.heard_ns, self.masked):
             table.pop(key, None)
+        self.usual_calls.pop(key, None)
         self.active.discard(key)
         if key == RATE_KEY:
             self.drop = 0.0
 
     def keep_only_evidence(self) -> None:
         """Drop what is said of series whose sums are all zero."""
-        for table in (self.levels, self.ratios, self.leads_ns):
+        for table in (self.levels, self.ratios, self.leads_ns, self.usual_calls):
             for key in table.keys() - self.starts_ns.keys():
                 del table[key]
 
@@ -92,17 +95,17 @@ class Snapshot:
         return [
             self.pane_ns, self.revision, self.levels, self.ratios, self.drop, self.starts_ns, self.leads_ns,
             self.heard_ns, sorted(self.active), self.fingerprint, self.talkative, self.masked,
-            sorted(self.refuted),
+            sorted(self.refuted), self.usual_calls,
         ]  # fmt: skip
 
     @staticmethod
     def unpacked(body: list[Any]) -> Snapshot:
         """Read `packed` back, also one from before ratios became normal for good."""
         pane_ns, revision, levels, ratios, drop, starts, leads, heard, active, seen, talkative, *rest = body
-        masked, refuted = rest or ({}, ())
+        masked, refuted, calls = (*rest, {}, (), {})[:3] if not rest else (*rest, {})[:3]
         return Snapshot(
             pane_ns, revision, levels, ratios, drop, starts, leads, heard, set(active), seen, talkative, masked,
-            set(refuted),
+            set(refuted), calls,
         )  # fmt: skip
 
 

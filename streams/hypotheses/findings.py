@@ -20,6 +20,7 @@ from streams.hypotheses.releases import Releases
 from streams.hypotheses.replicas import Replicas
 from streams.hypotheses.visits import Visits
 from streams.incidents.config import IncidentConfig
+from streams.incidents.operations import has_stopped, is_uncalled
 from streams.incidents.triggers import is_stop, stoppable_in
 
 _RATIOS = (SeriesKind.ERROR_RATE, SeriesKind.EDGE_ERROR_RATE, SeriesKind.LOG_ERRORS, *INSTANCE_KINDS)
@@ -62,6 +63,8 @@ def _newest(traces: list[str], known: list[str]) -> list[str]:
 
 def pane_strength(score: SeriesScore) -> float:
     """Return how strongly one pane of a series speaks."""
+    if is_uncalled(score):
+        return 1.0 if has_stopped(score) else 0.0
     if score.kind in _RATIOS:
         return 2.0 * math.sqrt(max(0.0, score.value - score.median))
     return min(_MOST, math.log10(score.score / 3.0)) if score.score > 3.0 else 0.0
@@ -196,7 +199,7 @@ class _Node:
         caller.errors += edge.errors
 
     def _see_series(self, score: SeriesScore, pane_start_ns: int, stoppable: bool) -> None:
-        if score.kind is SeriesKind.REQUEST_RATE:
+        if score.kind is SeriesKind.REQUEST_RATE and not score.operation:
             self.surge.see(score)
             if score.deviating and stoppable and is_stop(score, pane_start_ns, _STOPS):
                 self.stop = score

@@ -31,8 +31,12 @@ class Standout(NamedTuple):
 
 
 def standout(node: Node, callees: Sequence[Node]) -> Standout | None:
-    """Return the one operation of a service that fails, is slow, or waits for what others do not, if it is one."""
-    found = max((*_failing(node), *_slow(node), *_waiting(node, callees)), key=lambda one: (one.value, one.operation), default=None)
+    """Return the one operation of a service that fails, is slow, waits for longer or is no longer called."""
+    found = max(
+        (*_failing(node), *_slow(node), *_waiting(node, callees), *_uncalled(node)),
+        key=lambda one: (one.value, one.operation),
+        default=None,
+    )
     return found if found is not None and found.value >= _LEAST else None
 
 
@@ -62,12 +66,20 @@ def _slow(node: Node) -> Iterator[Standout]:
 
 
 def _waiting(node: Node, callees: Sequence[Node]) -> Iterator[Standout]:
-    """Yield how much longer the requests of an operation take than those of the others, which are not told when calm."""
+    """Yield how much longer one operation's requests take than those of others, which are not told when calm."""
     one, waits = longest_wait(node, callees), [w for w in node.operations if w.kind is SeriesKind.P95]
     if one is not None:
         requests = max(node.finding.requests - one.requests, 1)
         beside = sum(other.strength * other.requests for other in waits if other is not one) / requests
         yield Standout(one.operation or "", _apart(one, beside, requests), one)
+
+
+def _uncalled(node: Node) -> Iterator[Standout]:
+    """Yield the operations that are no longer called, of several the one that was called most."""
+    found = node.deviating_operations(SeriesKind.REQUEST_RATE)
+    if found:
+        most = max(found, key=lambda one: (one.peak.median, one.operation or ""))
+        yield Standout(most.operation or "", max(most.strength, _LEAST), most)
 
 
 def _apart(one: SeriesFinding, beside: float, others: int) -> float:

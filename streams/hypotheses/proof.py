@@ -65,6 +65,8 @@ def title_of(suspect: Suspect) -> str:
     lead = suspect.leading()
     if lead is None:
         return suspect.service
+    if lead.name == "stopped" and suspect.node.finding.stop is None and suspect.operation is not None:
+        return f"{suspect.operation} of {suspect.service} is no longer called"
     if suspect.is_load:
         title = _TITLES["load"].format(service=suspect.service)
     elif lead.name == "gap" and suspect.blame.as_callee >= suspect.blame.as_caller:

@@ -59,7 +59,7 @@ def kind_of(suspect: Suspect) -> str:
         return "dependency"
     if suspect.deploy is not None:
         return "deploy"
-    is_stop = lead is not None and lead.name == "stopped" and suspect.node.finding.is_entry
+    is_stop = lead is not None and lead.name == "stopped" and suspect.node.finding.is_entry and not suspect.operation
     if is_stop or suspect.is_load:
         return "load"
     if _client_of(suspect):

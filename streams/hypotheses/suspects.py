@@ -91,7 +91,7 @@ class Suspect:
 
     @property
     def operation(self) -> str | None:
-        """The one operation of the service that fails or is slow."""
+        """The one operation of the service that fails, is slow or is no longer called."""
         return self.standout.operation if self.standout is not None else None
 
     @property

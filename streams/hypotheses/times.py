@@ -37,7 +37,7 @@ def longest_wait(node: Node, callees: Sequence[Node]) -> SeriesFinding | None:
 
 
 def _is_slow(callee: Node, node: Node, wait: SeriesFinding) -> bool:
-    """Tell whether a callee deviates. Others would wait as well for one without telemetry that gets their calls, too."""
+    """Tell whether a callee deviates. Others would wait as well for one without telemetry that they call, too."""
     calls = callee.callers[node.service].requests
     if not callee.is_service and calls >= OTHERS_USE_IT * wait.requests:
         return False

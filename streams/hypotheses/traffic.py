@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from schemas.deviations import SeriesKind
 from streams.hypotheses.failures import failing, unexplained
 from streams.hypotheses.nodes import Node, Nodes
 from streams.hypotheses.parts import Part
-from streams.incidents.words import amount, plain
+from streams.incidents.words import amount, plain, series_in_words
 
 _SURGE_SCALES = 3.0
 _SURGE_TIMES = 1.5
@@ -27,6 +28,11 @@ def traffic_parts(node: Node, nodes: Nodes) -> Iterator[Part]:
         follows = any(c.finding.stop is not None or failing(c) > 0 for c in nodes.callers(node.service))
         why = f"requests stopped, normally {amount(found.stop.median, 'per_s')}"
         yield Part("stopped", _FOLLOWS if follows else 1.0, why)
+    elif uncalled := node.deviating_operations(SeriesKind.REQUEST_RATE):
+        follows = any(c.deviating_operations(SeriesKind.REQUEST_RATE) for c in nodes.callers(node.service))
+        worst = max(uncalled, key=lambda one: (one.strength * one.peak.median, one.operation or ""))
+        why = series_in_words(node.service, worst.peak)
+        yield Part("stopped", _FOLLOWS if follows else worst.strength, why)
     if found.is_entry and found.surge > _SURGE_SCALES and found.surge_times >= _SURGE_TIMES:
         usual = found.surge_peak.median if found.surge_peak else 0.0
         why = f"{plain(found.surge_times, 2)} times the usual requests come in, normally {amount(usual, 'per_s')}"

@@ -10,7 +10,7 @@ from schemas.health import Passage
 from streams.incidents.graph import LiveGraph
 from streams.incidents.habits import Habits, Usual, entry_counts
 from streams.incidents.hits import Hits, Tally
-from streams.incidents.operations import is_wait
+from streams.incidents.operations import is_uncalled, is_wait
 from streams.incidents.triggers import Alarm
 from streams.slo import LATENCY
 
@@ -32,9 +32,9 @@ class Symptoms:
     """By how much its error lines a request have risen, 0 to 1; 0 where failing instances write them."""
     is_slow: bool = False
     slow_share: float = 0.0
-    """Share of its requests that go to slow instances, or to operations that wait."""
+    """Share of its requests that go to slow instances, or to operations that wait or are no longer called."""
     instance_share: float = 0.0
-    """Share of its requests that go to slow or failing instances, or to operations that wait."""
+    """Share of its requests that go to bad instances, or to operations that wait or are no longer called."""
     cut_off: tuple[str, ...] = ()
     """Clients whose calls to it fail: they may fail on the way."""
     stopped_rate: float = 0.0
@@ -49,7 +49,9 @@ class Symptoms:
         waits, slow = [s for s in slow if is_wait(s)], [s for s in slow if not is_wait(s)]
         at = [{s.instance: s.requests for s in every if s.kind is kind} for kind in INSTANCE_KINDS]
         slow_share, failing_share, share = (_share(one, requests) for one in (*at, at[0] | at[1]))
-        slow_share = min(1.0, max(slow_share, sum(s.requests for s in waits) / max(requests, 1)))
+        missing = sum(s.requests for s in alarm.own if is_uncalled(s))
+        of_operations = max(sum(s.requests for s in waits), missing) / max(requests + missing, 1)
+        slow_share = min(1.0, max(slow_share, of_operations))
         rises = [1.0 if s.kind is SeriesKind.BURN_RATE else _rise(s) for s in failures if s.operation is None]
         rises.append(sum(_rise(s) * s.requests for s in failures if s.operation is not None) / max(requests, 1))
         logs = max((_rise(s) for s in every if s.kind is SeriesKind.LOG_ERRORS), default=0.0)
@@ -57,7 +59,9 @@ class Symptoms:
             fails=failing_share or min(1.0, max(rises)), logs=0.0 if failing_share else logs, is_slow=bool(slow),
             slow_share=slow_share, instance_share=max(share, slow_share),
             cut_off=tuple(sorted({s.edge_client for s in failures if s.edge_client is not None})),
-            stopped_rate=max((s.median for s in alarm.own if s.kind is SeriesKind.REQUEST_RATE), default=0.0),
+            stopped_rate=max(
+                (s.median for s in alarm.own if s.kind is SeriesKind.REQUEST_RATE and not is_uncalled(s)), default=0.0
+            ),
         )  # fmt: skip
 
     @property

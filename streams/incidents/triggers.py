@@ -10,7 +10,7 @@ from schemas.health import NodeKind
 from streams.baselines.measures import FAILING_SEVERITIES
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
-from streams.incidents.operations import is_wait, waits_by_itself
+from streams.incidents.operations import has_stopped, is_uncalled, is_wait, stops_by_itself, waits_by_itself
 from streams.slo import LATENCY
 
 _WORKING = 0.5
@@ -128,6 +128,8 @@ def is_wrong_now(series: SeriesScore) -> bool:
     """
     if series.kind in INSTANCE_KINDS:
         return series.score > 0
+    if is_uncalled(series):
+        return has_stopped(series)
     if abs(series.score) >= _FRESH_SCORE:
         return True
     return series.unit == "ratio" and series.value >= (1.0 + series.median) / 2
@@ -150,6 +152,9 @@ def alarms_of(
                 excuses = late if _is_late(series) else uneven if is_slow else failing
                 if is_wait(series):
                     alarm.add(series, own=waits_by_itself(series, one, pane, graph))
+                elif is_uncalled(series):
+                    stops = service in stoppable and stops_by_itself(series, one, pane, graph, heard_since_ns)
+                    alarm.add(series, own=stops)
                 else:
                     _sort(series, alarm, excuses, graph, stoppable, config, heard_since_ns)
         if alarm.own or alarm.symptoms:
@@ -239,6 +244,6 @@ def stoppable_in(pane: Mapping[str, ServiceDeviations], entries: set[str]) -> se
     """
     if is_silent(pane):
         return set() if is_hole(pane) else entries & set(pane)
-    rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE]
+    rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE and not s.operation]
     live = [min(s.value / s.median, 1.0) for s in rates if s.median > 0]
     return set(pane) if live and sum(live) / len(live) >= _WORKING else set()

@@ -42,8 +42,10 @@ def series_in_words(service: str, series: SeriesScore) -> str:
 
 
 def _what_is_off(series: SeriesScore) -> str:
-    if series.kind is SeriesKind.REQUEST_RATE and series.value == 0:
+    if series.kind is SeriesKind.REQUEST_RATE and series.value == 0 and series.operation is None:
         return f"requests stopped (normally {amount(series.median, series.unit)})"
+    if series.operation and series.kind is SeriesKind.REQUEST_RATE:
+        return f"{series.operation} no longer called (normally {amount(series.median, series.unit)})"
     if series.kind in INSTANCE_KINDS:
         hit, beside = amount(series.value, series.unit), amount(series.median, series.unit)
         how = (
