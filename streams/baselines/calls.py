@@ -21,6 +21,7 @@ STOPPED = 0.1
 """An operation that gets less than this part of its requests has stopped."""
 _LONGEST_SILENCES = 3.0
 _WANDERS = 0.5
+_SPELL_PANES = 10
 _TAKEN = 0.5
 _CLEARLY = 3.0
 """Standard deviations (Poisson) by which others must have more to have taken it over."""
@@ -55,12 +56,23 @@ def usual_of(past: Past, config: BaselineConfig) -> Usual | None:
     if len(past.calls) < config.calls_known_panes or total < config.calls_known:
         return None
     expected = past.requests * (total / requests)
-    scatter = float(((past.calls - expected) ** 2 / np.maximum(expected, 1e-9)).mean())
+    scatter = max(_scatter(past.calls, expected), _scatter(_by_spell(past.calls), _by_spell(expected)) / 2.0)
     called = np.flatnonzero(past.calls)
     until = np.cumsum(expected)
     longest = float((np.append(until[called] - expected[called], until[-1]) - np.append(0.0, until[called])).max())
     worth = min(1.0 / max(scatter, 1.0), config.alarm / max(_LONGEST_SILENCES * longest, 1e-9))
     return Usual(total / requests * (1.0 - 1.0 / math.sqrt(total)), min(worth, 1.0))
+
+
+def _by_spell(counts: Counts) -> Counts:
+    """Return the sums of spells of panes: what wanders slowly is seen there."""
+    spells = len(counts) // _SPELL_PANES
+    return np.asarray(counts[len(counts) - spells * _SPELL_PANES :].reshape(spells, _SPELL_PANES).sum(axis=1))
+
+
+def _scatter(counts: Counts, expected: Counts) -> float:
+    """Return how many times farther than chance counts are from what was to be expected: 1 of Poisson counts."""
+    return float(((counts - expected) ** 2 / np.maximum(expected, 1e-9)).mean())
 
 
 def missing_gain(calls: float, requests: float, usual: Usual, config: BaselineConfig) -> float:
