@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from streams.otlp.attributes import read_attributes
 from streams.otlp.columns import Line, SignedRows
 from streams.otlp.slim import AnyValue, Event, KeyValue, KeyValueList
-from streams.signatures.exceptions import exception_shape, looks_like_stack, type_in_stack
+from streams.signatures.exceptions import exception_shape, known_as, looks_like_stack, type_in_stack
 from streams.signatures.masking import MAX_LINE, shape_of
 
 MAX_LINES = 5_000
@@ -110,7 +110,7 @@ def _exception_of(attributes: Iterable[bytes]) -> tuple[str, Line] | None:
         return None
     name = name or type_in_stack(stack)
     text = ": ".join(filter(None, (name, found.get("exception.message", ""))))
-    return name, Line("exception", exception_shape(name, stack), text[:MAX_LINE])
+    return known_as(name, stack), Line("exception", exception_shape(name, stack), text[:MAX_LINE])
 
 
 def _line_of(text: str) -> Line | None:

@@ -33,6 +33,7 @@ _RUBY = re.compile(r"^\s*(?:from )?(?:\S*/)?(?P<place>[\w.-]+\.rb):\d+:in [`'](?
 _PHP = re.compile(r"^#\d+ (?:\S*[\\/])?(?P<place>[\w.-]+)\(\d+\): (?P<function>[\w\\:>-]+)\(")
 _GO = re.compile(r"^(?P<function>[\w./*()-]+\.[\w.*()-]+)\(.*\)$")
 _PATTERNS = (_CALL, _SCRIPT, _PYTHON, _RUBY, _PHP)
+_PYTHON_STACK = "Traceback (most recent call last)"
 _TYPE = re.compile(r"(?:[\w$]+[.:\\]+)*[A-Z][\w$]*(?:Exception|Error|Failure|Panic|Interrupt|Exit)\b|(?<=panic: )\w+")
 _CAUSE = re.compile(r"^Caused by: ([\w.$]+)", re.MULTILINE)
 
@@ -44,7 +45,15 @@ _GENERATED = re.compile(
 
 def exception_shape(type_name: str, stack: str) -> str:
     """Return type and innermost frames as one text, innermost first: ``TypeError < cart.py:total < ...``."""
-    return _shape(type_name[:_MAX_TYPE], _ends_of(stack))
+    return _shape(known_as(type_name, stack)[:_MAX_TYPE], _ends_of(stack))
+
+
+def known_as(type_name: str, stack: str) -> str:
+    """Return the type by which an exception is told from others; of one of Python the last part.
+
+    There spans say ``httpx.ReadError``, and log handlers ``ReadError`` of the same exception.
+    """
+    return type_name.rpartition(".")[2] if _PYTHON_STACK in _ends_of(stack) else type_name
 
 
 @lru_cache(_REMEMBERED)
@@ -61,7 +70,7 @@ def frames_of(stack: str) -> list[str]:
     text = _ends_of(stack)
     cause = text.rfind("\nCaused by: ")
     frames = list(_frames(text[cause + 1 :]))
-    if "Traceback (most recent call last)" in text:
+    if _PYTHON_STACK in text:
         frames.reverse()
     return list(dict.fromkeys(frames))[:MAX_FRAMES]
 
@@ -74,7 +83,7 @@ def _ends_of(stack: str) -> str:
 def type_in_stack(stack: str) -> str:
     """Return the type that a printed stack trace names: Python puts it last, others before the first frame."""
     lines = [line for line in stack[-MAX_STACK:].splitlines() if line.strip()]
-    if "Traceback (most recent call last)" in stack:
+    if _PYTHON_STACK in stack:
         candidates = lines[::-1][:1]
     else:
         first = next((place for place, line in enumerate(lines) if _frame_in(line, _PATTERNS)), len(lines))

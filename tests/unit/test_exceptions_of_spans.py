@@ -73,6 +73,20 @@ def test_what_a_span_also_logs_is_counted_once() -> None:
         assert (seen.kind, seen.pane, seen.window) == ("exception", 8, 8)
 
 
+def test_a_type_of_python_is_the_same_with_its_module_and_without() -> None:
+    """Spans name the module, the log handler does not; the sample keeps it, other languages too."""
+    spans, _ = of_spans(replace(span(1), exceptions=(("httpx.ReadError", "gone", STACK),)))
+    named = {"exception.type": "ReadError", "exception.stacktrace": STACK}
+    contents = merge_contents([spans, of_logs(*(replace(record(number), attributes=named) for number in (1, 2)))])
+    ((key, tally),) = contents.signatures.items()
+    assert (key, tally.lines) == (("exception", "ReadError < cart.py:total"), 2)
+    assert spans.signatures[key].sample is not None
+    assert spans.signatures[key].sample[1] == "httpx.ReadError: gone"
+    java = "java.net.Gone: x\n\tat org.acme.Cart.total(Cart.java:42)"
+    other, _ = of_spans(replace(span(1), exceptions=(("java.net.Gone", "x", java),)))
+    assert list(other.signatures) == [("exception", "java.net.Gone < org.acme.Cart.total")]
+
+
 def test_log_records_of_no_known_span_are_all_counted() -> None:
     """Nobody can tell whether they are the same."""
     spans, _ = of_spans(span(1))
