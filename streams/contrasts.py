@@ -16,6 +16,8 @@ from streams.slo import wilson_lower
 _Z = 1.96
 _LEAST_SEPARATION = 0.05
 MOST_CONTRASTS = 10
+_PASSING = frozenset({"client.port", "net.peer.port", "net.sock.peer.port", "network.peer.port", "source.port"})
+"""Attributes that each connection has another value of: they separate spans by chance, and explain nothing."""
 
 
 def contrasts_of(counts: Iterable[AttributeCount], most: int = MOST_CONTRASTS) -> list[AttributeContrast]:
@@ -26,7 +28,7 @@ def contrasts_of(counts: Iterable[AttributeCount], most: int = MOST_CONTRASTS) -
             normal_total=one.normal_total, separation=round(_separation(one), 4),
         )
         for one in counts
-        if one.bad_total and one.normal_total
+        if one.bad_total and one.normal_total and one.key not in _PASSING
     ]  # fmt: skip
     telling = [one for one in found if one.separation >= _LEAST_SEPARATION]
     telling.sort(key=lambda one: (-one.separation, one.source, one.key, one.value))

@@ -35,6 +35,13 @@ def test_nothing_is_told_where_there_is_nothing_to_compare() -> None:
     assert contrasts_of([whole, whole.model_copy(update={"bad_total": 0, "normal_total": 9})]) == []
 
 
+def test_a_port_of_the_callers_side_explains_nothing() -> None:
+    """A connection that is kept open has one for all its spans, so it separates them by chance."""
+    for key in ("client.port", "net.peer.port", "net.sock.peer.port", "network.peer.port"):
+        assert contrasts_of([counted("52352", 100, 0, key=key)]) == []
+    assert contrasts_of([counted("8443", 100, 0, key="server.port")])
+
+
 def test_the_order_of_the_counts_does_not_matter() -> None:
     """Ties go by name."""
     counts = [counted("b", 80, 10), counted("a", 80, 10), counted("c", 90, 10)]
