@@ -70,8 +70,10 @@ def demo(
     from topologies.product import until_told_to_stop
 
     if list_faults:
-        for name, meaning in demonstration.faults().items():
-            typer.echo(f"{name:<16} {meaning}")
+        faults = demonstration.faults()
+        width = max(map(len, faults))
+        for name, meaning in faults.items():
+            typer.echo(f"{name:<{width}} {meaning}")
         return
     settings = read_settings(log_to_file=True)
     work = demonstration.run_demo(settings, fault=fault, once=once, rate_per_s=rate)

@@ -34,3 +34,10 @@ def test_figures_that_have_no_folder_to_go_to_are_refused_before_anything_is_com
     said = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--json", str(tmp_path / "none" / "figures.json")])
     assert said.exit_code == 2
     assert "is no folder" in said.output
+
+
+def test_faults_are_listed_in_two_columns() -> None:
+    """The longest name is no exception."""
+    said = CliRunner().invoke(app, ["demo", "--list-faults"]).output.splitlines()
+    width = max(len(line.split()[0]) for line in said) + 1
+    assert all(line[width - 1] == " " and line[width] != " " for line in said)

@@ -9,7 +9,7 @@ from rich.console import Console
 from deploy.shop.faults import FAULTS
 from schemas.incidents import Hypothesis, Place, ScorePart
 from topologies.demo.front_door import SeenIncident
-from topologies.demo.screen import Screen
+from topologies.demo.screen import Screen, number_of
 
 DELAY = FAULTS["delay"]
 
@@ -59,3 +59,8 @@ def test_a_terminal_shows_phase_figures_incident_and_suspects() -> None:
     picture = output.getvalue()
     for text in ("fault delay", "150 spans/s", "INC-1  open  high", "payments [is] slow", "root cause", "gap 1.00"):
         assert text in picture
+
+
+def test_one_is_told_as_one() -> None:
+    """A page that says `1 alerts` looks unread."""
+    assert [number_of(count, "alert") for count in (0, 1, 2)] == ["0 alerts", "1 alert", "2 alerts"]

@@ -7,7 +7,7 @@ import pytest
 from deploy.shop.faults import FAULTS
 from schemas.errors import SetupError
 from schemas.incidents import Alert, AlertCause, Hypothesis, IncidentState, NotifyReason, Severity
-from topologies.demo.front_door import SPANS, SeenIncident
+from topologies.demo.front_door import SPANS, ListedIncident, SeenIncident, opened_in_calm
 from topologies.demo.running import chosen
 from topologies.demo.verdict import Verdict, tells_truth
 
@@ -65,6 +65,12 @@ def test_no_alert_no_hypothesis_and_no_incident_fail() -> None:
     missed = Verdict(DELAY, None, None, None, None, 270.0)
     assert not missed.passed
     assert missed.lines()[0].startswith("MISSED  delay: no incident within 270 s")
+
+
+def test_an_incident_between_the_warm_up_and_the_fault_is_a_false_alarm() -> None:
+    """Nothing was wrong then, however late it is seen; what was before the demo, or after the fault, is none."""
+    listed = [ListedIncident(name, at_ns, "open", "t") for at_ns, name in enumerate(("before", "calm", "fault"))]
+    assert [one.incident_id for one in opened_in_calm(listed, 0, 2)] == ["calm"]
 
 
 def test_faults_are_chosen_by_name_in_the_given_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +34,11 @@ class ListedIncident:
     opened_ns: int
     state: str
     title: str
+
+
+def opened_in_calm(incidents: Iterable[ListedIncident], begun_ns: int, injected_ns: int) -> list[ListedIncident]:
+    """Return what was opened while nothing was wrong: after the beginning of a warm-up, before a fault."""
+    return [one for one in incidents if begun_ns < one.opened_ns < injected_ns]
 
 
 @dataclass(frozen=True, slots=True)

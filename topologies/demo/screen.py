@@ -115,3 +115,8 @@ def _picture(seen: SeenIncident, fault: Fault | None) -> RenderableType:
     return Panel(
         table, title=escape(title), title_align="left", border_style="red" if seen.state == "open" else "green"
     )
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 alert``, ``2 alerts``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -14,9 +14,9 @@ from deploy.shop.faults import Fault
 from deploy.shop.processes import Rollout, Shop
 from deploy.shop.wiring import SERVICES
 from schemas.errors import SetupError
-from topologies.demo.front_door import FrontDoor, ListedIncident, SeenIncident
+from topologies.demo.front_door import FrontDoor, ListedIncident, SeenIncident, opened_in_calm
 from topologies.demo.receiver import AlertReceiver
-from topologies.demo.screen import Screen
+from topologies.demo.screen import Screen, number_of
 from topologies.demo.verdict import Verdict
 
 T = TypeVar("T")
@@ -56,7 +56,8 @@ class Story:
         self._screen = screen
         self._spans = SpanRate()
         self.false_alarms: set[str] = set()
-        """Incidents that were opened while nothing was wrong."""
+        """Incidents that were opened while nothing was wrong, up to the instant of an injection."""
+        self._calm_since_ns = time.time_ns()
 
     async def warm_up(self) -> None:
         """Wait until every service has a reliable baseline and no incident is open.
@@ -66,7 +67,7 @@ class Story:
         self._screen.phase(
             "warming up: the product learns what is normal, until every baseline is reliable (about 4 minutes)"
         )
-        begun_ns = time.time_ns()
+        begun_ns = self._calm_since_ns = time.time_ns()
 
         async def calm() -> bool | None:
             seen = {one.service: one for one in await self._door.services()}
@@ -94,6 +95,12 @@ class Story:
         self._screen.incident(None, fault)
         injected_s, injected_ns = time.monotonic(), time.time_ns()
         await self._inject(fault)
+        verdict = await self._watch(fault, injected_s, injected_ns)
+        await self._until(lambda: self._look_back(injected_ns), LOOK_EVERY_S)
+        return verdict
+
+    async def _watch(self, fault: Fault, injected_s: float, injected_ns: int) -> Verdict:
+        """Watch what becomes of a fault; return the verdict."""
         incident_id = await self._until(lambda: self._opened(injected_ns), DETECT_PATIENCE_S)
         if incident_id is None:
             return Verdict(fault, None, None, None, None, DETECT_PATIENCE_S)
@@ -165,11 +172,16 @@ class Story:
         entry = next((one.requests_per_s for one in seen if one.service == "storefront"), 0.0)
         alerts = len(self._receiver.alerts)
         self._screen.status(
-            f"{await self._span_rate():.0f} spans/s, {entry:.1f} page views/s, {alerts} alerts delivered"
+            f"{await self._span_rate():.0f} spans/s, {entry:.1f} page views/s, {number_of(alerts, 'alert')} delivered"
         )
 
     async def _span_rate(self) -> float:
         return self._spans.update(await self._door.spans_received())
+
+    async def _look_back(self, injected_ns: int) -> bool:
+        """Count what was opened after the warm-up had ended, and before anything was wrong."""
+        self._count_false_alarms(opened_in_calm(await self._door.incidents(), self._calm_since_ns, injected_ns))
+        return True
 
     def _count_false_alarms(self, opened: list[ListedIncident]) -> None:
         for incident in opened:
