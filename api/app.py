@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None, stores: Stores | None = None) -
     settings = settings or Settings()
     app = FastAPI(
         title="IncidentScope",
-        summary="Incident intelligence on OpenTelemetry.",
+        summary="What broke, why most likely, and who is hit.",
         description=DESCRIPTION,
         version=version("incidentscope"),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},

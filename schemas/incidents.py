@@ -36,6 +36,9 @@ class IncidentState(StrEnum):
     CLOSED = "closed"
 
 
+RESERVED_STATES = "Reserved, and not written yet: acknowledged, mitigated, closed."
+
+
 class ResolveReason(StrEnum):
     """Why an incident ended."""
 
@@ -44,6 +47,9 @@ class ResolveReason(StrEnum):
     NO_TRAFFIC = "no_traffic"
     NEW_NORMAL = "new_normal"
     """It did not recover: it has lasted so long that what it is now has become normal."""
+
+
+RESERVED_REASON = "Why it ended. Reserved, and not written yet: by_hand."
 
 
 class Impact(Event):
@@ -103,7 +109,7 @@ class IncidentEvent(Event):
     title: str
     services: list[IncidentService]
     impact: Impact
-    resolve_reason: ResolveReason | None = None
+    resolve_reason: ResolveReason | None = Field(None, description=RESERVED_REASON)
     flapping: bool = Field(
         False, description="Goes and comes: one of its services has had other incidents minutes ago, and again."
     )

@@ -20,7 +20,7 @@ from api.views.incidents import IncidentPage, IncidentView, Ranking, Timeline, T
 from api.views.overview import DEPLOYS_BEFORE_NS, Overview, overview_of
 from api.views.similar import SimilarIncidents
 from schemas.errors import NotFound
-from schemas.incidents import IncidentState, Severity
+from schemas.incidents import RESERVED_STATES, IncidentState, Severity
 from schemas.snapshots import RankingSnapshot
 from sinks.postgres import alerts, deploys, incidents, pins, rankings, resemblance
 from sinks.stores import Stores
@@ -32,6 +32,7 @@ RankingVersion = Annotated[
 ]
 _ONE = documented(Slug.NOT_FOUND)
 TIMELINE_LIMIT = 200
+_ANY_STATE = f"Any of these states. {RESERVED_STATES}"
 
 
 @router.get(
@@ -43,7 +44,7 @@ TIMELINE_LIMIT = 200
 async def list_incidents(
     tenant: Tenant,
     stores: OpenStores,
-    state: Annotated[list[IncidentState], Query(description="Any of these states.", max_length=5)] = [],  # noqa: B006
+    state: Annotated[list[IncidentState], Query(description=_ANY_STATE, max_length=5)] = [],  # noqa: B006
     severity: Annotated[list[Severity], Query(description="Any of these severities.", max_length=4)] = [],  # noqa: B006
     service: ServiceFilter = None,
     since: Annotated[Instant | None, Query(description="Onset at or after this instant.")] = None,

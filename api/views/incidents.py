@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 from api.parameters import rfc3339
 from api.paths import incident_path
 from schemas.incidents import (
+    RESERVED_REASON,
+    RESERVED_STATES,
     Hypothesis,
     HypothesisSet,
     Impact,
@@ -27,7 +29,7 @@ class IncidentView(BaseModel):
 
     incident_id: str
     name: str = Field(description="What people call it; also taken wherever an incident id is.")
-    state: IncidentState
+    state: IncidentState = Field(description=RESERVED_STATES)
     severity: Severity
     title: str
     onset_ns: int = Field(description="Start of the first deviating pane.")
@@ -38,7 +40,7 @@ class IncidentView(BaseModel):
     updated_at: str
     resolved_ns: int | None = None
     resolved_at: str | None = None
-    resolve_reason: ResolveReason | None = None
+    resolve_reason: ResolveReason | None = Field(None, description=RESERVED_REASON)
     flapping: bool = Field(
         description="Goes and comes: the third of a service in ten minutes. It ends when calm for five."
     )
@@ -99,7 +101,7 @@ class TimelineEntry(BaseModel):
     title: str
     services: list[str] = Field(description="Who belonged to the incident after it.")
     reasons: list[str] = Field(description="Of each of them why, and what else has gone wrong with it since.")
-    resolve_reason: ResolveReason | None = None
+    resolve_reason: ResolveReason | None = Field(None, description=RESERVED_REASON)
 
     @classmethod
     def of(cls, event: IncidentEvent) -> TimelineEntry:
