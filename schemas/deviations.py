@@ -95,6 +95,7 @@ class SignatureChange(Event):
     first_seen_ns: int
     sample: str = ""
     sample_trace_id: str = ""
+    pane_s: int = Field(10, description="Length of the panes in which lines are counted.")
     series: SeriesScore = Field(description="Kind ``signature``: lines a pane since it changed, against before.")
 
 

@@ -22,6 +22,7 @@ from schemas.incidents import (
     Severity,
 )
 from schemas.settings import Settings
+from schemas.shares import confidence_in_words, share_in_words
 
 _NS = 1_000_000_000
 _OVER = (IncidentState.RESOLVED, IncidentState.CLOSED)
@@ -114,7 +115,7 @@ def build_alert(event: IncidentEvent, hypotheses: HypothesisSet | None, reason: 
 
 def _summary(event: IncidentEvent, causes: list[AlertCause]) -> str:
     impact = event.impact
-    hit = f"{100 * impact.share:.0f} % of entry requests hit ({impact.services} services)"
+    hit = f"{share_in_words(impact.share)} of entry requests hit ({impact.services} services)"
     if event.flapping:
         hit = f"Goes and comes. {hit}"
     if event.state in _OVER:
@@ -123,4 +124,4 @@ def _summary(event: IncidentEvent, causes: list[AlertCause]) -> str:
     if not causes:
         return f"{hit}. Cause not known yet."
     lead = causes[0]
-    return f"{hit}. Most likely cause: {lead.title} (confidence {100 * lead.confidence:.0f} %)."
+    return f"{hit}. Most likely cause: {lead.title} (confidence {confidence_in_words(lead.confidence)})."

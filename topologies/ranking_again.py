@@ -17,6 +17,7 @@ from rich.table import Table
 from schemas.errors import NotFound, SetupError
 from schemas.incidents import Hypothesis, HypothesisSet
 from schemas.settings import Settings
+from schemas.shares import confidence_in_words
 from schemas.snapshots import RankingSnapshot
 from sinks.postgres import incidents, rankings
 from sinks.postgres.pool import Pool, open_pool
@@ -83,6 +84,6 @@ def show(ranking: HypothesisSet, console: Console) -> None:
     table = Table("", "suspect", "score", "chance", "parts")
     for one in ranking.hypotheses:
         parts = " + ".join(f"{part.name} {part.value:g} x {part.weight:g}" for part in one.parts)
-        table.add_row(str(one.rank), one.title, f"{one.score:g}", f"{one.confidence:.0%}", parts)
+        table.add_row(str(one.rank), one.title, f"{one.score:g}", confidence_in_words(one.confidence), parts)
     console.print(f"version {ranking.version}, weights {ranking.weights_version}", highlight=False)
     console.print(table)

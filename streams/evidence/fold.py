@@ -106,6 +106,7 @@ class EvidenceFold:
             first_seen_ns=seen.first_seen_ns,
             sample=seen.sample,
             sample_trace_id=seen.sample_trace_id,
+            pane_s=health.pane_s,
             series=series,
         )
 

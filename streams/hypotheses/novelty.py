@@ -27,7 +27,7 @@ def novelty_parts(node: Node, nodes: Nodes, onset_ns: int) -> Iterator[Part]:
         return
     below = max((novelty(callee.finding, onset_ns)[0] for callee in nodes.callees(node.service)), default=0.0)
     value *= 1.0 - _EXPLAINED * min(1.0, below / value)
-    yield Part("new_signature", value, f"{lead.change} {lead.kind}: {lead.template[:_MOST_CHARS]}")
+    yield Part("new_signature", value, f"{lead.change} {lead.kind}: {_shortened(lead.template)}")
 
 
 def novelty(finding: NodeFinding, onset_ns: int) -> tuple[float, SignatureChange | None]:
@@ -37,6 +37,11 @@ def novelty(finding: NodeFinding, onset_ns: int) -> tuple[float, SignatureChange
     worth = [(_worth(change), change) for change in recent if change.change in _WORTH]
     value, lead = max(worth, key=lambda pair: (pair[0], pair[1].series.name or ""), default=(0.0, None))
     return (value, lead) if value > 0 else (0.0, None)
+
+
+def _shortened(text: str) -> str:
+    """Return the whole words that there is room for."""
+    return text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS].rpartition(" ")[0] + " …"
 
 
 def _worth(change: SignatureChange) -> float:

@@ -12,6 +12,7 @@ from streams.hypotheses.budgets import burn_of
 from streams.hypotheses.operations import Standout
 from streams.hypotheses.replicas import Concentration
 from streams.hypotheses.resources import move_in_words
+from streams.hypotheses.spectrum import bad_in_words
 from streams.hypotheses.suspects import OWN_KINDS, Suspect
 from streams.incidents.words import plain, series_in_words
 
@@ -44,7 +45,7 @@ _TITLES = {
     "log_errors": "{service} logs errors it did not log before",
     "new_signature": "{service} says something new",
     "origin": "requests fail first in {service}",
-    "spectrum": "slow and failing requests have {service} in common",
+    "spectrum": "{bad} requests have {service} in common",
     "instances": "one instance of {service} is unlike the others",
     "metrics": "resources of {service} are not what they were",
     "missing_calls": "{service} no longer makes the calls it made",
@@ -70,13 +71,14 @@ def title_of(suspect: Suspect) -> str:
     if suspect.is_load:
         title = _TITLES["load"].format(service=suspect.service)
     elif lead.name == "gap" and suspect.blame.as_callee >= suspect.blame.as_caller:
-        title = f"the connection to {suspect.service} is slow"
+        caller = f"from {suspect.edge_client} " if suspect.edge_client else ""
+        title = f"the connection {caller}to {suspect.service} is slow"
     elif lead.name == "gap":
         title = f"{suspect.service} is slow at calling others"
     elif lead.name == "first" and lead.value < 1.0:
         title = f"{suspect.service} deviates"
     else:
-        title = _TITLES[lead.name].format(service=suspect.service)
+        title = _TITLES[lead.name].format(service=suspect.service, bad=bad_in_words(suspect.node))
     if suspect.deploy is not None and lead.name != "deploy":
         version = f" {suspect.deploy.version}" if suspect.deploy.version else ""
         title += f" since {suspect.deploy.kind}{version}"
@@ -133,7 +135,8 @@ def _burn(service: str, burn: SeriesFinding, start_ns: int, end_ns: int) -> Evid
 
 def _signature(service: str, change: SignatureChange, start_ns: int, end_ns: int) -> Evidence:
     """Tell a changed error signature with its first line."""
-    lines = f"{plain(change.series.value)} lines a pane, usually {plain(change.series.median)}"
+    a_minute = 60 / change.pane_s
+    lines = f"{plain(a_minute * change.series.value)} lines a minute, usually {plain(a_minute * change.series.median)}"
     said = change.sample or change.template
     return Evidence(
         kind="signature", summary=f"{service}: {change.change} {change.kind} ({lines}): {said}",

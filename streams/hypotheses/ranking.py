@@ -32,7 +32,7 @@ def rank(snapshot: RankingSnapshot, weights: Weights | None = None) -> Hypothesi
     chances = {one.service: chance for one, chance in zip(blamed, _confidences(blamed, weights), strict=True)}
     hypotheses = [
         Hypothesis(
-            rank=number, suspect_kind=kind_of(suspect), service=suspect.service, edge_client=_client_of(suspect),
+            rank=number, suspect_kind=kind_of(suspect), service=suspect.service, edge_client=suspect.edge_client,
             instance=suspect.instance, operation=suspect.operation,
             deploy_id=suspect.deploy.deploy_id if suspect.deploy else None, title=title_of(suspect),
             score=round(suspect.score, 4), confidence=round(chances[suspect.service], 4),
@@ -62,19 +62,11 @@ def kind_of(suspect: Suspect) -> str:
     is_stop = lead is not None and lead.name == "stopped" and suspect.node.finding.is_entry and not suspect.operation
     if is_stop or suspect.is_load:
         return "load"
-    if _client_of(suspect):
+    if suspect.edge_client:
         return "edge"
     if suspect.instance is not None:
         return "instance"
     return "operation" if suspect.operation is not None else "service"
-
-
-def _client_of(suspect: Suspect) -> str | None:
-    """Return the client of the one connection that is to blame, if it is one."""
-    lead, blame = suspect.leading(), suspect.blame
-    if lead is None or lead.name != "gap" or blame.as_callee < blame.as_caller or blame.slow_in != 1:
-        return None
-    return blame.worst_client
 
 
 def _confidences(suspects: Sequence[Suspect], weights: Weights) -> list[float]:

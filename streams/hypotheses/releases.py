@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.deviations import VersionShare
+from schemas.shares import share_in_words
 from schemas.snapshots import PartCounts, VersionFinding
 from streams.slo import wilson_lower
 
@@ -68,7 +69,8 @@ def _trial(own: PartCounts, siblings: Sequence[PartCounts], what: str) -> Trial 
     beside = sum(one.requests for one in siblings)
     bad, bad_beside = getattr(own, what), sum(getattr(one, what) for one in siblings)
     share, share_beside = bad / own.requests, bad_beside / beside
-    why = f"{share:.0%} of its {own.requests} requests {_WORDS[what]}, {share_beside:.0%} of its siblings'"
+    here, there = share_in_words(share), share_in_words(share_beside)
+    why = f"{here} of its {own.requests} requests {_WORDS[what]}, {there} of its siblings'"
     excess = wilson_lower(bad, own.requests, _Z) + wilson_lower(beside - bad_beside, beside, _Z) - 1.0
     if excess > 0:
         return Trial(excess, why)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from schemas.deviations import INSTANCE_KINDS
 from schemas.health import InstanceHealth
+from schemas.shares import share_in_words
 from schemas.snapshots import InstanceFinding, PartCounts
 from streams.hypotheses.nodes import Node
 from streams.hypotheses.parts import Part
@@ -131,8 +132,8 @@ def _concentrated(instances: Sequence[InstanceFinding], what: str) -> Concentrat
     most = 1.0 - wilson_lower(others - good[lead], others, _Z)
     value = max(0.0, least - most) / (1.0 - most) if most < 1.0 else 0.0
     name = "failed" if what == "errors" else "slow"
-    share = good[lead] / others
-    why = f"{bad[lead]:.0f} of {total} {name} requests at instance {lead}, which has {share:.0%} of the others"
+    share = share_in_words(good[lead] / others)
+    why = f"{bad[lead]:.0f} of {total} {name} requests at instance {lead}, which has {share} of the others"
     return Concentration(lead, value, why)
 
 

@@ -58,6 +58,13 @@ def _similarity(node: Node, nodes: Nodes, what: str, count: Callable[[TraceCount
     return best[1], best[2]
 
 
+def bad_in_words(node: Node) -> str:
+    """Return how the traces through a node are bad beyond what was usual: ``slow``, ``failing``, or both."""
+    kinds = {"slow": _slow, "failing": _failing}
+    found = [name for name, count in kinds.items() if any(excess(one, count) for one in node.finding.passages)]
+    return " and ".join(found or kinds)
+
+
 def excess(passage: PassageFinding, count: Callable[[TraceCounts], int]) -> float:
     """Return how many more traces are bad since the onset than were to be expected; 0 when that may be chance."""
     expected = 0.0

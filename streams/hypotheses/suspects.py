@@ -95,6 +95,14 @@ class Suspect:
         return self.standout.operation if self.standout is not None else None
 
     @property
+    def edge_client(self) -> str | None:
+        """The client of the one connection that is to blame, if it is one."""
+        lead, blame = self.leading(), self.blame
+        if lead is None or lead.name != "gap" or blame.as_callee < blame.as_caller or blame.slow_in != 1:
+            return None
+        return blame.worst_client
+
+    @property
     def is_load(self) -> bool:
         """Whether it is the load on it: twice the usual requests where users come in, and it does not fail more."""
         values = {part.name: part.contribution for part in self.parts}

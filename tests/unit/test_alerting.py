@@ -111,6 +111,13 @@ def test_an_alert_says_what_why_and_where() -> None:
     assert [cause.service for cause in alert.causes] == ["cart"]
 
 
+def test_a_confidence_is_never_told_as_certainty() -> None:
+    """It is a chance among suspects; 0.997 is not 100 %."""
+    for confidence, told in ((0.997, ">99 %"), (0.99, "99 %"), (0.19, "19 %")):
+        alert = build_alert(event(), ranking("cart", confidence), NotifyReason.FIRST, OPENED_NS)
+        assert f"(confidence {told})" in alert.summary
+
+
 def test_the_same_decision_makes_the_same_alert() -> None:
     """Its id is derived, so a replay sends nothing twice."""
     one = build_alert(event(), None, NotifyReason.FIRST, at(30))

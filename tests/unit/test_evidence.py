@@ -42,7 +42,7 @@ def test_a_line_never_seen_before_is_new_in_its_second_pane() -> None:
     second = judged([*calm, *(pane(number, {DAILY: 2, NOVEL: 3}, first_seen=60) for number in (60, 61))])
     assert [(one.change, one.series.deviating, one.series.name) for one in second] == [("new", True, NOVEL)]
     assert second[0].series.since_ns == pane_start(60)
-    assert second[0].sample == "a line"
+    assert (second[0].sample, second[0].pane_s) == ("a line", 10)
 
 
 def test_an_error_of_every_day_is_no_evidence() -> None:

@@ -111,6 +111,7 @@ def test_a_single_slow_connection_of_several_is_an_edge_hypothesis() -> None:
     ]
     lead = ranked(panes).hypotheses[0]
     assert (lead.service, lead.suspect_kind, lead.edge_client) == ("payments", "edge", "checkout")
+    assert lead.title == "the connection from checkout to payments is slow"
 
 
 def test_error_logs_of_a_caller_are_explained_by_those_of_its_callee() -> None:

@@ -137,7 +137,7 @@ def test_a_suspect_whose_connection_is_slow_has_no_operation_in_its_title() -> N
     gap = score(SeriesKind.GAP, 0, value=4000.0, client="front", strength=1900.0)
     found = first(front(), cart(gap, failing("POST /pay", 40, 0.5), errors=20))
     assert found.operation == "POST /pay"
-    assert found.title == "the connection to cart is slow"
+    assert found.title == "the connection from front to cart is slow"
 
 
 def test_a_stored_snapshot_gives_the_same_ranking_and_one_of_before_can_be_read() -> None:
