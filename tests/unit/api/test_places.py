@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from api.gate import Gate, InFlight, Unlimited
 from api.otlp.answers import PROTOBUF
@@ -144,7 +145,9 @@ class StuckSender:
 async def test_a_flood_of_telemetry_leaves_a_place_for_the_other_tenants() -> None:
     """It had all four, and everybody else was answered 503."""
     receiver, sender = Receiver(), StuckSender()
-    body = Body(b"", PROTOBUF.encode(), b"")
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="GET /")
+    body = Body(request.SerializeToString(), PROTOBUF.encode(), b"")
     flood = [asyncio.create_task(receiver.receive(body, "flood", TRACES_SIGNAL, sender)) for _ in range(2 * OF_TENANT)]
     await settled()
     async with asyncio.timeout(5):
