@@ -107,6 +107,14 @@ def test_a_counter_is_judged_by_its_rate_and_may_begin_anew() -> None:
     assert (change.usual, change.value, change.is_rate) == (1.0, 10.0, True)
 
 
+@pytest.mark.parametrize("shift_min", [-400, 200])
+def test_a_metric_without_a_past_or_a_present_says_nothing(shift_min: int) -> None:
+    """It ended before the onset, or came with it."""
+    cpu = series("cpu", spiked())
+    moved = cpu.model_copy(update={"unix_nano": [at_ns + shift_min * MINUTE_NS for at_ns in cpu.unix_nano]})
+    assert off_metrics([moved], ONSET_NS) == []
+
+
 def test_what_went_off_long_before_the_onset_is_no_evidence() -> None:
     """An hour before it, and back to usual since."""
     values = noise(190)

@@ -84,6 +84,12 @@ def test_a_version_with_few_requests_does_not_come_back_with_each_of_them() -> N
     assert Seen().take([*steady(range(20), {"1": 20}), *panes]) == [(24, "2", "deploy")]
 
 
+def test_a_version_that_was_away_for_less_than_a_minute_was_not_away() -> None:
+    """While requests are drained from one to the other, each has panes without any."""
+    shift = [(pane, {"1": 20} if pane % 5 < 2 else {"2": 20}) for pane in range(20, 60)]
+    assert Seen().take([*steady(range(20), {"1": 20}), *shift]) == [(22, "2", "deploy")]
+
+
 def test_a_silence_of_the_whole_service_is_no_change() -> None:
     """Nobody else took the requests."""
     assert Seen().take([*steady(range(20), {"1": 20}), *steady(range(2_000, 2_020), {"1": 20})]) == []
