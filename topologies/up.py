@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
 from schemas.settings import Settings
 from sinks.api_keys import KEY_FILE
 from topologies.product import Product, running_product
 
+SILENCE_NOTE = """\
+What was normal before is remembered. While this was stopped nobody could deliver: senders that do not come back
+(a demo's shop ended with it) are told as an incident "requests stopped", which ends by itself (no_traffic).
+"""
+
+
+def was_used(data_dir: Path) -> bool:
+    """Tell whether a stack has run on this folder before."""
+    return (data_dir / "broker").exists()
+
 
 async def run_up(settings: Settings) -> None:
     """Run the product until it ends or this task is cancelled. Raises what ended it."""
+    remembers = was_used(settings.data_dir)
     async with running_product(settings) as product:
         greet(product, Console(stderr=True))
+        if remembers:
+            Console(stderr=True).print(SILENCE_NOTE, highlight=False)
         await product.ended
 
 
