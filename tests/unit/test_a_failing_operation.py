@@ -15,6 +15,7 @@ from streams.windows import SECOND_NS
 from tests.made_spans import CLIENT, MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
 RATE_PER_S, CALM_S, FAULT_S = 10, 240, 120
+DATABASE = (("db.system.name", "postgresql"), ("db.namespace", "shop"))
 ONE_IN = 50
 """Every so many requests one pays; the others look around."""
 
@@ -35,6 +36,16 @@ def slow_request(number: int, at_ns: int, fails: bool) -> list[MadeSpan]:
     spans = request(number, at_ns, False)
     more_ns = 400 * MS_NS if fails and number % ONE_IN == 0 else 0
     return [replace(one, end_ns=one.end_ns + more_ns) for one in spans]
+
+
+def waiting_request(number: int, at_ns: int, fails: bool) -> list[MadeSpan]:
+    """Return a request that waits 200 ms longer for the database that all others ask, too, where one fails."""
+    shop, call, cart = request(number, at_ns, False)
+    more_ns = 200 * MS_NS if fails and number % ONE_IN == 0 else 0
+    longer = [replace(one, end_ns=one.end_ns + more_ns) for one in (shop, call, cart)]
+    until_ns = cart.end_ns - MS_NS + more_ns
+    ask = MadeSpan("cart", "SELECT", CLIENT, number, 4, 3, cart.start_ns + MS_NS, until_ns, peer=DATABASE)
+    return [*longer, ask]
 
 
 def seconds_of_traffic(made: object, fault_s: int) -> Iterator[tuple[int, bytes]]:
@@ -73,6 +84,14 @@ def test_an_operation_that_is_slow_is_named_as_well() -> None:
     """Of one request in fifty no percentile of the service tells."""
     [event], first = decided(slow_request)
     assert event.title.startswith("cart: own time of POST /pay ")
+    assert (first.service, first.operation) == ("cart", "POST /pay")
+    assert first.title == "cart itself is slow, at POST /pay"
+
+
+def test_an_operation_that_waits_for_a_query_is_named() -> None:
+    """Neither its own time nor the database says anything."""
+    [event], first = decided(waiting_request)
+    assert event.title.startswith("cart: requests POST /pay take 2")
     assert (first.service, first.operation) == ("cart", "POST /pay")
     assert first.title == "cart itself is slow, at POST /pay"
 

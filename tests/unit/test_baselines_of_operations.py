@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgpack
 import numpy as np
 
 from schemas.deviations import SeriesKind, SeriesScore
@@ -38,6 +39,11 @@ class Service:
         errors = [one for one in (told.series if told else []) if one.kind is SeriesKind.ERROR_RATE]
         self.service = next((one for one in errors if one.operation is None), None)
         return {one.operation: one for one in errors if one.operation is not None}
+
+    def memory_knows(self, operation: str, since_ns: int | None) -> bool:
+        """Tell whether an operation is known, since an instant where that is given."""
+        began_ns = self._memory.newcomers.began_ns(operation)
+        return began_ns is not None and since_ns in (None, began_ns)
 
     def panes_to_alarm(self, operation: str, most: int, operations: Mapping[str, tuple[int, float]]) -> int | None:
         """Return how many such panes it takes until the failures of an operation are an alarm."""
@@ -116,6 +122,20 @@ def test_the_retries_of_one_user_at_a_new_operation_are_no_alarm() -> None:
     """For half a minute."""
     service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
     assert service.panes_to_alarm("POST /new", 5, {"GET /": (100, 0.0), "POST /new": (8, 1.0)}) is None
+
+
+def test_a_state_knows_who_is_new_and_one_of_before_calls_nobody_so() -> None:
+    """A worker that is started again, or anew, does not find all it knows new."""
+    new = {"GET /": (100, 0.0), "GET /list": (9, 0.0), "POST /new": (40, 1.0)}
+    for keeps in (True, False):
+        service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
+        service.see(new)
+        body = msgpack.unpackb(service._memory.encode(), strict_map_key=False)
+        if not keeps:
+            del body["o"]
+        service._memory = BaselineState.decode(msgpack.packb(body))
+        assert service.see(new)["POST /new"].newcomer is keeps
+        assert service.memory_knows("GET /list", 0 if not keeps else None)
 
 
 def test_where_names_come_without_end_none_is_new() -> None:

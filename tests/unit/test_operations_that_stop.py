@@ -90,6 +90,14 @@ def test_it_is_told_for_an_hour_and_ends_when_it_is_called_again() -> None:
     assert not any(one.deviating for one in [shop.see(USUAL) for _ in range(6)][-1].values())
 
 
+def test_a_stop_goes_on_in_a_worker_that_is_started_again() -> None:
+    """What was usual is in the state, with the evidence."""
+    shop = calm()
+    assert shop.panes_to_alarm("POST /pay", 30, lambda _: without("POST /pay")) is not None
+    shop.memory = BaselineState.decode(shop.memory.encode())
+    assert shop.see(without("POST /pay"))["POST /pay"].deviating
+
+
 def test_what_lasts_for_more_than_an_hour_is_normal() -> None:
     """It is accepted, and never told again."""
     shop = calm()
