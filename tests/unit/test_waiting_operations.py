@@ -125,6 +125,9 @@ def test_a_database_that_others_use_as_well_does_not_excuse_one_operation() -> N
     slow = score(SeriesKind.EDGE_LATENCY, 0, client="cart")
     assert causes(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=200)) == {"below", "cart"}
     assert causes(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=10)) == {"below"}
+    weak = score(SeriesKind.EDGE_LATENCY, 0, client="cart", strength=6.0)
+    found = first(pane(wait(requests=10), callee=(weak,), kind=NodeKind.DATABASE, calls=200))
+    assert (found.service, found.operation) == ("cart", "POST /pay")
     assert first(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=10)).service == "below"
 
 
@@ -132,5 +135,7 @@ def test_a_service_most_of_which_waits_or_whose_own_time_says_it_is_not_told_by_
     """Then it is no matter of one operation, or told already."""
     assert not opened(pane(wait(requests=90), wait("GET /list", requests=60)))
     own = score(SeriesKind.SELF_TIME, 0).model_copy(update={"operation": "POST /pay", "requests": 10})
+    half = own.model_copy(update={"deviating": False, "evidence": 0.4, "since_ns": None})
+    assert not opened(pane(wait(), half)), "its own time will be told"
     [event] = opened(pane(wait(), own))
     assert event.title.startswith("cart: own time of POST /pay")
