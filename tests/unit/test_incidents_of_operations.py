@@ -132,6 +132,14 @@ def test_a_slow_operation_is_named_where_the_others_are_not() -> None:
     assert (found.service, found.operation) == ("cart", None)
 
 
+def test_a_little_slower_is_enough_to_name_an_operation_of_few_requests() -> None:
+    """Had the others changed, they had told it first; one that has most requests may tell what all of them do."""
+    for requests, named in ((10, "POST /pay"), (190, None)):
+        a_little = slow("POST /pay", requests, 20.0).model_copy(update={"score": 8.0, "value": 21.0})
+        found = first(front(), cart(slow("GET /", 200 - requests, 0.0), a_little, slow(None, 200, 2.0)))
+        assert (found.service, found.operation) == ("cart", named)
+
+
 def test_a_suspect_whose_connection_is_slow_has_no_operation_in_its_title() -> None:
     """The suspicion says nothing of what the service does with a request."""
     gap = score(SeriesKind.GAP, 0, value=4000.0, client="front", strength=1900.0)
