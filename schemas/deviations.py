@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.events import Event
-from schemas.health import ConnectionType, Exemplars, InstanceHealth, NodeKind, Passage
+from schemas.health import ConnectionType, Exemplars, InstanceHealth, NodeKind, Passage, Tier
 
 Badge = Literal["learning", "reliable", "quiet"]
 """How far the baseline of a service is; ``quiet``: it has no traffic to be judged by."""
@@ -145,6 +145,7 @@ class ServiceDeviations(Event):
     edges_in: list[EdgeSummary] = []
     exemplars: Exemplars = Exemplars()
     log_errors: int = 0
+    tier: Tier | None = None
     passages: list[Passage] = []
     signatures: list[SignatureChange] = Field([], description="Evidence: what is new, rising or gone in its errors.")
     instances: list[InstanceHealth] = Field([], description="Evidence: of a service that has several.")

@@ -20,6 +20,22 @@ class NodeKind(StrEnum):
     CLIENT = "client"
 
 
+class Tier(StrEnum):
+    """How much a service matters, as it says itself: resource attribute ``service.criticality`` of OpenTelemetry.
+
+    Values and meanings are those of the semantic conventions (in development).
+    """
+
+    LOW = "low"
+    """Not essential: background tasks, internal tools."""
+    MEDIUM = "medium"
+    """Supplementary: users hardly notice."""
+    HIGH = "high"
+    """Important, but others can do without it for a while."""
+    CRITICAL = "critical"
+    """When it is down, the business is."""
+
+
 class ConnectionType(StrEnum):
     """How a client reaches a server."""
 
@@ -99,6 +115,7 @@ class Passage(Event):
     failing: int = 0
     origins: int = Field(0, description="Of the failing ones those that failed first at this node.")
     durations: dict[int, int] = Field({}, description="Of the root spans: traces by half doubling (see PassageTally).")
+    people: str = Field("", description="Base64: hashes of whom they were for, a sample (see PeopleSample).")
 
 
 class SignatureCount(Event):
@@ -166,3 +183,4 @@ class ServiceHealth(Event):
     versions: list[VersionHealth] = Field([], description="Of the pane, those with most requests first.")
     late_items: int = Field(0, description="Items that came after their pane had closed, counted so far.")
     slow_requests: int = Field(0, description="Of the pane: that took longer than the latency objective allows.")
+    tier: Tier | None = Field(None, description="What the service says of itself: `service.criticality`.")

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from schemas.deviations import SeriesScore
 from schemas.events import Event
-from schemas.health import NodeKind
+from schemas.health import NodeKind, Tier
 
 
 class Severity(StrEnum):
-    """By impact, not by how far a number is off: the share of entry requests that are hit, or a budget that burns."""
+    """By impact, not by how far a number is off: requests and users that are hit, a budget that burns, and the tier."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -24,6 +24,15 @@ class Severity(StrEnum):
     def rank(self) -> int:
         """0 (low) to 3 (critical)."""
         return list(Severity).index(self)
+
+
+class SeverityTerm(Event):
+    """What one thing that is known of an incident calls for. The gravest decides; ``tier`` is what it is changed to."""
+
+    term: Literal["requests", "users", "work", "burn", "tier"]
+    value: float | None = Field(description="A share, or how many times too fast a budget burns; none of a tier.")
+    severity: Severity
+    why: str
 
 
 class IncidentState(StrEnum):
@@ -66,9 +75,16 @@ class Impact(Event):
     )
     share: float = Field(
         description="Share of the entry requests (with the missing ones) that are hit: a span of them failed, they were"
-        " slow, did not come, or met with error lines. Since it was opened, or of the last minute where that is more."
+        " slow, did not come, or met with error lines. Of the last ten minutes, or of the last one where that is more."
         " Severity follows it: medium from 0.05, high from 0.2, critical from 0.5."
     )
+    peak_share: float = Field(0.0, description="The most that `share` has been.")
+    share_now: float = Field(0.0, description="Of the last minute alone, however few requests it had.")
+    users: int = Field(0, description="People who came since it was opened, about; 0 where spans do not name them.")
+    users_share: float = Field(
+        0.0, description="Share of the people of the last minute that are hit: known from 20 people on, within about"
+        " 0.06. Severity follows it as it does `share`, but no more than one step beyond that.",
+    )  # fmt: skip
     work_share: float = Field(
         0.0, description="Where no entry request reaches a cause: share of its own work that is hit; medium at most."
     )
@@ -82,6 +98,7 @@ class IncidentService(Event):
     node_kind: NodeKind = NodeKind.SERVICE
     since_ns: int
     reason: str = Field(description="Why it is part of this incident, in words.")
+    tier: Tier | None = Field(None, description="What the service says of itself: `service.criticality`.")
     peak: SeriesScore
 
 
@@ -105,7 +122,12 @@ class IncidentEvent(Event):
         0, description="When other trouble of its services began, minutes after all that was told before; 0: none did."
     )
     state: IncidentState
-    severity: Severity
+    severity: Severity = Field(
+        description="As it is now. Rises at once; falls when ten minutes long less was called for."
+    )
+    severity_reason: str = Field("", description="What decided it, in words.")
+    severity_terms: list[SeverityTerm] = Field([], description="What each thing that is known called for then.")
+    peak_severity: Severity | None = Field(None, description="The gravest that it has been.")
     title: str
     services: list[IncidentService]
     impact: Impact

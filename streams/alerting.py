@@ -115,12 +115,15 @@ def build_alert(event: IncidentEvent, hypotheses: HypothesisSet | None, reason: 
 
 def _summary(event: IncidentEvent, causes: list[AlertCause]) -> str:
     impact = event.impact
-    hit = f"{share_in_words(impact.share)} of entry requests hit ({impact.services} services)"
+    share = max(impact.share, impact.peak_share) if event.state in _OVER else impact.share
+    hit = f"{share_in_words(share)} of entry requests hit ({impact.services} services)"
     if event.flapping:
         hit = f"Goes and comes. {hit}"
     if event.state in _OVER:
         reason = _WHY_OVER[event.resolve_reason] if event.resolve_reason else "by hand"
-        return f"Resolved ({reason}). {hit}."
+        return f"Resolved ({reason}). At most {hit}."
+    if event.severity_reason:
+        hit = f"{hit}. {event.severity.value.capitalize()}: {event.severity_reason}"
     if not causes:
         return f"{hit}. Cause not known yet."
     lead = causes[0]

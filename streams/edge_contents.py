@@ -151,12 +151,15 @@ def _add_edges(contents: Contents, requests: Requests, registry: Registry) -> No
 def _add_passages(contents: Contents, passages: Passages, registry: Registry) -> None:
     """Fill the tallies of the nodes that traces passed through."""
     for place, entry, failing, is_origin, duration_bin, traces in zip(
-        *(column.tolist() for column in passages[1:]), strict=True
+        *(column.tolist() for column in passages[1:-1]), strict=True
     ):
         tenant, name = registry.services.names[entry]
         node = _node_of(registry, tenant, *passages.nodes[place])
         tally = contents.setdefault(node, PaneContents()).passages.setdefault(name, PassageTally())
         tally.add(PassageTally(traces, failing * traces, is_origin * traces, {duration_bin: traces}))
+    for place, entry, people in passages.people:
+        tenant, name = registry.services.names[entry]
+        contents[_node_of(registry, tenant, *passages.nodes[place])].passages[name].people = people
 
 
 def _node_of(registry: Registry, tenant: str, service: int, peer: int, peer_kind: int) -> NodeKey:
@@ -184,6 +187,8 @@ def _ends_of(requests: Requests, row: int, registry: Registry) -> tuple[NodeKey,
         return node, (registry.services.names[client][1], NodeKind.SERVICE.value, connection.value)
     if peer >= 0:
         return node, (registry.texts.names[peer], NodeKind.MESSAGING.value, ConnectionType.MESSAGING.value)
+    if messaging:  # a consumer, which no client waits for, whatever it does not say of its queue
+        return node, (UNKNOWN_NODE, NodeKind.MESSAGING.value, ConnectionType.MESSAGING.value)
     return node, (CLIENT_NODE, NodeKind.CLIENT.value, ConnectionType.VIRTUAL.value)
 
 

@@ -17,6 +17,7 @@ import msgpack
 from schemas.errors import BadPayload, RejectReason
 from schemas.health import ConnectionType, NodeKind
 from streams.latency import Bins, add_into
+from streams.people import PeopleSample
 from streams.signatures.marks import Marks, told_twice
 
 FORMAT = 1
@@ -125,6 +126,8 @@ class PassageTally:
     failing: int = 0
     origins: int = 0
     durations: Bins = field(default_factory=dict)
+    people: PeopleSample = field(default_factory=PeopleSample)
+    """Of whom the traces were for."""
 
     def add(self, other: PassageTally) -> None:
         """Add another source's counts."""
@@ -132,6 +135,7 @@ class PassageTally:
         self.failing += other.failing
         self.origins += other.origins
         add_into(self.durations, other.durations)
+        self.people = self.people.plus(other.people)
 
 
 @dataclass(slots=True)
@@ -231,6 +235,8 @@ class PaneContents:
     """Entry spans by the instance that says it served them; of those beyond the cap by `OVERFLOW_INSTANCE`."""
     versions: dict[str, PartTally] = field(default_factory=dict)
     """Entry spans by the version of the service that served them; of those beyond the cap by `OVERFLOW_VERSION`."""
+    tier: int = 0
+    """The highest that any span's resource claims: place in `streams.otlp.resources.TIERS`."""
 
     def add(self, other: PaneContents) -> None:
         """Merge another source's contents into this one; ``other`` is left alone."""
@@ -240,6 +246,7 @@ class PaneContents:
             _held(self.edges, edge, EdgeTally).add(edge_tally)
         self.samples.add(other.samples)
         self.late_items += other.late_items
+        self.tier = max(self.tier, other.tier)
         for entry, passage in other.passages.items():
             _held(self.passages, entry, PassageTally).add(passage)
         self.add_logs(other)
@@ -354,13 +361,22 @@ def _pack(contents: PaneContents) -> list[object]:
         contents.log_severities,
         [contents.samples.slow, contents.samples.failing, contents.samples.normal],
         contents.late_items,
-        [[entry, p.traces, p.failing, p.origins, p.durations] for entry, p in contents.passages.items()],
+        [
+            [entry, p.traces, p.failing, p.origins, p.durations, *_pack_people(p)]
+            for entry, p in contents.passages.items()
+        ],
         [[*key, s.count, s.severity, s.sample, *_pack_marks(s)] for key, s in contents.signatures.items()],
         *(
             [[name, p.requests, p.errors, p.latency] for name, p in parts.items()]
             for parts in (contents.instances, contents.versions)
         ),
+        contents.tier,
     ]
+
+
+def _pack_people(tally: PassageTally) -> list[bytes]:
+    """Return the sample of people, nothing where spans name nobody."""
+    return [tally.people.encode()] if tally.people else []
 
 
 def _pack_marks(tally: SignatureTally) -> list[object]:
@@ -370,7 +386,12 @@ def _pack_marks(tally: SignatureTally) -> list[object]:
 
 
 _PARTS = ("instances", "versions")
-"""What older workers do not tell, in the order in which it was added."""
+"""What older workers do not tell, in the order in which it was added; last the tier."""
+
+
+def _unpack_passage(packed: list[Any]) -> PassageTally:
+    *counts, durations = packed[:4]
+    return PassageTally(*counts, durations, *(PeopleSample.decode(one) for one in packed[4:]))
 
 
 def _unpack_signature(packed: list[Any]) -> SignatureTally:
@@ -387,7 +408,8 @@ def _unpack(packed: Any) -> PaneContents:
         log_severities={str(severity): int(count) for severity, count in log_severities.items()},
         samples=Samples(slow, failing, normal),
         late_items=int(late_items),
-        passages={str(p[0]): PassageTally(*p[1:]) for p in passages},
+        passages={str(p[0]): _unpack_passage(p[1:]) for p in passages},
         signatures={(str(s[0]), str(s[1])): _unpack_signature(s[2:]) for s in signatures},
+        tier=int(later[2]) if len(later) > len(_PARTS) else 0,
         **{name: {str(p[0]): PartTally(*p[1:]) for p in parts} for name, parts in zip(_PARTS, later, strict=False)},
     )

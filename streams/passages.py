@@ -19,6 +19,7 @@ from streams.families import NONE, Family
 from streams.grouping import Ints, groups_of, pack, runs_in
 from streams.latency import bin_of
 from streams.otlp.columns import PeerKind
+from streams.people import EVERYBODY, SIZE, Mark, PeopleSample
 
 COARSE = 4
 """Root durations are kept in bins of half a doubling: sketch bins without their last four bits."""
@@ -42,6 +43,8 @@ class Passages(NamedTuple):
     duration_bin: Ints
     """Of the root span, coarse."""
     traces: Ints
+    people: list[tuple[int, int, PeopleSample]]
+    """(node, entry, who the traces were for), where any span says so."""
 
 
 class _Traces(NamedTuple):
@@ -71,8 +74,51 @@ def passages_of(family: Family) -> Passages:
     first = groups.first
     return Passages(
         places.nodes, visited[first], entry[first], failing[trace][first], is_origin[first], duration_bin[first],
-        groups.counts,
+        groups.counts, _people(family, traces, trace, visited, entry, failing, duration_bin),
     )  # fmt: skip
+
+
+def _people(
+    family: Family, traces: _Traces, trace: Ints, visited: Ints, entry: Ints, failing: Ints, duration_bin: Ints
+) -> list[tuple[int, int, PeopleSample]]:
+    """Sample whom the traces were for, by node and entry; the nodes behind one entry have its limit."""
+    hashed = _people_of(family, traces)
+    if not hashed.any():
+        return []
+    of_entry = np.unique(pack((family.spans.service[traces.root], 0), (hashed, EVERYBODY))[hashed != 0])
+    limits = {int(run[0] // EVERYBODY): _limit(run) for run in np.split(of_entry, _borders(of_entry // EVERYBODY))}
+    limit = np.array([limits.get(place, 0) for place in range(int(entry.max(initial=0)) + 1)])
+    rows = np.flatnonzero((hashed[trace] != 0) & (hashed[trace] < limit[entry]))
+    pairs = groups_of(pack((visited[rows], 0), (entry[rows], len(limit))))
+    keys, place = np.unique(pack((pairs.number, 0), (hashed[trace[rows]], EVERYBODY)), return_inverse=True)
+    marks = np.zeros((2, len(keys)), dtype=np.int64)
+    np.maximum.at(marks[0], place, failing[trace[rows]])
+    np.maximum.at(marks[1], place, duration_bin[rows])
+    found: list[dict[int, Mark]] = [{} for _ in pairs.first]
+    for key, failed, longest in zip(keys.tolist(), *marks.tolist(), strict=True):
+        found[key // EVERYBODY][key % EVERYBODY] = Mark(failed == 1, longest)
+    ends = [(int(visited[row]), int(entry[row])) for row in rows[pairs.first]]
+    return [(*end, PeopleSample(people, int(limit[end[1]]))) for end, people in zip(ends, found, strict=True)]
+
+
+def _people_of(family: Family, traces: _Traces) -> Ints:
+    """Return for each trace whom it was for: what the root says, else any other span of it; 0 where none does."""
+    spans = family.spans
+    rows = np.flatnonzero((spans.person != 0) & (traces.number >= 0))
+    person = np.zeros(len(traces.keys), dtype=np.uint64)
+    np.maximum.at(person, traces.number[rows], spans.person[rows])
+    of_root = spans.person[traces.root]
+    return (np.where(of_root != 0, of_root, person) >> np.uint64(32)).astype(np.int64)
+
+
+def _borders(ascending: Ints) -> Ints:
+    """Return where the next number begins."""
+    return np.flatnonzero(np.diff(ascending)) + 1
+
+
+def _limit(people: Ints) -> int:
+    """Return from which hash on there is no room for the people of one entry, given in ascending order."""
+    return int(people[SIZE] % EVERYBODY) if len(people) > SIZE else EVERYBODY
 
 
 def _traces_of(family: Family) -> _Traces:

@@ -17,9 +17,11 @@ from schemas.health import (
     Passage,
     RedStats,
     ServiceHealth,
+    Tier,
     VersionHealth,
 )
 from streams.latency import Bins, count_over, quantiles_ns
+from streams.otlp.resources import TIERS
 from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, PartTally, SpanKind
 from streams.signatures.counts import MAX_SIGNATURES, signature_counts
 from streams.signatures.templates import TemplateTree
@@ -105,6 +107,7 @@ def picture_of(
         instances=_instances(pane),
         versions=_versions(pane),
         late_items=pane.late_items,
+        tier=Tier(TIERS[pane.tier]) if pane.tier else None,
         slow_requests=_slow(whole, config.slow_ns),
     )
 
@@ -132,7 +135,7 @@ def _passages(contents: PaneContents) -> list[Passage]:
     return [
         Passage(
             entry=entry, traces=tally.traces, failing=tally.failing, origins=tally.origins,
-            durations=dict(sorted(tally.durations.items())),
+            durations=dict(sorted(tally.durations.items())), people=tally.people.text(),
         )
         for entry, tally in sorted(contents.passages.items())
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.errors import BadPayload, RejectReason
 from streams.batch import Batch
 from streams.grouping import Ints, runs_in
-from streams.mixing import Hashes, hashes_of
+from streams.mixing import Hashes, hashes_of, mix, tenant_salt
 from streams.otlp.columns import SpanColumns, SpanFlag
 from streams.vocabulary import Vocabulary
 
@@ -22,8 +22,10 @@ FORMAT = 1
 _COLUMNS: dict[str, str] = {
     "trace": "<u8", "span": "<u8", "parent": "<u8", "start_ns": "<i8", "end_ns": "<i8", "arrival_ns": "<i8",
     "offset": "<i8", "service": "<i4", "operation": "<i4", "peer": "<i4", "peer_kind": "<u1", "kind": "<u1",
-    "error": "<u1",
+    "error": "<u1", "person": "<u8",
 }  # fmt: skip
+_SPARSE = "person"
+"""The last column is left out where it is all 0, as it was before it existed."""
 _BY_RECORD = ("arrival_ns", "offset")
 """The columns that are the same for all spans of a raw record: sent once a record."""
 
@@ -52,6 +54,8 @@ class StubColumns:
     peer_kind: NDArray[np.uint8]
     kind: NDArray[np.uint8]
     error: NDArray[np.uint8]
+    person: Hashes
+    """Of whom a span was for, 0 is nobody; other numbers in each tenant."""
 
     def __len__(self) -> int:
         """How many stubs there are."""
@@ -94,6 +98,7 @@ class StubBlock:
             .astype(dtype)
             .tobytes()
             for name, dtype in _COLUMNS.items()
+            if name != _SPARSE or self.columns.person.any()
         ]
         return bytes(msgpack.packb([FORMAT, *head, records.counts.astype("<i8").tobytes(), *columns]))
 
@@ -103,6 +108,8 @@ def decode_stubs(value: bytes) -> StubBlock:
     try:
         _, tenant, source, first, last, part, driven, names, counts, *raws = msgpack.unpackb(value)
         by_record = np.frombuffer(counts, dtype="<i8")
+        if len(raws) == len(_COLUMNS) - 1:
+            raws.append(bytes(8 * int(by_record.sum())))
         columns = StubColumns(
             *(
                 np.repeat(np.frombuffer(raw, dtype=dtype), by_record)
@@ -150,9 +157,17 @@ def stubs_of(tenant: str, batch: Batch[SpanColumns]) -> tuple[StubColumns, list[
         peer_kind=joined("peer_kind"),
         kind=joined("kind"),
         error=joined("error").astype(np.uint8),
+        person=_people(tenant, joined("person")),
     )
     clamped = (joined("flags") & SpanFlag.CLAMPED) != 0
     return (stubs.take(~clamped) if clamped.any() else stubs), vocabulary.texts
+
+
+def _people(tenant: str, person: Hashes) -> Hashes:
+    """Return hashes that are a tenant's own, so that nobody can be followed from one to another; 0 stays."""
+    if not person.any():
+        return person
+    return np.where(person == 0, person, mix(person ^ np.uint64(tenant_salt(tenant))))
 
 
 class Coverage:

@@ -39,7 +39,7 @@ _KINDS = 6
 _SAMPLED = 2
 _SPAN_ARRAYS = (
     "service", "operation", "instance", "version", "kind", "error", "start_ns", "end_ns", "flags", "trace_hi",
-    "trace_lo", "arrival_ns", "offset",
+    "trace_lo", "arrival_ns", "offset", "tier",
 )  # fmt: skip
 _IS_ENTRY = np.isin(np.arange(_KINDS), ENTRY_KINDS)
 
@@ -74,6 +74,7 @@ class SpanTable:
         self.flags = np.concatenate([part.flags for part in parts])
         self.trace_hi = np.concatenate([part.trace_hi for part in parts])
         self.trace_lo = np.concatenate([part.trace_lo for part in parts])
+        self.tier = np.concatenate([part.tier for part in parts])
         self.signed = SignedTable([part.signed for part in parts], counts)
         self.arrival_ns = batch.each(batch.arrivals_ns)
         self.offset = batch.each(batch.offsets)
@@ -156,7 +157,18 @@ def tally_spans(table: SpanTable, live: NDArray[np.bool_], pane_ns: int) -> list
     entry = np.flatnonzero(_IS_ENTRY[table.kind])
     _count_parts(homes, table, entry, latency_bin)
     _sample(table, entry, homes, np.maximum(duration_ns, 0))
+    _note_tiers(table, homes)
     return homes.by_appearance()
+
+
+def _note_tiers(table: SpanTable, homes: _Homes) -> None:
+    """Give each home the highest tier that its spans claim."""
+    if not table.tier.any():
+        return
+    highest = np.zeros(len(homes.deltas), dtype=np.uint8)
+    np.maximum.at(highest, homes.number, table.tier)
+    for delta, tier in zip(homes.deltas, highest.tolist(), strict=True):
+        delta.contents.tier = tier
 
 
 def _count(homes: _Homes, names: list[str], keys: Ints, cells: Groups) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,7 +22,7 @@ class MadeSpan:
     """A span; ``trace``, ``span`` and ``parent`` are small numbers (parent 0: a root), ``peer`` its attributes.
 
     ``exceptions`` are those its events tell of: type, message and stack trace of each. ``instance`` is an attribute of
-    its resource and what it says, ``version`` the service's.
+    its resource and what it says, ``version`` the service's, ``tier`` its ``service.criticality``.
     """
 
     service: str
@@ -37,6 +38,7 @@ class MadeSpan:
     exceptions: tuple[tuple[str, str, str], ...] = ()
     instance: tuple[str, str] | None = None
     version: str = ""
+    tier: str = ""
 
     @property
     def trace_id(self) -> bytes:
@@ -64,12 +66,15 @@ class RawRecord:
 def traces_payload(spans: Iterable[MadeSpan]) -> bytes:
     """Return the spans as an ``ExportTraceServiceRequest``, one resource a run of equal services and parts."""
     request = ExportTraceServiceRequest()
-    for (service, instance, version), group in groupby(spans, lambda span: (span.service, span.instance, span.version)):
+    whose = attrgetter("service", "instance", "version", "tier")
+    for (service, instance, version, tier), group in groupby(spans, whose):
         resource = request.resource_spans.add()
         if instance is not None:
             resource.resource.attributes.add(key=instance[0]).value.string_value = instance[1]
         if version:
             resource.resource.attributes.add(key="service.version").value.string_value = version
+        if tier:
+            resource.resource.attributes.add(key="service.criticality").value.string_value = tier
         name = resource.resource.attributes.add()
         name.key, name.value.string_value = "service.name", service
         scope = resource.scope_spans.add()

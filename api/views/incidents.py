@@ -20,6 +20,7 @@ from schemas.incidents import (
     ResolveReason,
     RuledOut,
     Severity,
+    SeverityTerm,
 )
 from sinks.postgres.incidents import Incident
 
@@ -30,7 +31,12 @@ class IncidentView(BaseModel):
     incident_id: str
     name: str = Field(description="What people call it; also taken wherever an incident id is.")
     state: IncidentState = Field(description=RESERVED_STATES)
-    severity: Severity
+    severity: Severity = Field(
+        description="As it is now. Rises at once; falls when ten minutes long less was called for."
+    )
+    severity_reason: str = Field(description="What decided it, in words.")
+    severity_terms: list[SeverityTerm] = Field(description="What each thing that is known called for then.")
+    peak_severity: Severity = Field(description="The gravest that it has been.")
     title: str
     onset_ns: int = Field(description="Start of the first deviating pane.")
     onset_at: str
@@ -57,6 +63,9 @@ class IncidentView(BaseModel):
             name=incident.name,
             state=current.state,
             severity=current.severity,
+            severity_reason=current.severity_reason,
+            severity_terms=current.severity_terms,
+            peak_severity=current.peak_severity or current.severity,
             title=current.title,
             onset_ns=current.onset_ns,
             onset_at=rfc3339(current.onset_ns),
@@ -98,6 +107,7 @@ class TimelineEntry(BaseModel):
     at: str
     state: IncidentState
     severity: Severity
+    severity_reason: str = Field(description="What decided it, in words.")
     title: str
     services: list[str] = Field(description="Who belonged to the incident after it.")
     reasons: list[str] = Field(description="Of each of them why, and what else has gone wrong with it since.")
@@ -113,6 +123,7 @@ class TimelineEntry(BaseModel):
             at=rfc3339(event.at_ns),
             state=event.state,
             severity=event.severity,
+            severity_reason=event.severity_reason,
             title=event.title,
             services=[entry.service for entry in event.services],
             reasons=[entry.reason for entry in event.services],

@@ -83,5 +83,6 @@ def _deviations(
         revision=health.revision, driven=health.driven, state=badge, hour_of_week=hours, requests=health.pane.requests,
         errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=scores, edges_in=edges,
         exemplars=health.exemplars, log_errors=measures.log_failures, passages=health.passages,
+        tier=health.tier,
         instances=health.instances if len(health.instances) > 1 else [],
     )  # fmt: skip

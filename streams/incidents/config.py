@@ -43,6 +43,8 @@ class IncidentConfig:
     """Services that are called less often fall silent by chance."""
     news_s: float = 900.0
     """While an incident is younger, what its requests do is not learned as usual; of its members it never is."""
+    fall_s: float = 600.0
+    """Severity falls when for so long less has been called for: to the most that was."""
     update_panes: int = 6
     """An open incident reports its state at least every so many panes."""
     max_open: int = 50

@@ -8,7 +8,8 @@ from typing import Any
 import msgpack
 
 from schemas.deviations import SeriesKind, ServiceDeviations
-from schemas.incidents import IncidentEvent, ResolveReason, Severity
+from schemas.health import NodeKind
+from schemas.incidents import IncidentEvent, ResolveReason
 from schemas.losses import LossReason
 from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
@@ -16,15 +17,13 @@ from streams.incidents.groups import groups_of, spreads
 from streams.incidents.habits import Habits
 from streams.incidents.impact import Sight
 from streams.incidents.record import Member, OpenIncident, incident_id
+from streams.incidents.severity import Reading, verdict_of
 from streams.incidents.triggers import Alarm, alarms_of, is_hole
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
-from streams.slo import PAGING_BURN
 from streams.windows import LossLedger
 
 _VERSION = 1
-_MOST_OF_WORK = Severity.MEDIUM
-_SEVERITY_SHARES = ((0.5, Severity.CRITICAL), (0.2, Severity.HIGH), (0.05, Severity.MEDIUM))
 
 
 class IncidentFold:
@@ -137,12 +136,16 @@ class _Step:
         self.pane = pane
         self.alarms = alarms
         self.events: list[IncidentEvent] = []
+        self.opened: list[OpenIncident] = []
+        """What this pane opens. It is told once all of the pane's alarms are in it: it has no first one."""
 
     def run(self) -> list[IncidentEvent]:
         for group in groups_of(self.alarms, self.fold.graph, self.config):
             self._place(group)
+        older = [incident for incident in self.fold.open if incident not in self.opened]
+        grown = [incident for incident in (*self.opened, *older) if self._add_symptoms(incident)]
         for incident in list(self.fold.open):
-            self._advance(incident)
+            self._advance(incident, incident in grown)
         return self.events
 
     def _tell(self, incident: OpenIncident, kind: str, reason: ResolveReason | None = None) -> None:
@@ -194,18 +197,18 @@ class _Step:
             series_in_words(lead.service, lead.peak),
         )
         self._add(incident, group)
-        self._add_symptoms(incident)
         episodes = max(len(self.fold.ended.get(name, [])) for name in incident.causes) + 1
         incident.flapping = episodes >= self.config.flap_episodes
         self.fold.open.append(incident)
         self.fold.habits.take_back(incident.onset_ns)
-        self._count(incident)
-        incident.severity = self._severity_of(incident)
-        self._tell(incident, "opened")
+        self.opened.append(incident)
 
     def _join(self, incident: OpenIncident, group: list[Alarm]) -> None:
         new_symptom = [alarm.service for alarm in group if self._add_symptom(incident, alarm)]
-        if self._add(incident, group):
+        grew = self._add(incident, group)
+        if incident in self.opened:
+            return
+        if grew:
             self._tell(incident, "service_joined")
         elif new_symptom:
             self._tell(incident, "updated")
@@ -265,43 +268,50 @@ class _Step:
         self.fold.losses.add(self.fold.tenant, LossReason.MEMBER_OVERFLOW, len(left_out))
         return changed
 
-    def _advance(self, incident: OpenIncident) -> None:
-        """Let an open incident live through the pane: impact, symptoms, recovery."""
-        opened_now = bool(self.events) and self._opened_now(incident)
-        if not opened_now:
-            self._count(incident)
-            if self._add_symptoms(incident):
-                self._tell(incident, "service_joined")
+    def _advance(self, incident: OpenIncident, has_grown: bool) -> None:
+        """Let an open incident live through the pane: impact, symptoms, severity, recovery."""
+        self._count(incident)
+        if has_grown and incident not in self.opened:
+            self._tell(incident, "service_joined")
         self._grade(incident)
         self._settle(incident)
 
-    def _opened_now(self, incident: OpenIncident) -> bool:
-        return any(e.incident_id == incident.incident_id and e.kind == "opened" for e in self.events)
-
     def _count(self, incident: OpenIncident) -> None:
+        """Count who is hit in this pane, and note what its services say of their tier."""
+        for name in incident.members.keys() & self.pane.keys():
+            incident.members[name].tier = self.pane[name].tier or incident.members[name].tier
         causes = {name: self.alarms[name] for name in incident.causes if name in self.alarms and name in self.pane}
         sight = Sight(self.pane, self.fold.graph, self.fold.habits, self.config.pane_s)
         incident.count(sight.hits(dict(sorted(causes.items()))))
 
     def _grade(self, incident: OpenIncident) -> None:
-        severity = self._severity_of(incident)
-        if severity.rank > incident.severity.rank:
-            incident.severity = severity
+        """Give the incident what the pane calls for, and tell what is new."""
+        changed = incident.grade.step(verdict_of(self._reading(incident)), self.pane_ns, int(self.config.fall_s * 1e9))
+        if incident in self.opened:
+            self._tell(incident, "opened")
+        elif changed:
             self._tell(incident, "severity_changed")
         elif self.pane_ns - incident.told_pane_ns >= self.config.update_panes * self.config.pane_s * 1_000_000_000:
             self._tell(incident, "updated")
 
-    def _severity_of(self, incident: OpenIncident) -> Severity:
-        """Return what the hit share, or the fastest burning budget of a member, calls for.
+    def _reading(self, incident: OpenIncident) -> Reading:
+        """Return what is known of its impact.
 
-        A budget that an earlier incident of the member has spent says nothing about this one. Work that no user waits
-        for is at most medium.
+        A budget that an earlier incident of a member has spent says nothing about this one.
         """
-        names = incident.members.keys() & self.alarms.keys() - self.fold.recovered.keys()
-        series = [one for name in names for one in (*self.alarms[name].own, *self.alarms[name].symptoms)]
-        burn = max((one.value for one in series if one.kind is SeriesKind.BURN_RATE), default=0.0)
-        work = min(severity_of(incident.work_share), _MOST_OF_WORK, key=lambda one: one.rank)
-        return max(severity_of(incident.share), work, severity_of_burn(burn), key=lambda one: one.rank)
+        names = sorted(incident.members.keys() & self.alarms.keys() - self.fold.recovered.keys())
+        burns = [
+            (one.value, name)
+            for name in names
+            for one in (*self.alarms[name].own, *self.alarms[name].symptoms)
+            if one.kind is SeriesKind.BURN_RATE
+        ]
+        burn, burning = max(burns, default=(0.0, ""))
+        services = (member for member in incident.members.values() if member.node_kind is NodeKind.SERVICE)
+        return Reading(
+            share=incident.share, work_share=incident.work_share, users_share=incident.lately.minute.users_share,
+            burn=burn, burning=burning, tiers={member.service: member.tier for member in services},
+        )  # fmt: skip
 
     def _settle(self, incident: OpenIncident) -> None:
         """Resolve by recovery, because what lasts has become normal, or because there is no traffic left to judge."""
@@ -359,18 +369,6 @@ class _Step:
             self.fold.ended[name] = [*self.fold.ended.get(name, []), self.pane_ns][-self.config.flap_episodes :]
 
 
-def severity_of(share: float) -> Severity:
-    """Return the severity for a share of entry requests that is hit."""
-    return next((severity for least, severity in _SEVERITY_SHARES if share >= least), Severity.LOW)
-
-
-def severity_of_burn(burn: float) -> Severity:
-    """Return the severity for a budget that burns so many times too fast: a page is high, a ticket is medium."""
-    if burn >= PAGING_BURN:
-        return Severity.HIGH
-    return Severity.MEDIUM if burn >= 1.0 else Severity.LOW
-
-
 def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviations]:
     """Merge the records of a pane by service: of each series the one with the highest revision."""
     pane: dict[str, ServiceDeviations] = {}
@@ -385,6 +383,7 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
             update={
                 "series": list(series.values()), "requests": max(one.requests, other.requests),
                 "passages": one.passages or other.passages, "signatures": one.signatures or other.signatures,
+                "tier": one.tier or other.tier,
             }
         )  # fmt: skip
     return pane

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.deviations import ServiceDeviations
 from schemas.health import NodeKind
+from schemas.keys import UNKNOWN_NODE
 
 
 @dataclass(slots=True)
@@ -21,7 +22,7 @@ class LiveGraph:
         """Take the edges of one pane."""
         for one in deviations:
             for edge in one.edges_in:
-                if edge.requests <= 0:
+                if edge.requests <= 0 or edge.client == UNKNOWN_NODE:  # queues without a name are not one queue
                     continue
                 if edge.client_kind is NodeKind.CLIENT:
                     self.entries[one.service] = max(one.pane_start_ns, self.entries.get(one.service, 0))

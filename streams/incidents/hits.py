@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from streams.incidents.crowd import Crowd
+
 _SCALES = 2.0
 """More than usual counts from so many standard deviations on."""
 
@@ -34,6 +36,10 @@ class Tally(NamedTuple):
     latest: float = 0.0
     """... and as the share beyond the usual 95th percentile does."""
     latest_scatter: float = 0.0
+    failing_seen: float = 0.0
+    """Traces with a failure, usual or not ..."""
+    longer_seen: float = 0.0
+    """... and beyond the usual median, or all that pass where no median is known."""
 
     def plus(self, other: Tally) -> Tally:
         """Add another's counts."""
@@ -77,13 +83,18 @@ class Hits:
     """Entry requests that failed where they came in, above what is usual there (signed)."""
     users: dict[str, Tally] = field(default_factory=dict)
     work: dict[str, Tally] = field(default_factory=dict)
+    crowd: Crowd = field(default_factory=Crowd)
 
     def plus(self, other: Hits) -> Hits:
         """Return both added up."""
         return Hits(
             self.requests + other.requests, self.missing + other.missing, self.failed + other.failed,
-            _added(self.users, other.users), _added(self.work, other.work),
+            _added(self.users, other.users), _added(self.work, other.work), self.crowd.plus(other.crowd),
         )  # fmt: skip
+
+    def without_people(self) -> Hits:
+        """Return the same counts of nobody in particular."""
+        return Hits(self.requests, self.missing, self.failed, self.users, self.work)
 
     @property
     def expected(self) -> float:
@@ -95,6 +106,16 @@ class Hits:
         """Share of the entry requests that are hit, 0 to 1."""
         hit = max((one.hit for one in self.users.values()), default=0.0)
         return min(1.0, hit / self.expected) if self.expected else 0.0
+
+    @property
+    def users_share(self) -> float:
+        """Share of the people who came that is hit, 0 to 1; 0 where spans do not say for whom they are."""
+        if not self.crowd.came:
+            return 0.0
+        causes = self.users.values()
+        failing = max((one.failed / one.failing_seen for one in causes if one.failing_seen), default=0.0)
+        slow = max((one.slow / one.longer_seen for one in causes if one.longer_seen), default=0.0)
+        return self.crowd.share(min(1.0, failing), min(1.0, slow))
 
     @property
     def work_share(self) -> float:
@@ -116,7 +137,7 @@ class Hits:
 
     def packed(self) -> list[Any]:
         """As kept in the state."""
-        return [self.requests, self.missing, self.failed, self.users, self.work]
+        return [self.requests, self.missing, self.failed, self.users, self.work, self.crowd.packed()]
 
     @staticmethod
     def unpacked(body: list[Any]) -> Hits:
@@ -124,9 +145,9 @@ class Hits:
         if len(body) == 3:
             requests, failed, through = body
             return Hits(requests, 0.0, failed, {"": Tally(through, through, max(0, through - failed), failing=failed)})
-        requests, missing, failed, users, work = body
+        requests, missing, failed, users, work, *crowd = body
         tallies = [{name: Tally(*one) for name, one in by_cause.items()} for by_cause in (users, work)]
-        return Hits(requests, missing, failed, *tallies)
+        return Hits(requests, missing, failed, *tallies, *(Crowd.unpacked(one) for one in crowd))
 
 
 def summed(hits: Iterable[Hits]) -> Hits:

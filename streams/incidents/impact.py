@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.deviations import INSTANCE_KINDS, SeriesKind, SeriesScore, ServiceDeviations
-from schemas.health import Passage
+from schemas.health import NodeKind, Passage
+from streams.incidents.crowd import Crowd, those_who_met
 from streams.incidents.graph import LiveGraph
 from streams.incidents.habits import Habits, Usual, entry_counts
 from streams.incidents.hits import Hits, Tally
 from streams.incidents.operations import is_uncalled, is_wait
 from streams.incidents.triggers import Alarm
+from streams.people import PeopleSample
 from streams.slo import LATENCY
 
 _LEAST_SHARE = 0.02
@@ -102,19 +104,43 @@ class Sight:
             else:
                 found.work[name] = self._tally(name, symptoms, doors, of_users=False)
         found.failed = sum(self._failures_at(door)[0] for door in reaching)
+        found.crowd = self._crowd(causes, doors)
         return found
+
+    def _crowd(self, causes: Mapping[str, Alarm], doors: Mapping[str, int]) -> Crowd:
+        """Return who came in by the doors, and who of them met with what is wrong at a cause."""
+        crowd = Crowd()
+        for door in doors:
+            for passage in self.pane[door].passages:
+                if passage.entry == door and passage.people:
+                    crowd = crowd.plus(Crowd(PeopleSample.read(passage.people)))
+        if not crowd.came:
+            return crowd
+        for name, alarm in causes.items():
+            symptoms = Symptoms.of(alarm, self.pane[name].requests)
+            for entry, ways in self._passages(name, symptoms).items():
+                for node, passage in ways if entry in doors else ():
+                    crowd = crowd.plus(Crowd(met=self._met(node, passage, symptoms, is_cause=node == name)))
+        return crowd
+
+    def _met(self, node: str, passage: Passage, symptoms: Symptoms, *, is_cause: bool) -> PeopleSample:
+        """Return the people of whose traces some failed at a node, or took long, as far as its symptoms are of that."""
+        usual = self.habits.of(node, passage.entry)
+        later = None if not symptoms.is_slow or not is_cause else usual.beyond(0.5)[0] if usual else -1
+        return those_who_met(PeopleSample.read(passage.people), bool(symptoms.fails or symptoms.logs), later)
 
     def _doors(self) -> dict[str, int]:
         """Return how many requests came in by each door: at services that clients without telemetry call.
 
-        Where hardly any traces begin at such services the clients do send telemetry: then wherever traces begin.
+        Where hardly any traces begin at such services the clients do send telemetry: then wherever traces begin, but at
+        services that queues alone call.
         """
         begun = self.habits.begun()
         for name, one in self.pane.items():
             begun[name] = begun.get(name, 0) + (entry_counts(one)[0] if one.passages else 0)
         doors = {name for name in self.graph.entries if name in self.pane}
         if sum(begun.get(name, 0) for name in doors) < _LEAST_SHARE * sum(begun.values()):
-            doors = {name for name in begun if name in self.pane}
+            doors = {name for name in begun if name in self.pane and not _is_fed(self.pane[name])}
         return {name: entry_counts(self.pane[name])[0] for name in sorted(doors)}
 
     def _passages(self, name: str, symptoms: Symptoms) -> dict[str, list[tuple[str, Passage]]]:
@@ -152,8 +178,9 @@ class Sight:
             return tally
         failures = [self._failing(one, passage, is_cause=one == name) for one, passage in ways]
         more, scatter = max(failures)
+        seen = max(float(passage.failing) for _, passage in ways)
         return tally._replace(
-            through=max(tally.through, *(float(way[1].failing) for way in ways)), failing=more, failing_scatter=scatter
+            through=max(tally.through, seen), failing=more, failing_scatter=scatter, failing_seen=seen
         )  # fmt: skip
 
     def _failing(self, node: str, passage: Passage, *, is_cause: bool) -> tuple[float, float]:
@@ -169,7 +196,9 @@ class Sight:
         slow = passage.traces * (symptoms.slow_share if usual or not symptoms.is_slow else 1.0)
         tally = Tally(passage.traces, slow, slow, passage.traces * symptoms.logs)
         if not symptoms.is_slow or usual is None:
-            return tally
+            return tally._replace(longer_seen=float(passage.traces) if symptoms.is_slow else 0.0)
+        place = usual.beyond(0.5)[0]
+        tally = tally._replace(longer_seen=float(sum(n for later, n in passage.durations.items() if later > place)))
         longer, latest = (slowed(usual, passage, quantile) for quantile in (0.5, 0.95))
         return tally._replace(longer=longer[0], longer_scatter=longer[1], latest=latest[0], latest_scatter=latest[1])
 
@@ -213,6 +242,11 @@ class Sight:
         if shares:
             return sum(min(1.0, share) * doors[door] for door, share in shares.items())
         return min(expected, sum(doors[door] for door in self._reaching(name, Symptoms(), doors)))
+
+
+def _is_fed(one: ServiceDeviations) -> bool:
+    """Tell whether queues call a service, and nobody else does."""
+    return bool(one.edges_in) and all(edge.client_kind is NodeKind.MESSAGING for edge in one.edges_in)
 
 
 def beyond_share(seen: int, traces: int, usual_share: float) -> tuple[float, float]:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.deviations import SeriesKind, SeriesScore
-from schemas.health import NodeKind
+from schemas.health import NodeKind, Tier
 from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentState, ResolveReason, Severity
-from streams.incidents.hits import Hits, summed
-
-_RECENT_PANES = 6
-_RECENT_REQUESTS = 50
-"""Fewer in the last panes prove no share of their own."""
+from streams.incidents.grading import Grade
+from streams.incidents.hits import Hits
+from streams.incidents.lately import Lately
 
 
 @dataclass(slots=True)
@@ -28,13 +26,15 @@ class Member:
     trigger: bool
     kinds: set[SeriesKind] = field(default_factory=set)
     """What of it has been told to be wrong."""
+    tier: Tier | None = None
+    """What it last said of itself."""
 
     def packed(self) -> dict[str, Any]:
         """As kept in the state."""
         return {
             "service": self.service, "kind": self.node_kind.value, "since": self.since_ns, "reason": self.reason,
             "peak": self.peak.model_dump(mode="json"), "trigger": self.trigger,
-            "kinds": sorted(kind.value for kind in self.kinds),
+            "kinds": sorted(kind.value for kind in self.kinds), "tier": self.tier,
         }  # fmt: skip
 
     @staticmethod
@@ -43,7 +43,8 @@ class Member:
         peak = SeriesScore.model_validate(body["peak"])
         kind = NodeKind(body["kind"])
         kinds = {SeriesKind(one) for one in body.get("kinds", [peak.kind.value])}
-        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds)
+        tier = Tier(body["tier"]) if body.get("tier") else None
+        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds, tier)
 
 
 @dataclass(slots=True)
@@ -55,20 +56,25 @@ class OpenIncident:
     title: str
     members: dict[str, Member] = field(default_factory=dict)
     sequence: int = 0
-    severity: Severity = Severity.LOW
+    grade: Grade = field(default_factory=Grade)
     hits: Hits = field(default_factory=Hits)
     calm_panes: int = 0
     quiet_since_ns: int = 0
     told_pane_ns: int = 0
     opened_at_ns: int = 0
-    recent: list[Hits] = field(default_factory=list)
-    """What was counted in each of the last few panes, oldest first."""
+    lately: Lately = field(default_factory=Lately)
+    peak_share: float = 0.0
     renewed_ns: int = 0
     """When the newest trouble began that is no part of what was told before it; 0 while there is none."""
     flapping: bool = False
     """Its services have had incidents like it again and again: it needs longer to be over."""
     accepted: bool = False
     """Something of it lasted until it was called normal: it is not known to have recovered."""
+
+    @property
+    def severity(self) -> Severity:
+        """As it is now."""
+        return self.grade.severity
 
     @property
     def causes(self) -> set[str]:
@@ -88,16 +94,13 @@ class OpenIncident:
     def count(self, hits: Hits) -> None:
         """Add what was counted in a pane."""
         self.hits = self.hits.plus(hits)
-        self.recent = [*self.recent, hits][-_RECENT_PANES:]
+        self.lately.add(hits)
+        self.peak_share = max(self.peak_share, self.share)
 
     @property
     def share(self) -> float:
-        """Share of the entry requests that are hit: since the onset, or in the last panes where that is more.
-
-        So the mild beginning of a long incident does not water down what comes later.
-        """
-        last = summed(self.recent)
-        return max(self.hits.share, last.share) if last.expected >= _RECENT_REQUESTS else self.hits.share
+        """Share of the entry requests that are hit lately; since the onset where too few came."""
+        return self.lately.share(self.hits.share)
 
     @property
     def work_share(self) -> float:
@@ -111,7 +114,9 @@ class OpenIncident:
         self.sequence += 1
         self.opened_at_ns = self.opened_at_ns or at_ns
         services = [
-            IncidentService(service=m.service, node_kind=m.node_kind, since_ns=m.since_ns, reason=m.reason, peak=m.peak)
+            IncidentService(
+                service=m.service, node_kind=m.node_kind, since_ns=m.since_ns, reason=m.reason, peak=m.peak, tier=m.tier
+            )
             for m in sorted(self.members.values(), key=lambda m: (not m.trigger, m.since_ns, m.service))
         ]
         return IncidentEvent(
@@ -119,24 +124,29 @@ class OpenIncident:
             sequence=self.sequence, kind=kind, at_ns=at_ns, decided_at_ns=decided_at_ns, opened_at_ns=self.opened_at_ns,
             onset_ns=self.onset_ns, renewed_ns=self.renewed_ns,
             state=IncidentState.RESOLVED if kind == "resolved" else IncidentState.OPEN, severity=self.severity,
+            severity_reason=self.grade.reason, severity_terms=list(self.grade.terms), peak_severity=self.grade.peak,
             title=self.title, services=services, impact=self._impact(), resolve_reason=reason, flapping=self.flapping,
         )  # fmt: skip
 
     def _impact(self) -> Impact:
+        minute = self.lately.minute
         return Impact(
             requests=round(self.hits.requests), missing_requests=round(self.hits.missing),
             failed_requests=self.hits.failed_requests, slow_requests=self.hits.slow_requests,
-            share=round(self.share, 4), work_share=round(self.work_share, 4), services=len(self.members),
+            share=round(self.share, 4), peak_share=round(self.peak_share, 4), share_now=round(minute.share, 4),
+            users=round(self.hits.crowd.came.people), users_share=round(minute.users_share, 4),
+            work_share=round(self.work_share, 4), services=len(self.members),
         )  # fmt: skip
 
     def packed(self) -> dict[str, Any]:
         """As kept in the state."""
         return {
             "id": self.incident_id, "onset": self.onset_ns, "title": self.title, "seq": self.sequence,
-            "severity": self.severity.value, "hits": self.hits.packed(), "calm": self.calm_panes,
-            "recent": [one.packed() for one in self.recent], "quiet": self.quiet_since_ns, "told": self.told_pane_ns,
-            "opened": self.opened_at_ns, "renewed": self.renewed_ns, "flapping": self.flapping,
-            "accepted": self.accepted, "members": [m.packed() for m in self.members.values()],
+            "grade": self.grade.packed(), "hits": self.hits.packed(), "calm": self.calm_panes,
+            "lately": self.lately.packed(), "peak_share": self.peak_share, "quiet": self.quiet_since_ns,
+            "told": self.told_pane_ns, "opened": self.opened_at_ns, "renewed": self.renewed_ns,
+            "flapping": self.flapping, "accepted": self.accepted,
+            "members": [m.packed() for m in self.members.values()],
         }  # fmt: skip
 
     @staticmethod
@@ -146,9 +156,10 @@ class OpenIncident:
         *before, calm = body.get("counts", [body.get("calm", 0)])
         return OpenIncident(
             body["id"], body["onset"], body["title"], {m.service: m for m in members}, body["seq"],
-            Severity(body["severity"]), Hits.unpacked(body.get("hits", before)), calm, body["quiet"], body["told"],
-            body["opened"], [Hits.unpacked(one) for one in body.get("recent", [])], body.get("renewed", 0),
-            body.get("flapping", False), body.get("accepted", False),
+            Grade.unpacked(body.get("grade", [body.get("severity", Severity.LOW)])),
+            Hits.unpacked(body.get("hits", before)), calm, body["quiet"], body["told"], body["opened"],
+            Lately.unpacked(body.get("lately", [body.get("recent", []), []])), body.get("peak_share", 0.0),
+            body.get("renewed", 0), body.get("flapping", False), body.get("accepted", False),
         )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def intern_table(names: int, size_bytes: int, seed: int) -> InternTable:
 @compiled
 def intern(table, data, begin, end, category):
     """Return the number of ``data[begin:end]``, a new one if it has none yet, or `FULL`."""
-    wanted = np.int64(_hash(data, begin, end, np.uint64(table.totals[SEED] + category)))
+    wanted = np.int64(hash_bytes(data, begin, end, np.uint64(table.totals[SEED] + category)))
     mask = np.uint64(len(table.slots) - 1)
     slot = np.uint64(wanted) & mask
     while table.slots[slot] >= 0:
@@ -98,7 +98,7 @@ def are_equal(text, first, data, begin, end):
 
 
 @inlined
-def _hash(data, begin, end, seed):
+def hash_bytes(data, begin, end, seed):
     """Multiply and shift, eight bytes at a time, as SplitMix64 does at its end (`streams.mixing`).
 
     The last eight may overlap those before.

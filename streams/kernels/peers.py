@@ -29,10 +29,13 @@ PEER_KEYS = (
     "server.address", "net.peer.name", "network.peer.address", "net.peer.ip",
     "server.port", "net.peer.port", "network.peer.port", "url.full", "http.url",
 )  # fmt: skip
-FIRST = np.int64(5)
+FIRST = np.int64(6)
 """The number of the first of them; the keys of a resource come before (`streams.kernels.spans`)."""
 
 LAST = FIRST + len(PEER_KEYS) - 1
+MASK = np.int64(((1 << len(PEER_KEYS)) - 1) << int(FIRST))
+"""Their bits in a mask of attributes that were found."""
+
 _SYSTEM, _SYSTEM_2, _NAMESPACE, _NAMESPACE_2, _MESSAGING, _DESTINATION, _DESTINATION_2, _SERVICE = FIRST + np.arange(8)
 _ADDRESS, _ADDRESS_4, _PORT, _PORT_3, _URL, _URL_2 = FIRST + np.array([8, 11, 12, 14, 15, 16])
 

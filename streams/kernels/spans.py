@@ -3,7 +3,7 @@
 ::
 
     message ─▶ list ─▶ scope ─▶ span ─▶ a row, or a reject
-       │           └─ resource: service, instance, version, once a list
+       │           └─ resource: service, instance, version, tier, once a list
        └─ malformed, or suspicious as a whole: its rows are taken back, and somebody else is asked about it
 
 Message by message: what is wrong with one costs the others nothing. Events of spans that may be exceptions are only
@@ -17,12 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.kernels import peers
-from streams.kernels.attributes import BEGIN, END, NUMBER, keys_of, read_attribute, read_attributes
+from streams.kernels import peers, people
+from streams.kernels.attributes import BEGIN, END, NUMBER, find_key, keys_of, read_attribute, read_attributes
 from streams.kernels.compiled import compiled, inlined
 from streams.kernels.events import may_be_exception
 from streams.kernels.interning import FULL, intern
 from streams.kernels.peers import BUFFER_BYTES, NAME_BYTES, NONE, PEER_KEYS, TEXT, append_number, compose_peer
+from streams.kernels.people import PEOPLE_KEYS, person_of
 from streams.kernels.wire import (
     FIXED64,
     GROUP_MET,
@@ -55,15 +56,18 @@ ROWS, REJECTS, EVENTS = 0, 1, 2
 """Places in ``SpanTable.totals``."""
 
 (TRACE_HI, TRACE_LO, SPAN_ID, PARENT_ID, SERVICE, OPERATION, INSTANCE, VERSION, PEER, PEER_KIND, KIND, ERROR, START_NS,
- END_NS, FLAGS) = range(15)  # fmt: skip
+ END_NS, FLAGS, TIER, PERSON) = range(17)  # fmt: skip
 """Columns of ``SpanTable.columns``, as `streams.otlp.columns.SpanColumns` has them."""
 
-COLUMNS = 15
+COLUMNS = 17
 
-_NAME_KEY, _INSTANCE_KEY, _POD_KEY, _HOST_KEY = np.array([0, 1, 3, 4])
+_NAME_KEY, _INSTANCE_KEY, _POD_KEY, _HOST_KEY, _TIER_KEY = np.array([0, 1, 3, 4, 5])
 _ZERO = np.int64(0)
-_RESOURCE_KEYS = ("service.name", "service.instance.id", "service.version", "k8s.pod.name", "host.name")
-_KEYS = keys_of((*_RESOURCE_KEYS, *PEER_KEYS))
+_RESOURCE_KEYS = (
+    "service.name", "service.instance.id", "service.version", "k8s.pod.name", "host.name", "service.criticality",
+)  # fmt: skip
+_KEYS = keys_of((*_RESOURCE_KEYS, *PEER_KEYS, *PEOPLE_KEYS))
+_TIERS = keys_of(("low", "medium", "high", "critical"))
 
 # Levels of nesting, and the tags of what begins the next one.
 _MESSAGE, _LIST, _SCOPE = np.arange(3)
@@ -77,7 +81,7 @@ _ATTRIBUTES_TAG = np.int64(_ATTRIBUTES << 3 | SIZED)
 _KIND_TAG, _START_TAG, _END_TAG = _KIND << 3 | VARINT, _START << 3 | FIXED64, _END << 3 | FIXED64
 _STATUS_CODE, _STATUS_ERROR = 0x18, 2
 
-_FIRST_CALLING_KIND, _KINDS = 3, 6
+_SERVER, _FIRST_CALLING_KIND, _KINDS = 2, 3, 6
 _INT64_MAX = (1 << 63) - 1
 _INT32 = np.uint64(0xFFFFFFFF)
 
@@ -200,7 +204,7 @@ def _walk_message(data, at, end, message, table, names, scratch):
 @compiled
 def _read_resource(data, at, end, scratch):
     """Note the attributes of a resource; of several resources in one list all are taken, as protobuf merges them."""
-    at, _ = read_attributes(_KEYS, _NAME_KEY, _HOST_KEY, _RESOURCE_ATTRIBUTES, data, at, end, scratch.resource)
+    at, _ = read_attributes(_KEYS, _NAME_KEY, _TIER_KEY, _RESOURCE_ATTRIBUTES, data, at, end, scratch.resource)
     return at
 
 
@@ -239,7 +243,8 @@ def _close_list(data, at, table, names, scratch):
 def _read_span(data, at, end, message, table, scratch):
     """Note where the sized fields of a span are, and its numbers; the last of equal ones counts. Return ``end``.
 
-    Attributes are looked at when the kind says that somebody was called; it comes before them by its field number.
+    Attributes are looked at when the kind says that somebody was called, or calls; it comes before them by its field
+    number.
     """
     span, mask = scratch.span, np.int64(0)
     span[:] = 0
@@ -252,8 +257,8 @@ def _read_span(data, at, end, message, table, scratch):
         if tag & 7 == SIZED:
             begin, at = read_size(data, at, end)
             if at >= 0 and field == _ATTRIBUTES:
-                if span[_KIND, NUMBER] >= _FIRST_CALLING_KIND:
-                    at, mask = read_attribute(_KEYS, peers.FIRST, peers.LAST, data, begin, at, scratch.peer, mask)
+                if span[_KIND, NUMBER] >= _SERVER:
+                    at, mask = read_attribute(_KEYS, peers.FIRST, people.LAST, data, begin, at, scratch.peer, mask)
                 else:
                     if span[_ATTRIBUTES, END] == 0:
                         span[_ATTRIBUTES, BEGIN], span[_ATTRIBUTES, END] = field_begin, at
@@ -307,6 +312,8 @@ def _name_rows(data, at, first_row, table, names, scratch):
             return interned
         column = SERVICE if key == 0 else INSTANCE if key == 1 else VERSION
         table.columns[column, first_row:last_row] = interned
+    tier = find_key(_TIERS, data, found[_TIER_KEY, BEGIN], found[_TIER_KEY, END])
+    table.columns[TIER, first_row:last_row] = tier + 1
     return at
 
 
@@ -335,9 +342,10 @@ def _take_span(data, end, message, table, names, scratch):
         return end
     begin = span[_NAME, BEGIN]
     operation = intern(names, data, begin, min(span[_NAME, END], begin + NAME_BYTES), TEXT)
-    outcome, peer_kind, peer = _read_peer(data, end, names, scratch)
+    outcome = _read_deferred(data, end, scratch)
     if outcome < 0:
         return outcome
+    peer_kind, peer = _peer_of(data, names, scratch)
     if operation == FULL or peer == FULL:
         return np.int64(FULL)
     table.columns[OPERATION, row], table.columns[PEER, row], table.columns[PEER_KIND, row] = operation, peer, peer_kind
@@ -345,6 +353,7 @@ def _take_span(data, end, message, table, names, scratch):
     if failed < 0:
         return failed
     table.columns[ERROR, row] = failed
+    table.columns[PERSON, row] = _person_of(data, scratch)
     _write_kind_and_times(span, table.columns, row)
     table.totals[ROWS] = row + 1
     return end
@@ -374,20 +383,49 @@ def _write_ids(data, span, columns, row):
 
 
 @inlined
-def _read_peer(data, end, names, scratch):
-    """Return whether it went well (not below 0), the kind and the interned name of a calling span's other side."""
-    span = scratch.span
-    if span[_KIND, NUMBER] < _FIRST_CALLING_KIND and span[_KIND, NUMBER] != 0:
-        return end, NONE, np.int64(-1)  # a span without a kind may be calling (`streams.joins`)
-    mask, at, begin = span[_MASK, NUMBER], end, span[_ATTRIBUTES, BEGIN]
-    if span[_ATTRIBUTES, END] > 0:  # some came before the kind
-        at, mask = read_attributes(_KEYS, peers.FIRST, peers.LAST, _ATTRIBUTES_TAG, data, begin, end, scratch.peer)
-    if mask == 0:
-        return at, NONE, np.int64(-1)
+def _calls(span):
+    """Tell whether the span may have called somebody: one without a kind may have, too (`streams.joins`)."""
+    return span[_KIND, NUMBER] >= _FIRST_CALLING_KIND or span[_KIND, NUMBER] == 0
+
+
+@inlined
+def _may_name_person(span):
+    """Tell whether a span is asked who it was for: where a trace begins, and where a service is called."""
+    return span[_PARENT, END] == span[_PARENT, BEGIN] or span[_KIND, NUMBER] == _SERVER
+
+
+@inlined
+def _read_deferred(data, end, scratch):
+    """Read the attributes that were passed over before it was known whether they matter; return where it ended."""
+    span, at = scratch.span, end
+    if span[_ATTRIBUTES, END] == 0 or not (_calls(span) or _may_name_person(span)):
+        return at
+    first = peers.FIRST if _calls(span) else people.FIRST
+    begin = span[_ATTRIBUTES, BEGIN]
+    at, mask = read_attributes(_KEYS, first, people.LAST, _ATTRIBUTES_TAG, data, begin, end, scratch.peer)
+    span[_MASK, NUMBER] = mask
+    return at
+
+
+@inlined
+def _peer_of(data, names, scratch):
+    """Return the kind and the interned name of a calling span's other side."""
+    mask = scratch.span[_MASK, NUMBER]
+    if not _calls(scratch.span) or mask & peers.MASK == 0:
+        return NONE, np.int64(-1)
     kind, category, size = compose_peer(data, scratch.peer, mask, scratch.buffer)
     if size == 0:
-        return at, NONE, np.int64(-1)
-    return at, kind, intern(names, scratch.buffer, _ZERO, size, category)
+        return NONE, np.int64(-1)
+    return kind, intern(names, scratch.buffer, _ZERO, size, category)
+
+
+@inlined
+def _person_of(data, scratch):
+    """Return the hash of whom the span was for, 0 where it does not say."""
+    mask = scratch.span[_MASK, NUMBER]
+    if mask & people.MASK == 0 or not _may_name_person(scratch.span):
+        return _ZERO
+    return person_of(data, scratch.peer, mask, scratch.buffer)
 
 
 @inlined

@@ -81,7 +81,13 @@ def _count(flags: list[bool], columns: tuple[NDArray[np.int32], ...]) -> int:
 
 def read_attributes(raws: Iterable[bytes], wanted: Container[bytes]) -> dict[str, str]:
     """Return the wanted attributes of unparsed ``KeyValue`` messages as text; the last of equal keys wins."""
-    found: dict[str, str] = {}
+    found = read_raw(raws, wanted)
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
+
+
+def read_raw(raws: Iterable[bytes], wanted: Container[bytes]) -> dict[bytes, bytes]:
+    """Return the wanted attributes as `read_attributes` does, texts as they are on the wire."""
+    found: dict[bytes, bytes] = {}
     for raw in raws:
         if len(raw) < 2:
             continue
@@ -89,25 +95,25 @@ def read_attributes(raws: Iterable[bytes], wanted: Container[bytes]) -> dict[str
             continue
         pair = _read_pair(raw)
         if pair is not None and pair[0] in wanted:
-            found[pair[0].decode(errors="replace")] = pair[1]
+            found[pair[0]] = pair[1]
     return found
 
 
 def read_pairs(raws: Iterable[bytes], most: int) -> tuple[tuple[str, str], ...]:
     """Return unparsed ``KeyValue`` messages as text, in order of their keys, at most so many; the first keys stay."""
     pairs = (_read_pair(raw) for raw in raws)
-    found = sorted((cut(readable(pair[0])[0])[0], cut(pair[1])[0]) for pair in pairs if pair is not None)
+    found = sorted((cut(readable(pair[0])[0])[0], cut(readable(pair[1])[0])[0]) for pair in pairs if pair is not None)
     return tuple(found[:most])
 
 
-def _read_pair(raw: bytes) -> tuple[bytes, str] | None:
+def _read_pair(raw: bytes) -> tuple[bytes, bytes] | None:
     try:
         pair = KeyValue.FromString(raw)
     except DecodeError:
         return None
     value = pair.value
     if value.string_value:
-        return pair.key, value.string_value.decode(errors="replace")
+        return pair.key, value.string_value
     if value.int_value:
-        return pair.key, str(value.int_value)
-    return pair.key, ""
+        return pair.key, str(value.int_value).encode()
+    return pair.key, b""

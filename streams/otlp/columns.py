@@ -100,7 +100,7 @@ SPAN_DTYPES: dict[str, type] = {
     "trace_hi": np.uint64, "trace_lo": np.uint64, "span_id": np.uint64, "parent_id": np.uint64,
     "service": np.int32, "operation": np.int32, "instance": np.int32, "version": np.int32, "peer": np.int32,
     "peer_kind": np.uint8, "kind": np.uint8, "error": np.bool_, "start_ns": np.int64, "end_ns": np.int64,
-    "flags": np.uint8,
+    "flags": np.uint8, "tier": np.uint8, "person": np.uint64,
 }  # fmt: skip
 """The columns of `SpanColumns`."""
 
@@ -128,6 +128,10 @@ class SpanColumns:
     start_ns: NDArray[np.int64]
     end_ns: NDArray[np.int64]
     flags: NDArray[np.uint8]
+    tier: NDArray[np.uint8]
+    """Place in `streams.otlp.resources.TIERS`: what the resource says of its service."""
+    person: NDArray[np.uint64]
+    """Hash of whom a span was for (`streams.otlp.people`), where a trace begins or a service is called; 0 is nobody."""
     names: list[str]
     signed: SignedRows = field(default_factory=SignedRows)
     """The exceptions that spans tell of in their events, up to `streams.otlp.lines.MAX_LINES` of a message."""

@@ -13,7 +13,11 @@ from streams.otlp.columns import MAX_ITEMS, MAX_RESOURCES
 INSTANCE_KEYS = ("service.instance.id", "k8s.pod.name", "host.name")
 """What tells instances apart: the first that a resource has."""
 
-RESOURCE_KEYS = frozenset(key.encode() for key in ("service.name", "service.version", *INSTANCE_KEYS))
+TIER_KEY = "service.criticality"
+TIERS = ("", "low", "medium", "high", "critical")
+"""The well-known values of it (semantic conventions, in development), lowest first; any other is none."""
+
+RESOURCE_KEYS = frozenset(key.encode() for key in ("service.name", "service.version", TIER_KEY, *INSTANCE_KEYS))
 
 
 class ResourceNames(NamedTuple):
@@ -22,10 +26,12 @@ class ResourceNames(NamedTuple):
     service: int
     instance: int
     version: int
+    tier: int
+    """Its place in `TIERS`."""
 
 
 def name_resource(resource: Any, names: Names) -> ResourceNames:
-    """Intern the service name, instance and version of a resource."""
+    """Intern the service name, instance and version of a resource, and read its tier."""
     attributes = read_attributes(resource.attributes, RESOURCE_KEYS)
     instance = next((attributes[key] for key in INSTANCE_KEYS if attributes.get(key)), "")
     version = attributes.get("service.version", "")
@@ -33,7 +39,13 @@ def name_resource(resource: Any, names: Names) -> ResourceNames:
         names.of_text(attributes.get("service.name", "") or UNKNOWN_SERVICE),
         names.of_text(instance) if instance else -1,
         names.of_text(version) if version else -1,
+        tier_of(attributes.get(TIER_KEY, "")),
     )
+
+
+def tier_of(text: str) -> int:
+    """Return the place of a tier in `TIERS`, 0 where it is none."""
+    return TIERS.index(text) if text in TIERS else 0
 
 
 def service_and_instance(attributes: Iterable[bytes]) -> tuple[str, str]:

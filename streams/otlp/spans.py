@@ -13,6 +13,7 @@ from streams.otlp.attributes import Names, read_attributes
 from streams.otlp.columns import INT64_MAX, SPAN_DTYPES, PeerKind, Reject, Signal, SignedRows, SpanColumns, SpanFlag
 from streams.otlp.lines import LineReader
 from streams.otlp.peers import PEER_KEYS, peer_of
+from streams.otlp.people import person_of
 from streams.otlp.resources import check_caps, name_resource
 from streams.otlp.slim import Status
 from streams.otlp.wrong_signal import parse_as, refuse_other_signals
@@ -24,7 +25,7 @@ BAD_IDS = {
 }
 """Why a span is rejected, by the numbers of `streams.kernels.spans`."""
 
-_CLIENT = 3
+_SERVER, _CLIENT = 2, 3
 _STATUS_ERROR = 2
 _PLAIN_ERROR = b"\x18\x02"
 
@@ -44,7 +45,8 @@ class _Rows:
         self.errors: list[bool] = []
         self.peers: list[tuple[int, PeerKind, int]] = []
         self.events: list[tuple[int, bytes]] = []
-        self.resources: list[tuple[int, int, int]] = []
+        self.people: list[tuple[int, int]] = []
+        self.resources: list[tuple[int, int, int, int]] = []
         self.resource_sizes: list[int] = []
 
     def add(self, spans: list[Any]) -> None:
@@ -63,11 +65,18 @@ class _Rows:
         for place, kind in enumerate(kinds):
             if kind >= _CLIENT or kind == 0:  # one without a kind may be calling (`streams.families`)
                 self._add_peer(first + place, spans[place])
+            if kind == _SERVER or not spans[place].parent_span_id:
+                self._add_person(first + place, spans[place])
 
     def _add_peer(self, row: int, span: Any) -> None:
         kind, name = peer_of(read_attributes(span.attributes, PEER_KEYS))
         if kind:
             self.peers.append((row, kind, self.names.of_text(name)))
+
+    def _add_person(self, row: int, span: Any) -> None:
+        person = person_of(span.attributes)
+        if person:
+            self.people.append((row, person))
 
 
 def _is_error(status: bytes) -> bool:
@@ -136,8 +145,11 @@ def _columns(rows: _Rows) -> tuple[SpanColumns, NDArray[np.bool_]]:
         places, kinds, indices = zip(*rows.peers, strict=True)
         peer[list(places)] = indices
         peer_kind[list(places)] = kinds
-    resources = np.array(rows.resources, dtype=np.int32).reshape(-1, 3)
-    service, instance, version = np.repeat(resources, rows.resource_sizes, axis=0).T.copy()
+    person = np.zeros(count, dtype=np.uint64)
+    for row, hashed in rows.people:
+        person[row] = hashed
+    resources = np.array(rows.resources, dtype=np.int32).reshape(-1, 4)
+    service, instance, version, tier = np.repeat(resources, rows.resource_sizes, axis=0).T.copy()
     columns = SpanColumns(
         trace_hi=trace[:, 0],
         trace_lo=trace[:, 1],
@@ -154,6 +166,8 @@ def _columns(rows: _Rows) -> tuple[SpanColumns, NDArray[np.bool_]]:
         start_ns=start_ns,
         end_ns=end_ns,
         flags=flags,
+        tier=tier.astype(np.uint8),
+        person=person,
         names=rows.names.names,
     )
     bad_trace = (trace == 0).all(axis=1)

@@ -45,7 +45,8 @@ def sound_payloads() -> list[bytes]:
     """Return some small messages that between them have every field."""
     chance, number = random.Random(5), count(1)
     more = (("url.full", "https://u:p@bank.example:8443/a?b#c"), ("server.port", "5432"), ("peer.service", "ledger"))
-    peers = (*PEERS, more[:1], more[2:], (*more, ("db.system", "mysql")))
+    people = (("enduser.id", "Zoë"), ("user.id", "somebody-of-24-letters"), ("session.id", ""))
+    peers = (*PEERS, more[:1], more[2:], (*more, ("db.system", "mysql")), people, (*more, *people[:1]))
     spans = [
         replace(
             SPAN,
@@ -56,6 +57,7 @@ def sound_payloads() -> list[bytes]:
             peer=peer,
             error=error,
             exceptions=THROWN[:number_of_thrown],
+            tier=chance.choice(("", "low", "medium", "high", "critical", "gold")),
         )
         for service in ("cart", "größe")
         for kind in (1, SERVER, CLIENT, CONSUMER)

@@ -276,7 +276,8 @@ def test_a_state_from_before_traces_were_counted_is_read_on() -> None:
     body = msgpack.unpackb(run.fold.to_bytes(), strict_map_key=False)
     del body["habits"]
     [incident] = body["open"]
-    del incident["hits"], incident["calm"]
+    for name in ("hits", "calm", "lately", "grade"):
+        del incident[name]
     incident |= {"counts": [300, 30, 120, 1], "recent": [[100, 10, 40]] * 3}
     [read] = IncidentFold.from_bytes("acme", None, msgpack.packb(body)).open
     assert (read.calm_panes, read.share) == (1, 0.4)

@@ -27,6 +27,7 @@ class Call:
     fails: bool = False
     kind: int = SERVER
     peer: tuple[tuple[str, str], ...] = ()
+    tier: str = ""
 
 
 QUEUE = (("messaging.system", "kafka"), ("messaging.destination.name", "reports"))
@@ -55,7 +56,19 @@ class Trace:
     def _take(self, call: Call, span: int, parent: int, at_ns: int) -> int:
         span = span or len(self.spans) + 1
         name = f"{call.service} {call.kind}"
-        made = MadeSpan(call.service, name, call.kind, self.number, span, parent, at_ns, at_ns, call.fails, call.peer)
+        made = MadeSpan(
+            call.service,
+            name,
+            call.kind,
+            self.number,
+            span,
+            parent,
+            at_ns,
+            at_ns,
+            call.fails,
+            call.peer,
+            tier=call.tier,
+        )
         self.spans.append(made)
         return span
 
@@ -204,3 +217,58 @@ def test_requests_that_a_stop_of_traffic_is_short_of_are_hit() -> None:
     assert 0.45 < event.impact.share < 0.55
     assert abs(event.impact.missing_requests - event.impact.requests) < 0.1 * event.impact.requests
     assert event.severity.rank >= Severity.HIGH.rank
+
+
+def test_a_consumer_that_says_nothing_of_its_queue_is_no_door() -> None:
+    """Also where nobody else is known to come in: its work is no user's request."""
+
+    def traffic(second: int, before: int) -> list[Call]:
+        took_ms = 10 + jitter(before) + (300 if second >= CALM_S else 0)
+        return [
+            *(Call("web", 20 + jitter(before + n)) for n in range(4)),
+            *([Call("nightly", took_ms, kind=CONSUMER)] * 8),
+        ]
+
+    event = last_of(told(traffic), "nightly")
+    assert (event.impact.share, event.severity) == (0.0, Severity.MEDIUM)
+    assert event.impact.requests % 40 == 0, "users only: four a second"
+
+
+def test_few_users_who_are_all_cut_off_are_seen_among_many_requests() -> None:
+    """A tenth of the requests fail: those of one user in four, who come seldom; without names it is medium."""
+
+    def traffic(second: int, before: int, names: bool) -> list[Call]:
+        calls = []
+        for n in range(10):
+            place = before + n
+            seldom = n == 0
+            user = f"seldom-{second % 20}" if seldom else f"often-{place % 60}"
+            fails = seldom and second >= CALM_S
+            who = (("enduser.id", user),) if names else ()
+            calls.append(
+                Call("web", 20 + jitter(place), (Call("stock", 5 + jitter(place), fails=fails),), fails, peer=who)
+            )
+        return calls
+
+    named = last_of(told(lambda second, before: traffic(second, before, names=True)), "stock")
+    nameless = last_of(told(lambda second, before: traffic(second, before, names=False)), "stock")
+    assert named.impact.share == nameless.impact.share < 0.15
+    assert 0.15 < named.impact.users_share < 0.35
+    assert 70 <= named.impact.users <= 90
+    assert (named.severity, nameless.severity) == (Severity.HIGH, Severity.MEDIUM)
+    assert "users" in named.severity_reason
+    assert nameless.impact.users == 0
+
+
+def test_a_service_says_how_much_it_matters() -> None:
+    """Three of ten wait for cart, which is high; cart says that it is critical."""
+
+    def traffic(second: int, before: int) -> list[Call]:
+        late = 300 if second >= CALM_S else 0
+        carts = [Call("cart", 10 + jitter(before + n) + (late if n < 3 else 0), tier="critical") for n in range(10)]
+        return [Call("web", 20 + jitter(before), (cart,)) for cart in carts]
+
+    event = last_of(told(traffic), "cart")
+    assert event.severity is Severity.CRITICAL
+    assert event.severity_reason.endswith("one step more, as cart is of critical tier")
+    assert event.services[0].tier == "critical"

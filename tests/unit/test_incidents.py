@@ -8,7 +8,7 @@ from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind
 from schemas.incidents import ResolveReason, Severity
 from streams.incidents import IncidentConfig, IncidentFold
-from streams.incidents.fold import severity_of
+from streams.incidents.severity import severity_of
 from tests.incident_runs import SHOP, Run, gap, shop
 from tests.made_health import deviations, pane_start, score
 

@@ -58,7 +58,7 @@ def columns(rows: list[tuple[int, int, int, str, float, float]]) -> SpanColumns:
     count = len(rows)
     names = [*SERVICES, "work"]
     zeros = {name: np.zeros(count, np.int32) for name in ("instance", "version", "peer")}
-    bytes_ = {name: np.zeros(count, np.uint8) for name in ("peer_kind", "kind", "flags")}
+    bytes_ = {name: np.zeros(count, np.uint8) for name in ("peer_kind", "kind", "flags", "tier")}
     start_ns = np.array([int(row[4] * SECOND_NS) for row in rows], np.int64)
     return SpanColumns(
         trace_hi=np.array([row[0] + 1 for row in rows], np.uint64),
@@ -70,6 +70,7 @@ def columns(rows: list[tuple[int, int, int, str, float, float]]) -> SpanColumns:
         error=np.zeros(count, np.bool_),
         start_ns=start_ns,
         end_ns=start_ns + np.array([int(row[5] * SECOND_NS) for row in rows], np.int64),
+        person=np.zeros(count, np.uint64),
         names=names,
         **zeros,
         **bytes_,
