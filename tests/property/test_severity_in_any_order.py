@@ -12,12 +12,15 @@ from schemas.health import Passage
 from streams.incidents import IncidentFold
 from tests.made_health import PANE_NS, deviations, pane_start, score
 
+Hit = dict[str, tuple[int, int]]
+"""By service: how many requests it hits, and since how many panes."""
+
 NAMES = ("one", "two", "three", "four")
 HIT = st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(1, 40), st.integers(0, 2)), max_size=4)
 PANES = st.lists(HIT, min_size=1, max_size=6)
 
 
-def pane_of(pane: int, hit: dict[str, tuple[int, int]], called: dict[str, str]) -> list[ServiceDeviations]:
+def pane_of(pane: int, hit: Hit, called: dict[str, str]) -> list[ServiceDeviations]:
     """Return web, by which 100 requests come in, and four services below it: each hits so many, since some panes."""
     web = deviations("web", pane, requests=100, entry=True)
     found = [web.model_copy(update={"passages": [Passage(entry="web", traces=100, durations={9: 100})]})]
@@ -29,9 +32,7 @@ def pane_of(pane: int, hit: dict[str, tuple[int, int]], called: dict[str, str]) 
     return found
 
 
-def told(
-    panes: list[dict[str, tuple[int, int]]], called: dict[str, str], chance: random.Random
-) -> list[tuple[object, ...]]:
+def told(panes: list[Hit], called: dict[str, str], chance: random.Random) -> list[tuple[object, ...]]:
     """Return kind, time, severity, share and reason of each event."""
     fold, events = IncidentFold("acme"), []
     for pane, hit in enumerate(panes):
@@ -43,9 +44,7 @@ def told(
 
 @settings(max_examples=80, deadline=None)
 @given(panes=PANES, seed=st.integers(0, 1000))
-def test_severity_does_not_depend_on_which_alarm_comes_first(
-    panes: list[dict[str, tuple[int, int]]], seed: int
-) -> None:
+def test_severity_does_not_depend_on_which_alarm_comes_first(panes: list[Hit], seed: int) -> None:
     """Neither in the order of records, nor in that of names."""
     plain = dict(zip(NAMES, NAMES, strict=True))
     other = dict(zip(NAMES, random.Random(seed).sample(NAMES, 4), strict=True))

@@ -145,6 +145,6 @@ def test_an_alert_says_why_it_is_as_severe_as_it_is() -> None:
     """What decided, in the words of the incident; a fall of the severity wakes nobody."""
     grave = event(severity=Severity.HIGH).model_copy(update={"severity_reason": "40 % of the users are hit"})
     assert "High: 40 % of the users are hit." in build_alert(grave, None, NotifyReason.FIRST, at(30)).summary
-    told = NotifyEntry(at_ns=at(60), state=IncidentState.OPEN, severity=Severity.HIGH, sent=1)
+    told = sent(60, Severity.HIGH)
     assert reason(told, event(severity=Severity.MEDIUM), 700) is NotifyReason.NOTHING_NEW
     assert reason(told, event(severity=Severity.HIGH), 800) is NotifyReason.NOTHING_NEW, "rises to what was told"
