@@ -390,8 +390,9 @@ _PARTS = ("instances", "versions")
 
 
 def _unpack_passage(packed: list[Any]) -> PassageTally:
-    *counts, durations = packed[:4]
-    return PassageTally(*counts, durations, *(PeopleSample.decode(one) for one in packed[4:]))
+    traces, failing, origins, durations, *people = packed
+    sample = PeopleSample.decode(people[0]) if people else PeopleSample()
+    return PassageTally(traces, failing, origins, durations, sample)
 
 
 def _unpack_signature(packed: list[Any]) -> SignatureTally:

@@ -146,8 +146,8 @@ class Hits:
             requests, failed, through = body
             return Hits(requests, 0.0, failed, {"": Tally(through, through, max(0, through - failed), failing=failed)})
         requests, missing, failed, users, work, *crowd = body
-        tallies = [{name: Tally(*one) for name, one in by_cause.items()} for by_cause in (users, work)]
-        return Hits(requests, missing, failed, *tallies, *(Crowd.unpacked(one) for one in crowd))
+        of_users, of_work = ({name: Tally(*one) for name, one in by_cause.items()} for by_cause in (users, work))
+        return Hits(requests, missing, failed, of_users, of_work, Crowd.unpacked(crowd[0] if crowd else []))
 
 
 def summed(hits: Iterable[Hits]) -> Hits:
