@@ -12,6 +12,8 @@ class IncidentConfig:
     pane_s: int = 10
     calm_panes: int = 3
     """Panes with traffic and without any deviation of a member before an incident is resolved."""
+    refute_s: float = 600.0
+    """A service that failed now and then is believed to be well after this long, if too few requests came to say so."""
     flap_episodes: int = 3
     """The incident of a service that has had so many, with this one, flaps: it goes and comes ..."""
     flap_window_s: float = 600.0

@@ -15,7 +15,7 @@ from streams.incidents.config import IncidentConfig
 from streams.incidents.graph import LiveGraph
 from streams.incidents.groups import groups_of, spreads
 from streams.incidents.habits import Habits
-from streams.incidents.impact import Sight
+from streams.incidents.impact import Sight, usual_error_rate
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.severity import Reading, verdict_of
 from streams.incidents.triggers import Alarm, alarms_of, is_hole
@@ -323,12 +323,27 @@ class _Step:
         if traffic or stopped:
             incident.quiet_since_ns = 0
             incident.calm_panes = 0 if deviating else incident.calm_panes + 1
-            if incident.calm_panes >= self._calm_panes(incident):
+            self._watch_failures(incident)
+            if incident.calm_panes >= self._calm_panes(incident) and self._is_well(incident):
                 self._resolve(incident, ResolveReason.NEW_NORMAL if incident.accepted else ResolveReason.RECOVERED)
             return
         incident.quiet_since_ns = incident.quiet_since_ns or self.pane_ns
         if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
             self._resolve(incident, ResolveReason.NO_TRAFFIC)
+
+    def _watch_failures(self, incident: OpenIncident) -> None:
+        """Count what the causes' requests say for and against their failing still."""
+        for name in incident.causes & self.pane.keys():
+            one = self.pane[name]
+            calm = incident.calm_panes > 0
+            incident.members[name].failures.step(one.requests, one.errors, usual_error_rate(one), calm=calm)
+
+    def _is_well(self, incident: OpenIncident) -> bool:
+        """Tell whether no cause is suspected to fail now and then; nobody is for ever."""
+        if incident.calm_panes * self.config.pane_s >= self.config.refute_s:
+            return True
+        here = incident.causes & self.pane.keys()
+        return all(incident.members[name].failures.is_refuted(usual_error_rate(self.pane[name])) for name in here)
 
     def _calm_panes(self, incident: OpenIncident) -> int:
         """Return how many panes without any deviation end the incident."""

@@ -222,9 +222,7 @@ class Sight:
         return beyond_share(errors, requests, share)
 
     def _error_rate(self, service: str) -> float:
-        """Return the usual share of failed requests that the service's own baseline has; 0 without one."""
-        series = (s for s in self.pane[service].series if s.kind is SeriesKind.ERROR_RATE and s.operation is None)
-        return next((min(1.0, s.median) for s in series), 0.0)
+        return usual_error_rate(self.pane[service])
 
     def _add_stop(self, name: str, expected: float, doors: Mapping[str, int], found: Hits) -> None:
         """Count the requests that did not come, as hit."""
@@ -242,6 +240,12 @@ class Sight:
         if shares:
             return sum(min(1.0, share) * doors[door] for door, share in shares.items())
         return min(expected, sum(doors[door] for door in self._reaching(name, Symptoms(), doors)))
+
+
+def usual_error_rate(one: ServiceDeviations) -> float:
+    """Return the usual share of failed requests that the service's own baseline has; 0 without one."""
+    series = (s for s in one.series if s.kind is SeriesKind.ERROR_RATE and s.operation is None)
+    return next((min(1.0, s.median) for s in series), 0.0)
 
 
 def _is_fed(one: ServiceDeviations) -> bool:

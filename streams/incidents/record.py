@@ -12,6 +12,7 @@ from schemas.incidents import Impact, IncidentEvent, IncidentService, IncidentSt
 from streams.incidents.grading import Grade
 from streams.incidents.hits import Hits
 from streams.incidents.lately import Lately
+from streams.incidents.recovery import Failures
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Member:
     """What of it has been told to be wrong."""
     tier: Tier | None = None
     """What it last said of itself."""
+    failures: Failures = field(default_factory=Failures)
 
     def packed(self) -> dict[str, Any]:
         """As kept in the state."""
@@ -35,6 +37,7 @@ class Member:
             "service": self.service, "kind": self.node_kind.value, "since": self.since_ns, "reason": self.reason,
             "peak": self.peak.model_dump(mode="json"), "trigger": self.trigger,
             "kinds": sorted(kind.value for kind in self.kinds), "tier": self.tier,
+            "failures": self.failures.packed(),
         }  # fmt: skip
 
     @staticmethod
@@ -44,7 +47,10 @@ class Member:
         kind = NodeKind(body["kind"])
         kinds = {SeriesKind(one) for one in body.get("kinds", [peak.kind.value])}
         tier = Tier(body["tier"]) if body.get("tier") else None
-        return Member(body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds, tier)
+        failures = Failures.unpacked(body.get("failures", []))
+        return Member(
+            body["service"], kind, body["since"], body["reason"], peak, body["trigger"], kinds, tier, failures
+        )
 
 
 @dataclass(slots=True)
