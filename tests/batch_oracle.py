@@ -216,6 +216,8 @@ class View:
             client = (parent.span.service, "service", "messaging" if span.kind == 5 else "request")
         elif span.kind == 5 and kind == "messaging":
             client = (node, "messaging", "messaging")
+        elif span.kind == 5:
+            client = ("unknown", "messaging", "messaging")
         else:
             client = ("client", "client", "virtual")
         edge = self.edge(pictures, (span.service, "service"), client)
