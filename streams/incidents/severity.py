@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from schemas.health import Tier
 from schemas.incidents import Severity, SeverityTerm
+from schemas.shares import share_in_words
 from streams.slo import PAGING_BURN
 
 _MOST_OF_WORK = Severity.MEDIUM
@@ -117,4 +118,4 @@ def _lower(one: Severity, other: Severity) -> Severity:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+    return share_in_words(share) if share >= 0.1 else f"{100 * share:.2g} %"
