@@ -126,6 +126,9 @@ class Weights(Event):
     apart: float = Field(
         description="Times which they count for who neither calls a service of the incident nor is called by one."
     )
+    calls_explain: bool = Field(
+        False, description="Whether error logs are explained by as many failing calls of a callee, or by shares only."
+    )
     certainty: float = Field(description="A suspect's odds are exp(this times its score) ...")
     nobody: float = Field(description="... against the other suspects, and nobody of them, whose score this is.")
 

@@ -138,7 +138,7 @@ def suspects_of(snapshot: RankingSnapshot, nodes: Nodes, weights: Weights) -> li
     ]
     for suspect in suspects:
         suspect.add(time_parts(suspect.node, nodes.callees(suspect.service), suspect.blame), weights)
-        suspect.add(failure_parts(suspect.node, nodes), weights)
+        suspect.add(failure_parts(suspect.node, nodes, calls_explain=weights.calls_explain), weights)
         suspect.add(novelty_parts(suspect.node, nodes, snapshot.onset_ns), weights)
         suspect.add(spectrum_parts(suspect.node, nodes), weights)
         suspect.add(traffic_parts(suspect.node, nodes), weights)

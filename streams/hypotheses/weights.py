@@ -1,8 +1,9 @@
 """The weights of the score's parts.
 
 A change of any number is a new version. A part whose value is computed in another way is a new part with a name of its
-own; the old one stays as long as rankings with it are to be made again. Weights name the parts of their score, so
-those of before know nothing of it. `tests/data/rankings` holds rankings of every version.
+own, or a rule that weights name (`calls_explain`); the old one stays as long as rankings with it are to be made again.
+Weights name the parts of their score, so those of before know nothing of a later one. `tests/data/rankings` holds
+rankings of every version.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PARTS: Mapping[str, str] = {
 
 
 WEIGHTS = Weights(
-    version="2026-11-i",
+    version="2026-11-j",
     of={
         "self_time": 1.0,
         "gap": 1.0,
@@ -56,6 +57,7 @@ WEIGHTS = Weights(
         "budget": 0.4,
     },
     apart=0.4,
+    calls_explain=True,
     certainty=4.0,
     nobody=1.2,
 )
