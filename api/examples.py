@@ -89,7 +89,7 @@ EVENT: Final = IncidentEvent(
             peak=GAP.model_copy(update={"kind": SeriesKind.P95, "edge_client": None, "score": 34.0}),
         ),
     ],
-    impact=Impact(requests=5_120, failed_requests=417, slow_requests=2_204, share=0.51, services=2),
+    impact=Impact(requests=5_120, failed_requests=417, slow_requests=1_682, share=0.41, services=2),
 )
 HYPOTHESIS: Final = Hypothesis(
     rank=1,
@@ -146,7 +146,7 @@ _ALERT: Final = AlertView(
         state=IncidentState.OPEN,
         severity=Severity.HIGH,
         title=EVENT.title,
-        summary=f"51 % of entry requests hit (2 services). Most likely cause: {HYPOTHESIS.title} (confidence 82 %).",
+        summary=f"41 % of entry requests hit (2 services). Most likely cause: {HYPOTHESIS.title} (confidence 82 %).",
         at_ns=ONSET_NS + 100 * S,
         onset_ns=ONSET_NS,
         services=["postgresql:orders", "checkout"],
