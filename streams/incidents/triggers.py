@@ -100,10 +100,6 @@ class Alarm:
         by_kind = {s.kind: s for s in sorted(new, key=lambda s: (s.score, s.edge_client or ""))}
         return sorted(by_kind.values(), key=lambda s: (s.since_ns or 0, s.kind.value))
 
-    def fails_at_operations_only(self) -> bool:
-        """Tell whether all that is its own fault are failures of some of its operations."""
-        return bool(self.own) and all(_fails_at_operation(s) for s in self.own)
-
     @property
     def partners(self) -> set[str]:
         """Clients of deviating incoming edges: an edge has two ends."""

@@ -109,6 +109,13 @@ def test_work_of_its_own_that_is_hardly_hit_is_low() -> None:
     assert (run.events[-1].severity, run.events[-1].impact.work_share) == (Severity.LOW, 0.025)
 
 
+def test_work_is_no_measure_where_entry_requests_reach_a_cause() -> None:
+    """The jobs that fail beside them are of the same incident; users are what counts."""
+    work = {"job": Tally(through=10.0, surely=9.0)}
+    assert Hits(100.0, work=work).work_share == 0.9
+    assert Hits(100.0, users={"cart": Tally(through=50.0)}, work=work).work_share == 0.0
+
+
 def test_where_clients_send_telemetry_requests_come_in_where_traces_begin() -> None:
     """A browser has spans; the one request at stock whose first spans were lost makes stock no door."""
     run = Run()

@@ -35,6 +35,18 @@ def test_a_symptom_alone_opens_nothing() -> None:
     assert run.kinds() == []
 
 
+@pytest.mark.parametrize("again", [1, 0])
+def test_a_pane_that_is_not_newer_changes_nothing(again: int) -> None:
+    """After a crash panes come again: what they told is told, and counted, once."""
+    run, once = Run(), Run()
+    for pane in range(2):
+        for each in (run, once):
+            each.step(pane, shop(pane, {"payments": [gap(pane, "checkout", since=0)]}))
+    cart_too = {"payments": [gap(again, "checkout", since=0)], "cart": [score(SeriesKind.SELF_TIME, again, since=0)]}
+    assert run.step(again, shop(again, cart_too)) == []
+    assert run.fold.to_bytes() == once.fold.to_bytes()
+
+
 def test_an_incident_is_opened_once_however_long_it_lasts() -> None:
     """And says every minute how it is."""
     run = Run()
