@@ -89,7 +89,15 @@ EVENT: Final = IncidentEvent(
             peak=GAP.model_copy(update={"kind": SeriesKind.P95, "edge_client": None, "score": 34.0}),
         ),
     ],
-    impact=Impact(requests=5_120, failed_requests=417, slow_requests=1_682, share=0.41, services=2),
+    impact=Impact(
+        requests=5_120,
+        failed_requests=417,
+        slow_requests=1_682,
+        share=0.41,
+        peak_share=0.44,
+        share_now=0.43,
+        services=2,
+    ),
 )
 HYPOTHESIS: Final = Hypothesis(
     rank=1,

@@ -142,13 +142,14 @@ def _sentence(incident: IncidentView, root: StoryPart | None, first: StoryPart |
 def _hit(incident: IncidentView) -> str:
     """Say who is, or was, hit, since when and until when."""
     hit, since = incident.impact, rfc3339(incident.onset_ns)
-    when, are = f"Since {since}", "are"
+    when, share, are = f"Since {since}", share_in_words(hit.share), "are"
     if incident.resolved_at is not None:
         when, are = f"From {since} until {incident.resolved_at}", "were"
+        share = f"up to {share_in_words(max(hit.share, hit.peak_share))}"
     missing = f", {hit.missing_requests} did not come" if hit.missing_requests else ""
     how = f"of {hit.requests}: {hit.slow_requests} slow, {hit.failed_requests} failed{missing}"
     services = "1 service" if hit.services == 1 else f"{hit.services} services"
-    return f"{when}, {share_in_words(hit.share)} of requests {are} affected ({how}) over {services}."
+    return f"{when}, {share} of requests {are} affected ({how}) over {services}."
 
 
 def _links(incident: IncidentView, story: Story) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -127,6 +128,32 @@ async def test_every_operation_but_the_open_ones_needs_a_key(path: str, method: 
         async with httpx.AsyncClient(transport=httpx.ASGITransport(APP), base_url="http://api") as client:
             response = await client.request(method, path.replace("{", "").replace("}", ""))
         assert response.status_code == 401
+
+
+def test_what_it_is_is_said_once() -> None:
+    """Summary and description stand below each other at /docs."""
+    info = DOCUMENT["info"]
+    assert not info["description"].startswith(info["summary"].removesuffix("."))
+
+
+def test_states_that_nobody_reaches_yet_are_called_reserved() -> None:
+    """In the filter and in the answers; nobody waits for what is never written."""
+    (state,) = [one for one in DOCUMENT["paths"]["/api/v1/incidents"]["get"]["parameters"] if one["name"] == "state"]
+    incident = DOCUMENT["components"]["schemas"]["IncidentView"]["properties"]
+    for described, names in (
+        (state, ("acknowledged", "mitigated", "closed")),
+        (incident["state"], ("acknowledged", "mitigated", "closed")),
+        (incident["resolve_reason"], ("by_hand",)),
+    ):
+        assert "Reserved" in described["description"]
+        assert all(name in described["description"] for name in names)
+
+
+def test_the_overview_of_the_documentation_names_every_view_of_a_service() -> None:
+    """The last part of each path."""
+    overview = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    views = [path.rpartition("/")[2] for path in DOCUMENT["paths"] if path.startswith("/api/v1/services/{service}/")]
+    assert all(f"`…/{view}`" in overview for view in views)
 
 
 def test_operation_ids_are_unique() -> None:

@@ -24,7 +24,14 @@ def summary(incident: IncidentView, confidence: float = 0.997) -> str:
 def incident(**update: object) -> IncidentView:
     """Return an incident in which 467 of 3,041 requests were slow, with something changed."""
     impact = examples.INCIDENT.impact.model_copy(
-        update={"requests": 3041, "failed_requests": 0, "slow_requests": 467, "share": 0.1536, "services": 2}
+        update={
+            "requests": 3041,
+            "failed_requests": 0,
+            "slow_requests": 467,
+            "share": 0.1536,
+            "peak_share": 0.2,
+            "services": 2,
+        }
     )
     database, checkout = examples.INCIDENT.services
     services = [database, checkout.model_copy(update={"reason": REASON})]
@@ -49,5 +56,5 @@ def test_slow_requests_are_counted_beside_failed_ones() -> None:
 def test_what_is_over_is_told_as_over() -> None:
     """Since when, until when, and nobody is affected any more."""
     said = summary(incident(resolved_ns=examples.ONSET_NS + 600 * S, resolved_at="2026-11-23T14:57:00Z"))
-    assert "until 2026-11-23T14:57:00Z, 15 % of requests were affected" in said
+    assert "until 2026-11-23T14:57:00Z, up to 20 % of requests were affected" in said
     assert " are affected" not in said
