@@ -49,6 +49,12 @@ SHOP = (
 )
 
 
+def load_of(pane: int) -> float:
+    """Return the load by the hour: 0.02 at four in the night, 1 at four in the afternoon."""
+    hour = pane % PANES_A_DAY * 24 / PANES_A_DAY
+    return float(0.02 + 0.98 * (0.5 - 0.5 * math.cos(2 * math.pi * (hour - 4) / 24)) ** 1.5)
+
+
 @dataclass
 class QuietDay:
     """Panes of all services of the shop, from midnight on."""
@@ -71,8 +77,7 @@ class QuietDay:
 
     def load(self, pane: int) -> float:
         """Return the load by the hour: 0.02 at four in the night, 1 at four in the afternoon."""
-        hour = pane % PANES_A_DAY * 24 / PANES_A_DAY
-        return float(0.02 + 0.98 * (0.5 - 0.5 * math.cos(2 * math.pi * (hour - 4) / 24)) ** 1.5)
+        return load_of(pane)
 
     def _picture(self, one: Made, pane: int, burst: float, recent: list[int]) -> ServiceHealth:
         load = self.load(pane)
