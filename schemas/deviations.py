@@ -141,6 +141,9 @@ class ServiceDeviations(Event):
     requests: int
     errors: int
     p95_ms: float | None
+    usual_silence_s: float | None = Field(
+        None, description="Of a service with rare requests: a silence of up to this long says nothing."
+    )
     series: list[SeriesScore] = []
     edges_in: list[EdgeSummary] = []
     exemplars: Exemplars = Exemplars()

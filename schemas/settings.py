@@ -159,12 +159,12 @@ class Settings(BaseSettings):
     )
 
     false_alarms_per_day: float = Field(
-        0.053,
-        ge=1e-6,
-        le=2.5,
-        description="Sensitivity: so many false alarms a day are expected of a ratio of a service at most, as long as"
-        " nothing but chance moves it (a daily rhythm does). A service with many callers has more ratios, and so many"
-        " times as many. Less is calmer.",
+        0.5,
+        ge=1e-5,
+        le=25.0,
+        description="Sensitivity: so many false alarms a day are expected of a service at most, of all its series"
+        " together, as long as nothing but chance moves it (a daily rhythm does). Callers, operations and instances"
+        " share them. An alarm is no incident yet. Less is calmer.",
     )
     slo_objective: float = Field(
         0.995, gt=0, lt=1, description="Share of a service's requests that must succeed (its error budget)."

@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 
 from schemas.settings import Settings
 
+FEW_SERIES = 8
+"""A service with one operation and one caller has so many series; less is not counted."""
+SERIES_SHARE = 0.8
+"""Share of a service's false alarms that its series may make; the rest is its instances' (`streams.siblings`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaselineConfig:
@@ -53,7 +58,9 @@ class BaselineConfig:
     drop_allowance: float = 2.0
     """Scales by which traffic must fall short to count as evidence."""
     alarm: float = 12.0
-    """Gathered evidence that is an alarm. Larger is calmer."""
+    """Gathered evidence that is an alarm, of a service with few series. Larger is calmer."""
+    margin: float = 0.0
+    """What `alarm` is above that of a service with few series."""
     ceiling: float = 1.3
     """Evidence is capped at this many alarms, so recovery is seen soon."""
     release: float = 0.3
@@ -69,6 +76,12 @@ class BaselineConfig:
     requests by habit begins like that once in eight times."""
     stale_s: float = 140.0
     """Evidence of a series that was not measured for this long is void: unmeasured time proves nothing."""
+    paced_panes: int = 6
+    """The last panes with requests, by which it is known how rare they are."""
+    waited_pauses: float = 4.0
+    """Where requests are rare, evidence waits for so many of their usual pauses before it is void ..."""
+    longest_wait_s: float = 3600.0
+    """... and no longer than this; nor does an incident of such a service."""
     better_panes: int = 5
     """Panes in a row that must be clearly better before what was worse is forgotten."""
     better_requests: int = 100
@@ -116,8 +129,19 @@ class BaselineConfig:
 
     @property
     def operation_worth(self) -> float:
-        """What evidence about one of many operations is worth: each has sums that may alarm by chance (Bonferroni)."""
-        return self.alarm / (self.alarm + math.log(self.max_operations))
+        """What evidence about one of many operations is worth: these have the margin of twelve at least."""
+        return self.alarm / (self.alarm + max(math.log(self.max_operations) - self.margin, 0.0))
+
+    def bounds_of(self, series: int, patience: int = 1) -> BaselineConfig:
+        """Return the bounds of a service with so many series, which share its false alarms (Bonferroni).
+
+        All that bounds evidence in time is `patience` times as long (`streams.baselines.pace`).
+        """
+        margin = math.log(max(series, FEW_SERIES) / FEW_SERIES)
+        return replace(
+            self, alarm=self.alarm - self.margin + margin, margin=margin, stale_s=self.stale_s * patience,
+            freeze_s=self.freeze_s * patience, rebaseline_s=self.rebaseline_s * patience,
+        )  # fmt: skip
 
     @staticmethod
     def from_settings(settings: Settings) -> BaselineConfig:
@@ -134,9 +158,11 @@ class BaselineConfig:
 
 
 def alarm_for(false_alarms_per_day: float, pane_s: int) -> float:
-    """Return the evidence at which a sum that nothing moves makes at most so many alarms a day.
+    """Return the evidence at which the few series of a small service make at most so many alarms a day, by chance.
 
     A cumulative sum of log-likelihood ratios with the limit h runs for at least exp(h) panes on average before a false
-    alarm (Lorden, "Procedures for reacting to a change in distribution", Ann. Math. Statist. 42, 1971).
+    alarm (Lorden, "Procedures for reacting to a change in distribution", Ann. Math. Statist. 42, 1971). Where m series
+    share the false alarms, each has log(m) more to gather; that holds however they depend on each other (Bonferroni;
+    Mei, "Efficient scalable schemes for monitoring a large number of data streams", Biometrika 97, 2010).
     """
-    return math.log(86_400 / pane_s / false_alarms_per_day)
+    return math.log(86_400 / pane_s * FEW_SERIES / (SERIES_SHARE * false_alarms_per_day))

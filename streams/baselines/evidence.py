@@ -24,6 +24,9 @@ RATIO_RISES = ((3.0, 0.02), (3.0, 0.2), (2.0, 0.5), (1.5, 0.9))
 """Sizes of a rise that are tried: at least factor x normal, at least this ratio. The last is a fault of everything."""
 _RATIO_CONTRAST = 10.0
 _RECOVERY_SPEED = 3.0
+_LARGE_RISE = 0.5
+_SURE_Z = 1.645
+"""One-sided 95 %."""
 _QUANTILE_ERRORS = np.array((1.2533, 2.1133))
 """Standard errors of the median and the 95th percentile of one request of a standard normal distribution."""
 
@@ -57,6 +60,20 @@ def level_gains(scores: Floats, usual: Floats, weights: Floats, config: Baseline
     return np.asarray(gain * weights[..., None])
 
 
+def usual_ratios(shares: Floats, trials: Floats, of_operation: NDArray[np.bool_]) -> Floats:
+    """Return what each rise is held against (ratios x rises): the share of so many trials, and its standard error.
+
+    Of many operations some have no hit for long by chance, and the standard error of that is next to nothing: what
+    usually happens would add up to a small rise. Small ones are held against the upper end of Wilson's interval.
+    """
+    usual = shares + np.sqrt(shares * (1 - shares) / trials)
+    square = _SURE_Z**2 / trials
+    half = _SURE_Z * np.sqrt(shares * (1 - shares) / trials + square / (4 * trials))
+    highest = (shares + square / 2 + half) / (1 + square)
+    is_small = np.array([least < _LARGE_RISE for _, least in RATIO_RISES])
+    return np.where(of_operation[:, None] & is_small, highest[:, None], usual[:, None])
+
+
 def add(sums: Floats, gain: Floats, active: NDArray[np.bool_], config: BaselineConfig) -> Floats:
     """Return the sums after a pane with these gains; an active alarm comes down faster than it went up."""
     gain = np.minimum(np.maximum(gain, -config.pane_limit), config.pane_limit)
@@ -75,9 +92,10 @@ def gather_ratios(
 ) -> Floats:  # fmt: skip
     """Return the sums (ratios x rises) after a pane with so many hits of so many trials; no trials change nothing.
 
+    Rises are held against what is `normal` (ratios x rises).
     Those that take `least_panes` to an alarm are of operations, and worth less (`of_many`); of others that is 0.
     """
-    p0 = np.clip(normal, 1e-4, 0.95)[:, None]
+    p0 = np.clip(normal, 1e-4, 0.95)
     factor = np.array([rise[0] for rise in RATIO_RISES])
     least = np.array([rise[1] for rise in RATIO_RISES])
     p1 = np.minimum(np.maximum(p0 * factor, least), 0.98)

@@ -10,6 +10,7 @@ from schemas.losses import LossReason
 from streams.baselines.config import BaselineConfig
 from streams.baselines.judgement import Judgement
 from streams.baselines.measures import Measures, measures_of
+from streams.baselines.pace import patience_of
 from streams.baselines.state import BaselineState
 from streams.windows import Loss, LossLedger
 
@@ -27,6 +28,7 @@ class BaselineFold:
 
     def __init__(self, config: BaselineConfig | None = None) -> None:
         self.config = config or BaselineConfig()
+        self._bounds: dict[tuple[int, int], BaselineConfig] = {}
         self._losses = LossLedger()
 
     def step(self, state: bytes | None, health: ServiceHealth) -> tuple[bytes, ServiceDeviations | None]:
@@ -49,17 +51,27 @@ class BaselineFold:
         is_known = held is not None and held.fingerprint == measures.fingerprint()
         if is_known and held is not None and health.revision > held.revision:
             return None, False
-        judgement = Judgement(self.config, memory, health, measures)
+        patience = patience_of(memory.history, health.pane_start_ns, self.config)
+        bounds = self._bounds_of(measures.series, patience)
+        judgement = Judgement(bounds, memory, health, measures)
         scores = judgement.judge()
         if not is_known:  # else a replay: told again, learned already
             judgement.learn()
         hours: HourBadge = "reliable" if judgement.hours_ready else "learning"
         badge = self._badge(judgement.width, health)
-        return _deviations(health, measures, scores, badge, hours), not is_known
+        silence_s = bounds.stale_s if patience > 1 else None
+        return _deviations(health, measures, scores, badge, hours, silence_s), not is_known
 
     def drain_losses(self) -> list[Loss]:
         """Return what has no series of its own, counted when its pane is first judged, since the last drain."""
         return self._losses.drain()
+
+    def _bounds_of(self, series: int, patience: int) -> BaselineConfig:
+        """Return the bounds of a service with so many series, whose requests are waited for so much longer."""
+        key = (series, patience)
+        if key not in self._bounds:
+            self._bounds[key] = self.config.bounds_of(series, patience)
+        return self._bounds[key]
 
     def _badge(self, panes: int, health: ServiceHealth) -> Badge:
         if health.window.requests == 0:
@@ -68,8 +80,9 @@ class BaselineFold:
 
 
 def _deviations(
-    health: ServiceHealth, measures: Measures, scores: list[SeriesScore], badge: Badge, hours: HourBadge
-) -> ServiceDeviations:
+    health: ServiceHealth, measures: Measures, scores: list[SeriesScore], badge: Badge, hours: HourBadge,
+    silence_s: float | None,
+) -> ServiceDeviations:  # fmt: skip
     edges = [
         EdgeSummary(
             client=edge.client, client_kind=edge.client_kind, connection_type=edge.connection_type,
@@ -84,5 +97,5 @@ def _deviations(
         errors=health.pane.errors, p95_ms=health.pane.p95_ms, series=scores, edges_in=edges,
         exemplars=health.exemplars, log_errors=measures.log_failures, passages=health.passages,
         tier=health.tier,
-        instances=health.instances if len(health.instances) > 1 else [],
+        instances=health.instances if len(health.instances) > 1 else [], usual_silence_s=silence_s,
     )  # fmt: skip

@@ -254,7 +254,7 @@ class Judgement:
         hourly = np.full(len(keys), np.nan) if usual is None else usual.values[:, 0] / PER_MILLE
         hours = [_Hours(*row) for row in zip(~np.isnan(hourly), hourly > mean, strict=True)]
         mean = np.fmax(mean, hourly)
-        normal = mean + np.sqrt(mean * (1 - mean) / weight)
+        normal = evidence.usual_ratios(mean, weight, of_operation)
         measured = np.array(ratios, dtype=float)
         clean = (past[:, 0] == 0) & (past[:, 1] >= self.config.freeze_clean_requests)
         learned = (past[:, 1] > 0) & (clean | (self.width >= self.config.min_panes))

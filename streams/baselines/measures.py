@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,6 +71,13 @@ class Measures:
     log_failures: int
     unfollowed: int = 0
     """Requests of operations and callers that have no series of their own: there are busier ones."""
+
+    @property
+    def series(self) -> int:
+        """How many series may alarm: these, the pools of several, the traffic, and the calls of each operation."""
+        pools = Counter(key.pool for key in self.levels if key.pool not in self.levels)
+        calls = sum(key.operation is not None for key in self.ratios)
+        return len(self.levels) + len(self.ratios) + sum(many > 1 for many in pools.values()) + 1 + calls
 
     def fingerprint(self) -> int:
         """Return a number that is the same for the same measures."""

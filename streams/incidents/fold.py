@@ -314,8 +314,13 @@ class _Step:
         )  # fmt: skip
 
     def _settle(self, incident: OpenIncident) -> None:
-        """Resolve by recovery, because what lasts has become normal, or because there is no traffic left to judge."""
+        """Resolve by recovery, because what lasts has become normal, or because there is no traffic left to judge.
+
+        Causes whose requests are rare are judged by those: that others have traffic meanwhile says nothing of them.
+        """
         members = [self.pane[name] for name in incident.members if name in self.pane]
+        rare = [one for one in members if one.usual_silence_s and one.service in incident.causes]
+        members = rare or members
         deviating = any(self._holds_open(incident, name) for name in incident.members)
         incident.accepted |= any(self._is_accepted(name) for name in incident.members)
         traffic = any(one.requests for one in members)
@@ -328,7 +333,8 @@ class _Step:
                 self._resolve(incident, ResolveReason.NEW_NORMAL if incident.accepted else ResolveReason.RECOVERED)
             return
         incident.quiet_since_ns = incident.quiet_since_ns or self.pane_ns
-        if self.end_ns - incident.quiet_since_ns >= self.config.no_traffic_s * 1e9:
+        patience_s = max([self.config.no_traffic_s, *(one.usual_silence_s or 0.0 for one in rare)])
+        if self.end_ns - incident.quiet_since_ns >= patience_s * 1e9:
             self._resolve(incident, ResolveReason.NO_TRAFFIC)
 
     def _watch_failures(self, incident: OpenIncident) -> None:
@@ -398,6 +404,7 @@ def _newest(deviations: Iterable[ServiceDeviations]) -> dict[str, ServiceDeviati
             update={
                 "series": list(series.values()), "requests": max(one.requests, other.requests),
                 "passages": one.passages or other.passages, "signatures": one.signatures or other.signatures,
+                "usual_silence_s": one.usual_silence_s or other.usual_silence_s,
                 "tier": one.tier or other.tier,
             }
         )  # fmt: skip

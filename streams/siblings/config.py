@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from streams.baselines.config import BaselineConfig
 
 _COUNTED = 50
-"""Instances of a service that a pane counts: so many sums may alarm by chance, of each kind."""
+"""Instances of a service that a pane counts: so many sums may alarm by chance, of each kind. Of two kinds that is a
+quarter of what the series of the service may (`streams.baselines.config.SERIES_SHARE`)."""
 _PANE_LIMIT = 6.0
 
 
