@@ -28,6 +28,8 @@ _LOGS = SeriesKey(SeriesKind.LOG_ERRORS)
 _RATE = SeriesKey(SeriesKind.REQUEST_RATE)
 _ERRORS = SeriesKey(SeriesKind.ERROR_RATE)
 _EVER_NS = -(2**62)
+_ROUNDING = 1e-9
+"""Evidence of six panes that argue with a sixth of an alarm is one."""
 
 
 class _Hours(NamedTuple):
@@ -379,7 +381,7 @@ class Judgement:
             self.now.starts_ns[packed] = starts
             self.now.leads_ns[packed] = lead
             self.now.heard_ns[packed] = self.pane_ns
-        if total >= self.config.alarm:
+        if total >= self.config.alarm - _ROUNDING:
             self.now.active.add(packed)
         elif packed in self.now.active and total < self.config.release * self.config.alarm:
             self.now.drop_evidence(packed)

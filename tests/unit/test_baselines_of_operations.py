@@ -101,7 +101,7 @@ def test_a_new_operation_that_fails_by_half_is_told() -> None:
     service = calm({"GET /": (50, 0.0), "GET /list": (50, 0.0)})
     panes = service.panes_to_alarm("POST /new", 60, {"GET /": (100, 0.0), "POST /new": (4, 0.5)})
     assert panes is not None
-    assert panes <= 15
+    assert panes <= 16
 
 
 def test_an_operation_that_fails_while_its_service_is_learned_does_so_by_habit() -> None:
