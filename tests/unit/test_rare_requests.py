@@ -69,7 +69,7 @@ def test_what_goes_wrong_with_rare_requests_is_an_incident_after_six_of_them(
     assert "reports" in opened.title
     assert after < CALM + 6
     assert over.resolve_reason == "recovered"
-    assert lasts.stop <= ended < lasts.stop + 8
+    assert lasts.stop <= ended < lasts.stop + 12
 
 
 def test_a_service_that_falls_idle_is_quiet_and_its_incident_ends_for_want_of_traffic() -> None:
