@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.deviations import SeriesKind
 from schemas.health import Tier
 from schemas.incidents import Severity
 from streams.incidents.grading import Grade
 from streams.incidents.severity import Reading, Verdict, verdict_of
+from tests.incident_runs import Run, gap, shop
+from tests.made_health import score
 
 MINUTE_NS = 60_000_000_000
 FALL_NS = 10 * MINUTE_NS
@@ -98,3 +101,12 @@ def test_what_an_incident_was_at_its_worst_is_kept() -> None:
     for minute in range(1, 14):
         grade.step(verdict(Severity.CRITICAL if minute == 1 else Severity.MEDIUM), minute * MINUTE_NS, FALL_NS)
     assert (grade.severity, grade.peak) == (Severity.MEDIUM, Severity.CRITICAL)
+
+
+def test_who_only_suffers_counts_when_the_incident_is_told_first() -> None:
+    """Payments is slow, and checkout, of critical tier, waits for it: one event, and it knows."""
+    bad = {"payments": [gap(0, "checkout")], "checkout": [score(SeriesKind.P95, 0)]}
+    tiers = {"checkout": Tier.CRITICAL}
+    [event] = Run().step(0, [one.model_copy(update={"tier": tiers.get(one.service)}) for one in shop(0, bad)])
+    assert (event.kind, len(event.services)) == ("opened", 2)
+    assert [one.tier for one in event.services] == [None, Tier.CRITICAL]
