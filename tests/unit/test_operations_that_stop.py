@@ -9,7 +9,8 @@ import numpy as np
 
 from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import OperationHealth
-from streams.baselines import BaselineFold, BaselineState
+from streams.baselines import BaselineConfig, BaselineFold, BaselineState
+from streams.baselines.calls import Past, usual_of
 from tests.made_health import health, red
 
 CALM = 130
@@ -143,3 +144,20 @@ def test_users_who_come_by_chance_stop_no_operation() -> None:
     """Twelve operations, rare ones among them."""
     rates = {f"op{at}": rate for at, rate in enumerate((50, 30, 20, 10, 5, 3, 2, 1, 0.7, 0.5, 0.3, 0.1))}
     assert Shop(3).panes_to_alarm("", 1000, lambda _: rates) is None
+
+
+def past(*calls: int) -> Past:
+    """Return panes of a hundred requests with so many calls."""
+    return Past(np.array(calls, dtype=float), np.full(len(calls), 100.0))
+
+
+def test_what_was_silent_for_long_is_worth_less_and_what_is_hardly_known_nothing() -> None:
+    """The longest silence counts, also one that is no more than the counts scatter; a job ends within ninety panes."""
+    even, config = usual_of(past(*[1] * 100), BaselineConfig()), BaselineConfig()
+    silent = usual_of(past(*[1] * 50, *[0] * 20, *[1] * 50), config)
+    assert even is not None
+    assert silent is not None
+    assert even.worth == 1.0
+    assert silent.worth < 0.4
+    assert usual_of(past(*[5] * 80), config) is None
+    assert usual_of(past(*[0, 1] * 59), config) is None
