@@ -97,7 +97,7 @@ def weights_of(snapshot: RankingSnapshot, named: str) -> Weights:
 
     Raises `NotFound` when this build does not know that version.
     """
-    known = snapshot.weights or next((one for one in _OF_BEFORE if one.version == named), None)
+    known = snapshot.weights or next((one for one in (WEIGHTS, *_OF_BEFORE) if one.version == named), None)
     if known is None:
         raise NotFound(f"weights {named} are not kept in the snapshot, and this build does not know them")
     return known
