@@ -234,7 +234,9 @@ class _Judges:
 
     def see_points(self, record: bytes) -> None:
         """Take a record of single metrics."""
-        self._picture.step_points(read_told(record).told)
+        told = read_told(record).told
+        self._picture.step_points(told)
+        self._incidents.silence.see_points(told)
 
     def _judge(self, health: ServiceHealth) -> list[ServiceDeviations]:
         memory = self._memories.setdefault(health.service, JudgeMemory())

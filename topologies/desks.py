@@ -21,6 +21,7 @@ from streams.points.readings import PointRecord
 from streams.progress import Progress, ProgressClock
 from streams.windows import SECOND_NS, WindowConfig
 from topologies import incidents
+from topologies.incidents import patiently
 from topologies.progressing import Broadcast
 from topologies.wiring import Wiring, count_losses
 
@@ -28,9 +29,6 @@ STAGE = "correlation"
 
 PICTURE_NS = 1800 * SECOND_NS
 """How far back a ranking may look, and so how long records are needed."""
-
-PATIENCE_NS = 60 * SECOND_NS
-"""A ranking is made without the metrics of a source that is so far behind the rest (by arrival)."""
 
 CLOSED_STATES = (IncidentState.RESOLVED, IncidentState.CLOSED)
 
@@ -118,7 +116,7 @@ class Desk:
     def clock_ns(self, tenant: str) -> int:
         """Return the time up to which the tenant's deviations and its incidents' events are here, and its metrics."""
         here_ns = min(self.deviations_clock.at(tenant), self.events_clock.at(tenant))
-        return _patiently(here_ns, self.points_clock.at(tenant))
+        return patiently(here_ns, self.points_clock.at(tenant))
 
     @property
     def clocks(self) -> tuple[ProgressClock, ...]:
@@ -183,14 +181,9 @@ class Desk:
         one, other = self.deviations_clock.progress(self.source), self.events_clock.progress(self.source)
         tenants = one.driven.keys() | other.driven.keys()
         here = {tenant: min(one.driven.get(tenant, 0), other.driven.get(tenant, 0)) for tenant in tenants}
-        driven = {tenant: _patiently(at_ns, self.points_clock.at(tenant)) for tenant, at_ns in here.items()}
-        wall_ns = _patiently(min(one.wall_ns, other.wall_ns), self.points_clock.wall_ns)
+        driven = {tenant: patiently(at_ns, self.points_clock.at(tenant)) for tenant, at_ns in here.items()}
+        wall_ns = patiently(min(one.wall_ns, other.wall_ns), self.points_clock.wall_ns)
         return Progress(self.source, wall_ns, driven)
-
-
-def _patiently(here_ns: int, points_ns: int) -> int:
-    """Return how far all have come, or all but the metrics where these are too far behind."""
-    return max(min(here_ns, points_ns), here_ns - PATIENCE_NS, 0)
 
 
 def clock_of(desk: Desk, topic: str) -> ProgressClock:

@@ -4,19 +4,23 @@
 
     deviations ─▶ take ─┬─ ServiceDeviations ─▶ by tenant and pane, until every source has passed the pane
       (by tenant)       └─ Progress ──────────▶ clock ──▶ IncidentFold.step_pane, in pane order
+    telemetry.points ─▶ of replays ─────────────────────▶ do services rest?
                                                               │
                  incidents table, confirmed ◀── state ────────┼──▶ PostgreSQL (idempotent by event_id)
                                                               └──▶ incidents.events, then Progress
 
-The floor holds the records of panes that were not stepped yet.
+The floor holds the records of panes that were not stepped yet. Only of what is replayed silence may be a hole, and CPU
+tells (`streams.incidents.silence`): so its panes wait for metrics, but for no more than a minute, and the floor of
+points trails by as much as is looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -27,12 +31,14 @@ from schemas.deviations import ServiceDeviations
 from schemas.errors import BadPayload
 from schemas.incidents import IncidentEvent
 from schemas.keys import PROGRESS_KEY, tenant_key
-from schemas.topics import DEVIATIONS, INCIDENT_EVENTS, INCIDENTS_TABLE
+from schemas.topics import DEVIATIONS, INCIDENT_EVENTS, INCIDENTS_TABLE, METRICS, POINTS, sources
 from sinks.kafka.producer import Message
 from sinks.postgres.incidents import apply_event
 from streams.incidents import IncidentConfig, IncidentFold
+from streams.points.courses import KEEP_NS
+from streams.points.readings import PointRecord, is_driven, read_told
 from streams.progress import Progress, ProgressClock
-from streams.windows import WindowConfig
+from streams.windows import SECOND_NS, WindowConfig
 from topologies import baselines, metrics, slo
 from topologies.app import add_stage
 from topologies.deviating import deviation_source
@@ -49,8 +55,16 @@ STAGE = "incidents"
 BATCH = 128
 WITHIN_S = 0.1
 
+PATIENCE_NS = 60 * SECOND_NS
+"""Nothing waits for a source of metrics that is so far behind the rest (by arrival): they only explain."""
+
 TENANTS_HELD = 1000
 """Beyond this many, tenants with nothing open are read from the table when they come again."""
+
+
+def patiently(here_ns: int, points_ns: int) -> int:
+    """Return how far all have come, or all but the metrics where these are too far behind."""
+    return max(min(here_ns, points_ns), here_ns - PATIENCE_NS, 0)
 
 
 def expected_sources(partitions: int) -> list[str]:
@@ -87,17 +101,19 @@ class TenantPanes:
 
 
 class IncidentLane:
-    """The tenants of one partition of topic ``deviations``."""
+    """The tenants of one partition number of ``deviations`` and ``telemetry.points``."""
 
-    def __init__(self, wiring: Wiring, table: StateTable, partition: TP) -> None:
-        self.source = f"{DEVIATIONS.name}/{partition.partition}"
+    def __init__(self, wiring: Wiring, table: StateTable, number: int) -> None:
+        self.source = f"{DEVIATIONS.name}/{number}"
         self.clock = ProgressClock(expected_sources(wiring.settings.partitions))
-        self.broadcast = Broadcast(INCIDENT_EVENTS, [partition.partition])
+        self.points_clock = ProgressClock(sources(METRICS, wiring.settings.partitions))
+        self.broadcast = Broadcast(INCIDENT_EVENTS, [number])
         self._windows = wiring.windows
         self._config = IncidentConfig(pane_s=wiring.settings.pane_s)
         self._table = table
-        self._owner = partition.partition
+        self._owner = number
         self._tenants: dict[str, TenantPanes] = {}
+        self._points_seen: deque[tuple[int, str, int]] = deque()
         self._revive()
 
     def take(self, records: Sequence[Record]) -> None:
@@ -114,8 +130,37 @@ class IncidentLane:
                 continue
             if deviations.driven:
                 self.clock.mark_driven(deviations.tenant)
+                self.points_clock.mark_driven(deviations.tenant)
             self._panes(deviations.tenant).add(record.offset, deviations)
         count_losses(self.clock.drain_losses())
+
+    def take_points(self, records: Sequence[Record]) -> None:
+        """Take the points of metrics of what is replayed."""
+        for record in records:
+            try:
+                if record.key == PROGRESS_KEY:
+                    self.points_clock.step(Progress.decode(record.value or b""))
+                elif is_driven(record.value or b""):
+                    self._see_points(record.offset, read_told(record.value or b""))
+            except BadPayload as error:
+                metrics.DEAD_LETTERS.labels("", "decode").inc()
+                log.error("points_unreadable", offset=record.offset, error=type(error).__name__)
+
+    def _see_points(self, offset: int, record: PointRecord) -> None:
+        self.points_clock.mark_driven(record.tenant)
+        self._panes(record.tenant).fold.silence.see_points(record.told)
+        newest_ns = max((point.arrival_ns for _, point in record.told), default=0)
+        self._points_seen.append((offset, record.tenant, newest_ns))
+
+    def clock_ns(self, tenant: str) -> int:
+        """Return up to when all of a tenant is here; of a replay also its metrics, unless they are far behind."""
+        here_ns = self.clock.at(tenant)
+        return patiently(here_ns, self.points_clock.at(tenant)) if self.clock.is_driven(tenant) else here_ns
+
+    def progress(self) -> Progress:
+        """Return how far incidents have come."""
+        here = self.clock.progress(self.source)
+        return replace(here, driven={tenant: self.clock_ns(tenant) for tenant in here.driven})
 
     def step(self) -> tuple[list[IncidentEvent], dict[bytes, bytes | None]]:
         """Step every pane that is due; return the events and the states to keep."""
@@ -123,7 +168,7 @@ class IncidentLane:
         states: dict[bytes, bytes | None] = {}
         for tenant, panes in list(self._tenants.items()):
             stepped = False
-            for pane_ns, deviations in panes.due(self.clock.at(tenant), self._windows):
+            for pane_ns, deviations in panes.due(self.clock_ns(tenant), self._windows):
                 events += panes.fold.step_pane(pane_ns, deviations, decided_ns(pane_ns, self._windows))
                 tell_losses(panes.fold)
                 stepped = True
@@ -137,6 +182,13 @@ class IncidentLane:
         """Return the smallest offset whose pane was not stepped yet."""
         floors = [panes.needed() for panes in self._tenants.values()]
         return min((floor for floor in floors if floor is not None), default=None)
+
+    def needed_points(self) -> int | None:
+        """Return the smallest offset of points that are still looked at."""
+        seen = self._points_seen
+        while seen and seen[0][2] < self.points_clock.at(seen[0][1]) - KEEP_NS:
+            seen.popleft()
+        return seen[0][0] if seen else None
 
     def _panes(self, tenant: str) -> TenantPanes:
         if tenant not in self._tenants:
@@ -184,29 +236,38 @@ class Incidents:
         self._wiring = wiring
         app = wiring.app
         self._table = state_table(app, INCIDENTS_TABLE, wiring.settings.partitions)
+        self._topics = [DEVIATIONS.name, POINTS.name]
+        self._of_number: dict[int, IncidentLane] = {}
         self._lanes: Lanes[IncidentLane] = Lanes(
-            STAGE,
-            [DEVIATIONS.name],
-            app.floors,
-            app.generation,
-            lambda partition: IncidentLane(wiring, self._table, partition),
-            app.committed,
+            STAGE, self._topics, app.floors, app.generation, self._state_of, app.committed
         )
-        app.forget.append(self._lanes.clear)
+        app.forget.append(self._forget)
 
     def attach(self, channel: Any = None) -> Any:
         """Make the stage an agent of the app."""
         return add_stage(
-            self._wiring.app, STAGE, [DEVIATIONS.name], self.handle, batch=BATCH, within_s=WITHIN_S, channel=channel
+            self._wiring.app, STAGE, self._topics, self.handle, batch=BATCH, within_s=WITHIN_S, channel=channel
         )
 
+    def _state_of(self, partition: TP) -> IncidentLane:
+        """Return what both partitions of a number share."""
+        number = partition.partition
+        if number not in self._of_number:
+            self._of_number[number] = IncidentLane(self._wiring, self._table, number)
+        return self._of_number[number]
+
+    def _forget(self) -> None:
+        self._lanes.clear()
+        self._of_number.clear()
+
     async def handle(self, events: Sequence[Any]) -> None:
-        """Take a batch of deviations and progress."""
+        """Take a batch of deviations, points of metrics and progress."""
         for lane, records in self._lanes.split(events):
+            of_points = lane.partition.topic == POINTS.name
             with suppress(LaneEndedError):
-                await asyncio.to_thread(lane.state.take, records)
+                await asyncio.to_thread(lane.state.take_points if of_points else lane.state.take, records)
                 await self._step(lane)
-                self._lanes.report(lane, lane.state.needed())
+                self._lanes.report(lane, lane.state.needed_points() if of_points else lane.state.needed())
 
     async def _step(self, lane: Lane[IncidentLane]) -> None:
         events, states = await asyncio.to_thread(lane.state.step)
@@ -216,8 +277,7 @@ class Incidents:
         if states:
             number = lane.partition.partition
             await insist("kafka", "state", lambda: self._table.save(number, states), self._lanes.wanted(lane))
-        progress = lane.state.clock.progress(lane.state.source)
-        await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(progress))
+        await self._wiring.send(self._lanes, lane, lane.state.broadcast.messages(lane.state.progress()))
 
     async def _store(self, lane: Lane[IncidentLane], event: IncidentEvent) -> None:
         pool, wanted = self._wiring.stores.postgres, self._lanes.wanted(lane)

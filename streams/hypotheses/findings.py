@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.deviations import INSTANCE_KINDS, EdgeSummary, SeriesKind, SeriesScore, ServiceDeviations, SignatureChange
@@ -35,12 +35,19 @@ SeriesKey = tuple[SeriesKind, str | None, str | None, str | None, str | None]
 """Kind, client of an edge, operation, instance, name (of a budget)."""
 
 
-def findings_of(before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, Pane]]) -> list[NodeFinding]:
-    """Return what is known of every node seen since the onset, sorted by name; `before` is its recent past."""
+def findings_of(
+    before: Iterable[tuple[int, Pane]], since: Iterable[tuple[int, Pane]], stopped: Collection[str] = ()
+) -> list[NodeFinding]:
+    """Return what is known of every node seen since the onset, sorted by name; `before` is its recent past.
+
+    `stopped` are the services whose traffic has stopped, as the incident says.
+    """
     nodes: dict[str, _Node] = {}
     for _, pane in since:
         entries = {name for name, node in nodes.items() if node.is_entry}
-        stoppable = stoppable_in(pane, entries)
+        if any(one.driven for one in pane.values()):
+            entries &= set(stopped)  # else silence of everything is a hole in what was recorded
+        stoppable = stoppable_in(pane, entries, is_stop_of_all=True)
         for service, one in pane.items():
             nodes.setdefault(service, _Node(service, one.node_kind)).see(one, service in stoppable)
     for _, pane in before:

@@ -37,7 +37,9 @@ def snapshot_of(
     end_ns = max(start_ns, min(as_of_ns, since_ns + int(_LOOK_S * _NS)))
     before = _past(picture, first_ns) or _past(picture, since_ns)
     known = sorted((d for d in deploys if d.at_ns <= as_of_ns), key=lambda d: (d.at_ns, d.deploy_id))
-    nodes = findings_of(before, picture.between(start_ns, end_ns))
+    rates = [one for one in incident.services if one.peak.kind is SeriesKind.REQUEST_RATE and not one.peak.operation]
+    stopped = [one.service for one in rates]
+    nodes = findings_of(before, picture.between(start_ns, end_ns), stopped)
     return RankingSnapshot(
         tenant=incident.tenant, incident_id=incident.incident_id, version=version, as_of_ns=as_of_ns,
         onset_ns=max(incident.onset_ns, incident.renewed_ns), start_ns=start_ns, end_ns=end_ns,

@@ -18,7 +18,8 @@ from streams.incidents.habits import Habits
 from streams.incidents.impact import Sight, usual_error_rate
 from streams.incidents.record import Member, OpenIncident, incident_id
 from streams.incidents.severity import Reading, verdict_of
-from streams.incidents.triggers import Alarm, alarms_of, is_hole
+from streams.incidents.silence import Silence
+from streams.incidents.triggers import Alarm, alarms_of
 from streams.incidents.waiting import Waiting
 from streams.incidents.words import and_later, series_in_words, symptom_reason
 from streams.windows import LossLedger
@@ -41,8 +42,7 @@ class IncidentFold:
         self.waiting = Waiting()
         self.habits = Habits()
         """What is usual of the traces."""
-        self.heard_since_ns = 0
-        """The end of the last hole in the telemetry."""
+        self.silence = Silence()
         self.last_pane_ns = -1
         self.losses = LossLedger()
         """What there was no room for, until it is drained."""
@@ -63,16 +63,14 @@ class IncidentFold:
         self.unopened = []
         pane = _newest(deviations)
         self.graph.see(pane.values())
-        excess = self.graph.forget(pane_start_ns - int(self.config.graph_memory_s * 1e9), self.config.max_edges)
-        self.losses.add(self.tenant, LossReason.GRAPH_OVERFLOW, excess)
+        self.silence.step(pane_start_ns, pane, decided_at_ns)
+        self._forget_edges(pane_start_ns)
         glow_ns = int(self.config.budget_afterglow_s * 1e9)
         self.recovered = {name: ended for name, ended in self.recovered.items() if ended > pane_start_ns - glow_ns}
         window_ns = pane_start_ns - int(self.config.flap_window_s * 1e9)
         recent = {name: [at_ns for at_ns in ends if at_ns > window_ns] for name, ends in self.ended.items()}
         self.ended = {name: ends for name, ends in recent.items() if ends}
-        if is_hole(pane):
-            self.heard_since_ns = pane_start_ns + self.config.pane_s * 1_000_000_000
-        alarms = alarms_of(pane, self.graph, self.config, self.heard_since_ns)
+        alarms = alarms_of(pane, self.graph, self.config, self.silence.heard_since_ns, self.silence.is_stop)
         members = {name for incident in self.open for name in incident.members}
         alarms = self.waiting.step(pane_start_ns, pane, alarms, members, self.config)
         for name in alarms.keys() & self.recovered.keys():
@@ -80,6 +78,12 @@ class IncidentFold:
         events = _Step(self, pane_start_ns, decided_at_ns, pane, alarms).run()
         self._learn(pane_start_ns, pane)
         return events
+
+    def _forget_edges(self, pane_start_ns: int) -> None:
+        """Forget edges that are not used any more; in silence none, for it would not be known where users come in."""
+        if not self.silence.since_ns:
+            oldest_ns = pane_start_ns - int(self.config.graph_memory_s * 1e9)
+            self.losses.add(self.tenant, LossReason.GRAPH_OVERFLOW, self.graph.forget(oldest_ns, self.config.max_edges))
 
     def _learn(self, pane_start_ns: int, pane: dict[str, ServiceDeviations]) -> None:
         """Learn what is usual, but not of an incident: of nobody in its first minutes, nor ever of its members."""
@@ -98,7 +102,7 @@ class IncidentFold:
             "recovered": self.recovered,
             "ended": self.ended,
             "waiting": self.waiting.packed(),
-            "heard_since": self.heard_since_ns,
+            "silence": self.silence.packed(),
             "habits": self.habits.packed(),
             "open": [incident.packed() for incident in self.open],
         }
@@ -114,7 +118,7 @@ class IncidentFold:
             fold.graph = LiveGraph({(c, s): seen for c, s, seen in body["edges"]}, dict(body["entries"]))
             fold.recovered = dict(body["recovered"])
             fold.ended = dict(body.get("ended", {}))
-            fold.heard_since_ns = body.get("heard_since", 0)
+            fold.silence = Silence.unpacked(body.get("silence", [0, body.get("heard_since", 0), 0]))
             fold.waiting = Waiting.unpacked(body.get("waiting", []))
             fold.habits = Habits.unpacked(body.get("habits", []))
             fold.open = [OpenIncident.unpacked(one) for one in body["open"]]
@@ -190,7 +194,7 @@ class _Step:
         return None
 
     def _open(self, group: list[Alarm]) -> None:
-        lead = min(group, key=lambda alarm: (alarm.since_ns, -alarm.peak.score, alarm.service))
+        lead = min(group, key=lambda alarm: (alarm.since_ns, -abs(alarm.peak.score), alarm.service))
         incident = OpenIncident(
             incident_id(self.fold.tenant, lead.service, self.pane_ns),
             min(alarm.since_ns for alarm in group),

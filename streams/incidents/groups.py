@@ -32,11 +32,13 @@ def _linked(one: Alarm, other: Alarm, graph: LiveGraph, config: IncidentConfig) 
 def spreads(service: str, since_ns: int, alarm: Alarm, graph: LiveGraph, config: IncidentConfig) -> bool:
     """Tell whether trouble at `service` may have caused the alarm: it is a caller, or a neighbour at the same time.
 
-    Trouble reaches a caller within minutes. Who deviates by itself long after has a reason of its own.
+    Trouble reaches a caller within minutes. Who deviates by itself long after has a reason of its own. Of doors to
+    which nobody comes any more the outside is the caller.
     """
     if (alarm.service, service) in graph.edges and 0 <= alarm.since_ns - since_ns <= config.spread_s * 1e9:
         return True
-    near = graph.touches(alarm.service, service) or service in alarm.partners
+    doors = alarm.has_stopped and {service, alarm.service} <= graph.entries.keys()  # nobody comes to either
+    near = doors or graph.touches(alarm.service, service) or service in alarm.partners
     return near and _together(alarm.since_ns, since_ns, config)
 
 

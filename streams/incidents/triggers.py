@@ -13,7 +13,7 @@ from streams.incidents.graph import LiveGraph
 from streams.incidents.operations import has_stopped, is_uncalled, is_wait, stops_by_itself, waits_by_itself
 from streams.slo import LATENCY
 
-_WORKING = 0.5
+WORKING = 0.5
 """The tenant works when its services get this share of their normal traffic on average."""
 _FRESH_SCORE = 3.0
 _UNLIKE = 2.0
@@ -101,6 +101,11 @@ class Alarm:
         return sorted(by_kind.values(), key=lambda s: (s.since_ns or 0, s.kind.value))
 
     @property
+    def has_stopped(self) -> bool:
+        """Tell whether its requests have stopped."""
+        return any(s.kind is SeriesKind.REQUEST_RATE and not s.operation for s in self.own)
+
+    @property
     def partners(self) -> set[str]:
         """Clients of deviating incoming edges: an edge has two ends."""
         kinds = (SeriesKind.GAP, SeriesKind.EDGE_LATENCY, SeriesKind.EDGE_ERROR_RATE)
@@ -132,13 +137,17 @@ def is_wrong_now(series: SeriesScore) -> bool:
 
 
 def alarms_of(
-    pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig, heard_since_ns: int = 0
-) -> dict[str, Alarm]:
-    """Return the alarms of one pane by service. Traffic has not stopped before `heard_since_ns`: nothing was heard."""
+    pane: Mapping[str, ServiceDeviations], graph: LiveGraph, config: IncidentConfig, heard_since_ns: int = 0,
+    is_stop_of_all: bool = False,
+) -> dict[str, Alarm]:  # fmt: skip
+    """Return the alarms of one pane by service. Traffic has not stopped before `heard_since_ns`: nothing was heard.
+
+    `is_stop_of_all`: if everything is silent, that means that traffic has stopped.
+    """
     failing = {service for service, one in pane.items() if any(s.deviating and _is_failure(s) for s in one.series)}
     late = {service for service, one in pane.items() if any(s.deviating and _is_late(s) for s in one.series)}
     uneven = {service for service, one in pane.items() if any(s.deviating and _is_uneven(s) for s in one.series)}
-    stoppable = stoppable_in(pane, set(graph.entries))
+    stoppable = stoppable_in(pane, set(graph.entries), is_stop_of_all=is_stop_of_all)
     alarms = {}
     for service, one in sorted(pane.items()):
         alarm = Alarm(one)
@@ -227,19 +236,20 @@ def is_silent(pane: Mapping[str, ServiceDeviations]) -> bool:
     return not any(one.requests for one in pane.values())
 
 
-def is_hole(pane: Mapping[str, ServiceDeviations]) -> bool:
-    """Tell whether the pane lies in a hole of a recording (driven clock): silence of everything means nothing there."""
-    return is_silent(pane) and any(one.driven for one in pane.values())
-
-
-def stoppable_in(pane: Mapping[str, ServiceDeviations], entries: set[str]) -> set[str]:
+def stoppable_in(pane: Mapping[str, ServiceDeviations], entries: set[str], *, is_stop_of_all: bool) -> set[str]:
     """Return the services whose silence in this pane would mean something.
 
-    While the others work, that is any of them. When everything is silent it is the door: where the users come in. In a
-    hole silence means nothing; nor does it in a half-filled pane.
+    While the others work, that is any of them. When everything is silent, and that is a stop of all traffic
+    (`streams.incidents.silence`), it is the door: where the users come in. Silence means nothing in a half-filled pane.
     """
     if is_silent(pane):
-        return set() if is_hole(pane) else entries & set(pane)
+        return entries & set(pane) if is_stop_of_all else set()
+    share = working_share(pane)
+    return set(pane) if share is not None and share >= WORKING else set()
+
+
+def working_share(pane: Mapping[str, ServiceDeviations]) -> float | None:
+    """Return which share of their usual traffic the services have on average; None: nothing usual is known."""
     rates = [s for one in pane.values() for s in one.series if s.kind is SeriesKind.REQUEST_RATE and not s.operation]
     live = [min(s.value / s.median, 1.0) for s in rates if s.median > 0]
-    return set(pane) if live and sum(live) / len(live) >= _WORKING else set()
+    return sum(live) / len(live) if live else None

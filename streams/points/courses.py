@@ -153,6 +153,10 @@ class TenantCourses:
         points = {series: dict(of_series) for series, of_series in self._points.items()}
         return TenantCourses(dict(self._services), points, self._newest_ns, self._forgotten_ns)
 
+    def services(self) -> list[str]:
+        """Return the services that points were told of."""
+        return list(self._services)
+
     def of(self, service: str, arrived_by_ns: int) -> Iterator[Course]:
         """Yield the courses of a service, in an order of their own, of points whose records arrived until then."""
         for series in self._services.get(service, ()):

@@ -172,6 +172,17 @@ class PointRecord:
     told: list[Told]
 
 
+def is_driven(value: bytes) -> bool:
+    """Tell whether a record is of a replay, without reading its points; raises `BadPayload` for anything else."""
+    try:
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(value)
+        unpacker.read_array_header()
+        return [unpacker.unpack() for _ in range(3)][2] is True
+    except Exception as error:
+        raise BadPayload(RejectReason.DECODE, f"no points: {type(error).__name__}") from None
+
+
 def read_told(value: bytes) -> PointRecord:
     """Read a record's value; raises `BadPayload` for anything else."""
     try:

@@ -13,8 +13,8 @@ from schemas.keys import ARRIVAL_HEADER, TENANT_HEADER
 from schemas.topics import METRICS, POINTS
 from streams.points.readings import read_told
 from streams.progress import Progress
-from topologies.desks import PATIENCE_NS, PICTURE_NS, Desk
-from topologies.incidents import expected_sources
+from topologies.desks import PICTURE_NS, Desk
+from topologies.incidents import PATIENCE_NS, expected_sources
 from topologies.parcels import Record
 from topologies.source_folds import SIGNALS, SourceFolds, decoder_of
 

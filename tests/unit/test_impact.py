@@ -33,7 +33,12 @@ def web(pane: int, errors: int = 0, failing: int = 0, durations: dict[int, int] 
 
 def stopped(pane: int, per_s: float) -> SeriesScore:
     """Return a rate that has been zero since the second pane."""
-    return score(SeriesKind.REQUEST_RATE, pane, value=0, median=per_s, strength=-9, since=2)
+    return no_rate(pane, per_s, since=2)
+
+
+def no_rate(pane: int, per_s: float, since: int) -> SeriesScore:
+    """Return a rate of nothing."""
+    return score(SeriesKind.REQUEST_RATE, pane, value=0, median=per_s, strength=-9, since=since)
 
 
 def last(run: Run, service: str) -> IncidentEvent:
@@ -44,8 +49,8 @@ def last(run: Run, service: str) -> IncidentEvent:
 def test_a_total_stop_at_the_door_is_critical_and_told() -> None:
     """Nobody came, everybody is hit; an operator who wants no less than medium is told."""
     run = Run()
-    for pane in range(20):
-        rate = [stopped(pane, 50.0)] if pane >= 2 else []
+    for pane in range(44):
+        rate = [no_rate(pane, 50.0, since=26)] if pane >= 26 else []
         run.step(pane, [deviations("web", pane, rate, entry=True, requests=0 if rate else 500)])
     event = run.events[-1]
     assert (event.impact.requests, event.impact.share, event.severity) == (0, 1.0, Severity.CRITICAL)

@@ -9,7 +9,7 @@ from schemas.health import NodeKind
 from schemas.incidents import ResolveReason, Severity
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.incidents.severity import severity_of
-from tests.incident_runs import SHOP, Run, gap, shop
+from tests.incident_runs import Run, gap, shop
 from tests.made_health import deviations, pane_start, score
 
 
@@ -259,34 +259,6 @@ def test_a_service_that_gets_no_requests_while_the_others_do_is_an_incident() ->
     (event,) = run.opened()
     assert event.title == "cart: requests stopped (normally 5/s)"
     assert event.at_ns - event.onset_ns >= 40_000_000_000
-
-
-def test_silence_of_everything_is_an_incident_live_and_a_hole_in_a_recording() -> None:
-    """The door is the suspect when it is live."""
-    live, recorded = Run(), Run()
-    for run, driven in ((live, False), (recorded, True)):
-        for pane in range(5):
-            run.step(pane, shop(pane, driven=driven))
-        for pane in range(5, 20):
-            bad = {name: [stop(pane, 5)] for name in SHOP}
-            run.step(pane, shop(pane, bad, requests=0, driven=driven))
-    assert [event.services[0].service for event in live.opened()] == ["storefront"]
-    assert recorded.opened() == []
-
-
-def test_a_hole_in_a_recording_is_no_part_of_a_stop_that_follows_it() -> None:
-    """A service without requests in the first pane after the hole was silent for ten seconds so far."""
-    run = Run()
-    rates = {name: [score(SeriesKind.REQUEST_RATE, 0, value=5.0, median=5.0, deviating=False)] for name in SHOP}
-    for pane in range(5, 20):
-        bad = {name: [stop(pane, 5)] for name in SHOP}
-        run.step(pane, shop(pane, bad, requests=0, driven=True))
-    run.fold = IncidentFold.from_bytes("acme", None, run.fold.to_bytes())
-    for pane in range(20, 25):
-        found = [one for one in shop(pane, rates, driven=True) if one.service != "cart"]
-        run.step(pane, [*found, deviations("cart", pane, [stop(pane, 5)], requests=0, driven=True)])
-    (event,) = run.opened()
-    assert event.at_ns == pane_start(24)
 
 
 def test_a_slow_database_is_an_incident_of_the_database() -> None:
