@@ -114,18 +114,27 @@ def test_only_cpu_tells_of_work() -> None:
     assert not recorded(dict.fromkeys(SHOP, 0.1), metric="container.memory").opened()
 
 
-def test_a_gauge_tells_as_well_as_a_counter_and_a_counter_that_began_anew_does_not() -> None:
-    """Agents report utilisation, and processes are started again."""
-    silence = Silence()
+def told_by(name: str, is_counter: bool, values: list[float]) -> Silence:
+    """Return a silence since the tenth of these half minutes, in which three services tell of their CPU."""
+    silence = Silence(since_ns=pane_start(26))
     for service in ("a", "b", "c"):
-        gauge = SeriesName(service, "1", "process.cpu.utilization", "1", False, ())
-        counter = SeriesName(service, "1", "process.cpu.time", "s", True, ())
-        for place in range(12):
-            at_ns, quiet = pane_start(3 * place), place >= 10
-            silence.see_points([(gauge, Point(at_ns, 0.1 if quiet else 0.5, at_ns))])
-            silence.see_points([(counter, Point(at_ns, 0.0 if quiet else 9.0 * place, at_ns))])
-    silence.since_ns = pane_start(26)
-    assert silence.rests(pane_start(60))
+        series = SeriesName(service, "1", name, "", is_counter, ())
+        for place, value in enumerate(values):
+            silence.see_points([(series, Point(pane_start(3 * place), value, pane_start(3 * place)))])
+    return silence
+
+
+def test_a_gauge_tells_as_well_as_a_counter() -> None:
+    """Agents report utilisation."""
+    assert told_by("process.cpu.utilization", False, [0.5] * 10 + [0.1] * 2).rests(pane_start(60))
+    assert not told_by("process.cpu.utilization", False, [0.5] * 12).rests(pane_start(60))
+
+
+def test_a_counter_that_begins_anew_is_no_rest() -> None:
+    """Processes are started again."""
+    counted = [9.0 * place for place in range(10)]
+    assert not told_by("process.cpu.time", True, [*counted, 0.0, 9.0]).rests(pane_start(60))
+    assert told_by("process.cpu.time", True, [*counted, 81.5, 82.0]).rests(pane_start(60))
 
 
 def test_an_incident_of_a_stop_ends_when_the_traffic_is_back() -> None:
