@@ -103,6 +103,7 @@ def test_live_nothing_waits_for_metrics_and_none_are_kept(lane: IncidentLane) ->
     for source in expected_sources(4):
         lane.clock.step(Progress(source, END_NS + PANE_NS))
     assert titles(lane) == ["storefront: requests stopped (normally 5/s)"]
+    assert lane.needed() is None
 
 
 def test_points_of_replays_are_needed_for_as_long_as_they_are_looked_at(lane: IncidentLane) -> None:
