@@ -59,7 +59,7 @@ def test_a_bad_release_that_nobody_announced_is_named_with_what_its_siblings_do(
     assert first.title.endswith(f"since deploy {NEW}")
     said = next(one.summary for one in first.evidence if one.kind == "deploy")
     assert f"deploy of {NEW}" in said
-    assert "fail, 0% of its siblings'" in said
+    assert "fail, 0 % of its siblings'" in said
 
 
 def test_a_release_whose_siblings_fail_alike_is_not_the_cause() -> None:
