@@ -384,7 +384,7 @@ def _write_ids(data, span, columns, row):
 
 @inlined
 def _calls(span):
-    """Tell whether the span may have called somebody: one without a kind may have, too (`streams.joins`)."""
+    """Tell whether the span may have called somebody: one without a kind may have, too (`streams.families`)."""
     return span[_KIND, NUMBER] >= _FIRST_CALLING_KIND or span[_KIND, NUMBER] == 0
 
 
