@@ -1,4 +1,4 @@
-"""One pane of one service being judged against its own past, and what is learned from it."""
+"""One pane of one service being judged against its own past; what is learned from it: `streams.baselines.lesson`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import NodeKind, ServiceHealth
 from streams.baselines import evidence
-from streams.baselines.betterment import better_levels, better_ratios
 from streams.baselines.config import BaselineConfig
 from streams.baselines.history import Cells, Table
 from streams.baselines.hour_cells import Usual
 from streams.baselines.hour_notes import PER_MILLE
 from streams.baselines.kernels import center
+from streams.baselines.lesson import Lesson, becomes_normal
 from streams.baselines.levels import Traffic, is_wait, judge_levels
 from streams.baselines.measures import RATE_KEY, Measures, Ratio, SeriesKey, calls_by_operation
 from streams.baselines.normals import known_panes
@@ -27,7 +27,6 @@ Unit = Literal["ms", "ratio", "per_s"]
 _LOGS = SeriesKey(SeriesKind.LOG_ERRORS)
 _RATE = SeriesKey(SeriesKind.REQUEST_RATE)
 _ERRORS = SeriesKey(SeriesKind.ERROR_RATE)
-_EVER_NS = -(2**62)
 _ROUNDING = 1e-9
 """Evidence of six panes that argue with a sixth of an alarm is one."""
 
@@ -93,64 +92,7 @@ class Judgement:
 
     def learn(self) -> None:
         """Add the pane to the baseline, except the series that are under suspicion."""
-        self.history.forget_erasures_of(self.pane_ns)
-        self.memory.normals.forget_of(self.pane_ns)
-        levels = {
-            key.packed(): level[:2]
-            for key, level in self.measures.levels.items()
-            if not self._is_suspect(key) and not self._is_suspect(key.pool)
-        }
-        ratios = {key.packed(): ratio for key, ratio in self.measures.ratios.items() if not self._is_suspect(key)}
-        if self.measures.requests or self.health.window.requests or ratios:
-            requests = float("nan") if self._is_suspect(_RATE) else float(self.measures.requests)
-            self.history.write(self.pane_ns, requests, levels, ratios)
-        self._unlearn()
-        self._count_masked()
-        for table in (
-            better_levels(self.history, list(levels), self.pane_ns, self.config),
-            better_ratios(self.history, list(ratios), self.pane_ns, self.config),
-        ):
-            for name, since_ns in list(table):
-                self._erase(name, _EVER_NS, since_ns)
-        self._keep_normals()
-        self._accept_new_normals()
-        self.memory.notes.write(self.pane_ns, self.measures, self.memory.hours.config.max_series)
-        self.memory.remember(self.now, self.health.pane_s, self.config)
-
-    def _erase(self, name: str, first_ns: int, end_ns: int) -> None:
-        self.memory.erase(self.pane_ns, name, first_ns, end_ns)
-
-    def _is_suspect(self, key: SeriesKey) -> bool:
-        packed = key.packed()
-        return packed in self.now.active or self.now.totals.get(packed, 0.0) >= self.config.mask * self.config.alarm
-
-    def _unlearn(self) -> None:
-        """Take what was learned since the beginning of an episode back, once it turns out to be one.
-
-        Also what was learned of a suspect before silence cut its evidence off: it was not refuted, so it is no normal.
-        Error logs of a service that turns out to be talkative: its silent panes were no error-free ones.
-        """
-        for packed, since_ns in self.cut_off.items():
-            self._erase(packed, since_ns, self.pane_ns)
-        for packed in self.now.active - self.past.active:
-            self._erase(packed, self.now.since_ns(packed) or self.pane_ns, self.pane_ns + 1)
-        if self.now.talkative and not self.past.talkative:
-            self._erase(_LOGS.packed(), _EVER_NS, self.pane_ns)
-
-    def _keep_normals(self) -> None:
-        """Keep what was normal before an episode with it: its panes leave the history while it lasts."""
-        for key in self.now.active:
-            for name in self.memory.members(key):
-                self.memory.keep_normal(self.pane_ns, name, self.config)
-        self.memory.release_normals(self.pane_ns, self.now.active, self.config)
-
-    def _count_masked(self) -> None:
-        """Count what is not learned of ratios: it becomes normal if it lasts. Panes fade as new ones come."""
-        fading = 1.0 - 1.0 / self.config.kept_panes
-        for key, ratio in self.measures.ratios.items():
-            hits, trials = self.now.masked.pop(key.packed(), (0.0, 0.0))
-            if self._is_suspect(key):
-                self.now.masked[key.packed()] = [hits * fading + ratio.hits, trials * fading + ratio.trials]
+        Lesson(self.config, self.memory, self.health, self.measures, self.past, self.now).learn(self.cut_off)
 
     def _past_of(self, table: Table, keys: list[SeriesKey]) -> tuple[Cells, Cells]:
         """Return what judges these series (series x 2 x panes): the panes before this one, and before their episodes.
@@ -182,28 +124,6 @@ class Judgement:
             return seen >= self.config.freeze_panes
         hits, trials = before.sum(axis=1).tolist()
         return bool(hits == 0 and trials >= self.config.freeze_clean_requests)
-
-    def _accept_new_normals(self) -> None:
-        """End episodes that have lasted too long: levels are learned anew, a ratio is what it was of late.
-
-        What is believed of the ratio is refuted by then, and no longer held against it.
-        """
-        for key in [k for k in self.now.active if self._becomes_normal(k)]:
-            hits, trials = self.now.masked.get(key, (0.0, 0.0))
-            self._erase(key, _EVER_NS, self.pane_ns if trials else self.pane_ns + 1)
-            if trials:
-                self.history.put_ratio(self.pane_ns, key, hits, trials)
-                self.now.refuted.add(key)
-            for name in self.memory.members(key):
-                self.memory.normals.release(self.pane_ns, name)
-            self.now.drop_evidence(key)
-        self.now.refuted &= self.history.ratios.rows.keys()
-
-    def _becomes_normal(self, key: str) -> bool:
-        """Tell whether a series that is judged in this pane has deviated for so long that it has a new normal."""
-        since_ns = self.now.since_ns(key)
-        lasts = key in self.past.active and key in self.now.active and key in self.now.totals
-        return lasts and since_ns is not None and self.pane_ns - since_ns > self.config.rebaseline_s * 1e9
 
     def _usual(self, keys: list[SeriesKey], *, lowest: bool = False) -> Usual | None:
         """Return what is usual for these series at this hour of the week, if that is known."""
@@ -362,7 +282,8 @@ class Judgement:
             median=round(median, 6), scale=round(scale, 6), score=round(score, 3), unit=unit, requests=requests,
             evidence=round(max(sums) / self.config.alarm, 4), deviating=packed in self.now.active,
             since_ns=self.now.since_ns(packed), hour_of_week="reliable" if hours.reliable else "learning",
-            judged_by="hour_of_week" if hours.decide else "trailing", accepted=self._becomes_normal(packed),
+            judged_by="hour_of_week" if hours.decide else "trailing",
+            accepted=becomes_normal(packed, self.past, self.now, self.pane_ns, self.config),
         )  # fmt: skip
 
     def _follow(self, packed: str, sums: list[float]) -> None:
