@@ -54,6 +54,20 @@ def first_incident(
     raise AssertionError("no incident")
 
 
+def opened_by(seen: list[ServiceDeviations]) -> list[IncidentEvent]:
+    """Return the incidents that a pane opens at once."""
+    return [one for one in IncidentFold("acme").step_pane(pane_start(0), seen, pane_start(3)) if one.kind == "opened"]
+
+
+def first_hypothesis(seen: list[ServiceDeviations]) -> Hypothesis:
+    """Return the first hypothesis of the one incident that a pane opens, if the next two are like it."""
+    [event], picture = opened_by(seen), TenantPicture("acme")
+    for number in range(3):
+        for one in seen:
+            picture.step(one.model_copy(update={"pane_start_ns": pane_start(number)}))
+    return rank(snapshot_of(picture, event, [], pane_start(3), 1)).hypotheses[0]
+
+
 class Run:
     """A fold that is stepped pane by pane."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
-from schemas.incidents import Hypothesis, IncidentEvent, Severity
-from streams.hypotheses import TenantPicture, rank, snapshot_of
+from schemas.incidents import Severity
 from streams.incidents import IncidentFold
+from tests.incident_runs import first_hypothesis, opened_by
 from tests.made_health import deviations, pane_start, score
 
 
@@ -24,28 +24,14 @@ def pane(number: int, *cart: SeriesScore, front: tuple[SeriesScore, ...] = ()) -
     ]
 
 
-def opened(seen: list[ServiceDeviations]) -> list[IncidentEvent]:
-    """Return the incidents that a pane opens."""
-    return [one for one in IncidentFold("acme").step_pane(pane_start(0), seen, pane_start(3)) if one.kind == "opened"]
-
-
-def first(seen: list[ServiceDeviations]) -> Hypothesis:
-    """Return the first hypothesis of the one incident."""
-    [event], picture = opened(seen), TenantPicture("acme")
-    for number in range(3):
-        for one in seen:
-            picture.step(one.model_copy(update={"pane_start_ns": pane_start(number)}))
-    return rank(snapshot_of(picture, event, [], pane_start(3), 1)).hypotheses[0]
-
-
 def test_an_operation_that_is_no_longer_called_is_an_incident_that_names_it() -> None:
     """As severe as its share of what would have come."""
-    [event] = opened(pane(0, uncalled()))
+    [event] = opened_by(pane(0, uncalled()))
     assert event.title == "cart: GET /checkout no longer called (normally 2/s)"
     assert [one.service for one in event.services] == ["cart"]
     assert event.severity is Severity.MEDIUM
     assert 0.08 < event.impact.share <= 0.1
-    found = first(pane(0, uncalled()))
+    found = first_hypothesis(pane(0, uncalled()))
     assert (found.service, found.operation) == ("cart", "GET /checkout")
     assert found.title == "GET /checkout of cart is no longer called"
     said = next(one for one in found.evidence if "GROUP BY name" in one.query)
@@ -54,22 +40,22 @@ def test_an_operation_that_is_no_longer_called_is_an_incident_that_names_it() ->
 
 def test_the_calls_that_a_caller_gets_no_more_are_told_at_the_caller() -> None:
     """Who is not called calls nobody."""
-    [event] = opened(pane(0, uncalled(), front=(uncalled("GET /shop"),)))
+    [event] = opened_by(pane(0, uncalled(), front=(uncalled("GET /shop"),)))
     assert event.title.startswith("front: GET /shop no longer called")
-    assert first(pane(0, uncalled(), front=(uncalled("GET /shop"),))).service == "front"
+    assert first_hypothesis(pane(0, uncalled(), front=(uncalled("GET /shop"),))).service == "front"
 
 
 def test_operations_are_missed_only_where_nothing_fails_or_is_slow() -> None:
     """Users who cannot log in do not check out."""
     fails = score(SeriesKind.ERROR_RATE, 0, value=1.0, median=0.0).model_copy(update={"unit": "ratio"})
-    [event] = opened(pane(0, uncalled(), front=(fails,)))
+    [event] = opened_by(pane(0, uncalled(), front=(fails,)))
     assert event.title.startswith("front: error rate")
 
 
 def test_an_operation_that_is_called_less_is_no_incident() -> None:
     """Users change their minds; a stop leaves less than a tenth."""
-    assert not opened(pane(0, uncalled(value=0.5)))
-    assert opened(pane(0, uncalled(value=0.1)))
+    assert not opened_by(pane(0, uncalled(value=0.5)))
+    assert opened_by(pane(0, uncalled(value=0.1)))
 
 
 def test_what_stopped_before_a_hole_in_the_telemetry_is_not_missed() -> None:
@@ -89,10 +75,10 @@ def test_operations_are_not_missed_while_most_of_the_traffic_is_gone() -> None:
         deviations("front", 0, [gone], requests=10, entry=True),
         deviations("cart", 0, [gone, uncalled()], requests=9, callers=["front"]),
     ]
-    assert not opened(seen)
+    assert not opened_by(seen)
 
 
 def test_the_rate_of_an_operation_is_not_that_of_its_service() -> None:
     """Neither a surge nor a stop of it all is read from one."""
     seen = pane(0, uncalled(), uncalled("GET /list", value=40.0, usual=1.0).model_copy(update={"score": 40.0}))
-    assert first(seen).suspect_kind != "load"
+    assert first_hypothesis(seen).suspect_kind != "load"

@@ -6,11 +6,9 @@ import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore, ServiceDeviations
 from schemas.health import NodeKind, OperationHealth
-from schemas.incidents import Hypothesis, IncidentEvent
 from streams.baselines import BaselineFold, BaselineState
-from streams.hypotheses import TenantPicture, rank, snapshot_of
-from streams.incidents import IncidentFold
-from tests.made_health import deviations, health, pane_start, red, score
+from tests.incident_runs import first_hypothesis, opened_by
+from tests.made_health import deviations, health, red, score
 
 CALM = 60
 NORMAL_MS, SLOW_MS = 50.0, 250.0
@@ -80,32 +78,18 @@ def pane(
     ]
 
 
-def opened(seen: list[ServiceDeviations]) -> list[IncidentEvent]:
-    """Return the incidents that a pane opens."""
-    return [one for one in IncidentFold("acme").step_pane(pane_start(0), seen, pane_start(3)) if one.kind == "opened"]
-
-
 def causes(seen: list[ServiceDeviations]) -> set[str]:
     """Return who does not only suffer from somebody in the one incident."""
-    [event] = opened(seen)
+    [event] = opened_by(seen)
     return {one.service for one in event.services if "which deviates itself" not in one.reason}
-
-
-def first(seen: list[ServiceDeviations]) -> Hypothesis:
-    """Return the first hypothesis of the one incident."""
-    [event], picture = opened(seen), TenantPicture("acme")
-    for number in range(3):
-        for one in seen:
-            picture.step(one.model_copy(update={"pane_start_ns": pane_start(number)}))
-    return rank(snapshot_of(picture, event, [], pane_start(3), 1)).hypotheses[0]
 
 
 def test_an_operation_that_waits_while_nothing_below_deviates_is_an_incident_that_names_it() -> None:
     """As severe as its requests."""
-    [event] = opened(pane(wait()))
+    [event] = opened_by(pane(wait()))
     assert event.title == "cart: requests POST /pay take 250 ms (normally 50 ms)"
     assert event.impact.share == 0.05
-    found = first(pane(wait()))
+    found = first_hypothesis(pane(wait()))
     assert (found.service, found.operation) == ("cart", "POST /pay")
     assert found.title == "cart itself is slow, at POST /pay"
     assert found.parts[0].why.startswith("requests POST /pay, which no callee explains, up to 250 ms")
@@ -116,8 +100,8 @@ def test_an_operation_that_waits_while_nothing_below_deviates_is_an_incident_tha
 def test_an_operation_that_waits_for_a_callee_in_trouble_opens_nothing(kind: SeriesKind) -> None:
     """The callee does, when it is sure; half an alarm excuses already."""
     half = score(kind, 0).model_copy(update={"deviating": False, "evidence": 0.4, "since_ns": None})
-    assert not opened(pane(wait(), callee=(half,)))
-    assert opened(pane(wait(), callee=(half.model_copy(update={"evidence": 0.1}),)))
+    assert not opened_by(pane(wait(), callee=(half,)))
+    assert opened_by(pane(wait(), callee=(half.model_copy(update={"evidence": 0.1}),)))
 
 
 def test_a_database_that_others_use_as_well_does_not_excuse_one_operation() -> None:
@@ -126,16 +110,18 @@ def test_a_database_that_others_use_as_well_does_not_excuse_one_operation() -> N
     assert causes(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=200)) == {"below", "cart"}
     assert causes(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=10)) == {"below"}
     weak = score(SeriesKind.EDGE_LATENCY, 0, client="cart", strength=6.0)
-    found = first(pane(wait(requests=10), callee=(weak,), kind=NodeKind.DATABASE, calls=200))
+    found = first_hypothesis(pane(wait(requests=10), callee=(weak,), kind=NodeKind.DATABASE, calls=200))
     assert (found.service, found.operation) == ("cart", "POST /pay")
-    assert first(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=10)).service == "below"
+    assert (
+        first_hypothesis(pane(wait(requests=10), callee=(slow,), kind=NodeKind.DATABASE, calls=10)).service == "below"
+    )
 
 
 def test_a_service_most_of_which_waits_or_whose_own_time_says_it_is_not_told_by_its_waits() -> None:
     """Then it is no matter of one operation, or told already."""
-    assert not opened(pane(wait(requests=90), wait("GET /list", requests=60)))
+    assert not opened_by(pane(wait(requests=90), wait("GET /list", requests=60)))
     own = score(SeriesKind.SELF_TIME, 0).model_copy(update={"operation": "POST /pay", "requests": 10})
     half = own.model_copy(update={"deviating": False, "evidence": 0.4, "since_ns": None})
-    assert not opened(pane(wait(), half)), "its own time will be told"
-    [event] = opened(pane(wait(), own))
+    assert not opened_by(pane(wait(), half)), "its own time will be told"
+    [event] = opened_by(pane(wait(), own))
     assert event.title.startswith("cart: own time of POST /pay")
