@@ -10,12 +10,7 @@ import numpy as np
 from schemas.health import ConnectionType, NodeKind
 from schemas.keys import CLIENT_NODE, OVERFLOW_OPERATION, OVERFLOW_SERVICE, UNKNOWN_NODE
 from schemas.losses import LossReason
-from streams.families import Family
-from streams.grouping import Ints, Runs, groups_of, pack, runs_of
-from streams.joins import Requests, requests_of
-from streams.latency import BIN_COUNT, Bins, bin_of, sketches_of
-from streams.otlp.columns import PeerKind
-from streams.partials import (
+from streams.contents import (
     ENTRY_KINDS,
     EdgeKey,
     EdgeTally,
@@ -25,6 +20,11 @@ from streams.partials import (
     PassageTally,
     SpanKind,
 )
+from streams.families import Family
+from streams.grouping import Ints, Runs, groups_of, pack, runs_of
+from streams.joins import Requests, requests_of
+from streams.latency import BIN_COUNT, Bins, bin_of, sketches_of
+from streams.otlp.columns import PeerKind
 from streams.passages import Passages, passages_of
 from streams.registry import Registry
 from streams.self_times import self_times_of

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from schemas.health import NodeKind
 from schemas.losses import LossReason
+from streams.contents import PaneContents
 from streams.edge_contents import NodeKey, contents_of
 from streams.families import Family
 from streams.lateness import Verdict, judge
 from streams.mixing import Hashes
-from streams.partials import PaneContents, ServicePartial
+from streams.partials import ServicePartial
 from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.registry import Registry
 from streams.stub_blocks import Coverage, StubBlock, StubColumns

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.contents import SpanKind
 from streams.grouping import Ints
 from streams.otlp.columns import PeerKind
-from streams.partials import SpanKind
 from streams.stub_blocks import StubColumns
 from streams.windows import WindowConfig
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from schemas.health import NodeKind, ServiceHealth
 from schemas.losses import LossReason
-from streams.partials import PaneContents, ServicePartial, count_contents, merge_contents
+from streams.contents import PaneContents, count_contents, merge_contents
+from streams.partials import ServicePartial
 from streams.pictures import Standing, picture_of, unlisted
 from streams.progress import Progress, ProgressClock, later, reading_of
 from streams.signatures.memory import ServiceMemory

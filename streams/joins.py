@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.contents import SpanKind
 from streams.families import NONE, Family, Mask
 from streams.grouping import Ints
 from streams.otlp.columns import PeerKind
-from streams.partials import SpanKind
 
 
 @dataclass(slots=True)

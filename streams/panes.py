@@ -19,12 +19,7 @@ from schemas.health import NodeKind
 from schemas.keys import OVERFLOW_OPERATION, OVERFLOW_SERVICE
 from schemas.losses import LossReason
 from streams.batch import Batch, Messages
-from streams.grouping import Ints
-from streams.late import LateLedger, LateNotice
-from streams.lateness import Verdict, judge
-from streams.operation_names import normalise_operations
-from streams.otlp.columns import LogColumns, SpanColumns
-from streams.partials import (
+from streams.contents import (
     ENTRY_KINDS,
     OVERFLOW_INSTANCE,
     OVERFLOW_SHAPE,
@@ -33,10 +28,15 @@ from streams.partials import (
     OperationTally,
     PaneContents,
     PartTally,
-    ServicePartial,
     SignatureKey,
     SignatureTally,
 )
+from streams.grouping import Ints
+from streams.late import LateLedger, LateNotice
+from streams.lateness import Verdict, judge
+from streams.operation_names import normalise_operations
+from streams.otlp.columns import LogColumns, SpanColumns
+from streams.partials import ServicePartial
 from streams.progress import Clock, Progress, later, reading_of
 from streams.tally import (
     Delta,

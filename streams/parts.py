@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.contents import PartTally
 from streams.grouping import Ints, groups_of, pack, runs_in
 from streams.latency import BIN_COUNT, sketches_of
-from streams.partials import PartTally
 
 _WIDTH = 4
 """Bins four times as wide as a service's: what tells instances apart is not the last few per cent."""

@@ -20,9 +20,9 @@ from schemas.health import (
     Tier,
     VersionHealth,
 )
+from streams.contents import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, PartTally, SpanKind
 from streams.latency import Bins, count_over, quantiles_ns
 from streams.otlp.resources import TIERS
-from streams.partials import ENTRY_KINDS, EdgeTally, OperationTally, PaneContents, PartTally, SpanKind
 from streams.signatures.counts import MAX_SIGNATURES, signature_counts
 from streams.signatures.templates import TemplateTree
 from streams.windows import SECOND_NS, WindowConfig

@@ -26,6 +26,7 @@ from schemas.settings import Settings
 from schemas.snapshots import RankingSnapshot
 from schemas.topics import LOGS, METRICS, ROLLUPS, STUBS, TRACES
 from streams.batch import Messages
+from streams.contents import SEVERITIES
 from streams.edges import EdgeFold
 from streams.health import HealthFold
 from streams.hypotheses import TenantPicture, rank, snapshot_of
@@ -37,7 +38,7 @@ from streams.otlp.columns import LogColumns, MetricCounts, SpanColumns
 from streams.otlp.decoding import Decoder, OneByOne
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
-from streams.partials import SEVERITIES, ServicePartial
+from streams.partials import ServicePartial
 from streams.points.readings import PointFold, read_told
 from streams.progress import SourceClock
 from streams.slo import Budgets, BurnRateFold, SloConfig

@@ -10,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.batch import Batch
-from streams.grouping import Groups, Ints, groups_of, pack, runs_in
-from streams.latency import bin_of, sketches_of
-from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
-from streams.partials import (
+from streams.contents import (
     ENTRY_KINDS,
     SEVERITIES,
     OperationTally,
@@ -24,6 +21,9 @@ from streams.partials import (
     first_by_id,
     slowest,
 )
+from streams.grouping import Groups, Ints, groups_of, pack, runs_in
+from streams.latency import bin_of, sketches_of
+from streams.otlp.columns import LogColumns, SpanColumns, SpanFlag
 from streams.parts import Requests, tally_parts
 from streams.signatures.tally import SignedTable
 from streams.vocabulary import Vocabulary

@@ -16,8 +16,8 @@ import msgpack
 from schemas.deviations import ServiceDeviations, VersionShare
 from schemas.health import ServiceHealth, VersionHealth
 from schemas.incidents import Deploy
+from streams.contents import OVERFLOW_VERSION
 from streams.latency import count_over
-from streams.partials import OVERFLOW_VERSION
 from streams.siblings.usual import slow_from_ms
 
 _NS = 1_000_000_000

@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 from made_spans import CLIENT, SERVER, UNSPECIFIED, Arrival
 
+from streams.contents import EdgeTally, OperationTally, PaneContents, PassageTally
 from streams.mixing import span_keys, trace_keys
-from streams.partials import EdgeTally, OperationTally, PaneContents, PassageTally
 from streams.passages import COARSE
 from streams.windows import WindowConfig
 

@@ -11,10 +11,11 @@ from made_spans import (
     traces_payload,
 )
 
+from streams.contents import EdgeTally, PaneContents
 from streams.edges import EdgeFold
 from streams.latency import value_of
 from streams.otlp import decode_spans
-from streams.partials import EdgeTally, PaneContents, ServicePartial
+from streams.partials import ServicePartial
 from streams.progress import Progress
 from streams.stubs import StubFold, decode_stubs
 from streams.windows import SECOND_NS, WindowConfig

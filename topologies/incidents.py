@@ -56,7 +56,8 @@ BATCH = 128
 WITHIN_S = 0.1
 
 PATIENCE_NS = 60 * SECOND_NS
-"""Nothing waits for a source of metrics that is so far behind the rest (by arrival): they only explain."""
+"""Nothing waits for a source of metrics that is so far behind the rest (by arrival): they explain, and
+tell a hole of a recording from a stop of traffic."""
 
 TENANTS_HELD = 1000
 """Beyond this many, tenants with nothing open are read from the table when they come again."""

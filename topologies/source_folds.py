@@ -31,6 +31,7 @@ from sinks.clickhouse.landing import RawRow
 from sinks.kafka.producer import Message
 from sinks.kafka.unpacking import RefusedBatch
 from streams.batch import Messages
+from streams.contents import SEVERITIES
 from streams.late import LateLedger
 from streams.otlp import Reject, Signal, decode_logs, decode_metrics, open_payload
 from streams.otlp.cutting import cut_items
@@ -38,7 +39,7 @@ from streams.otlp.decoding import Decoded, Decoder, OneByOne
 from streams.otlp.repeating import check_repeated, repeated_bytes
 from streams.otlp.walker import SpanDecoder
 from streams.panes import PaneFold
-from streams.partials import SEVERITIES, ServicePartial
+from streams.partials import ServicePartial
 from streams.points.readings import PointFold
 from streams.progress import Progress, SourceClock
 from streams.stubs import StubFold

@@ -145,7 +145,10 @@ class BaselineConfig:
 
     @staticmethod
     def from_settings(settings: Settings) -> BaselineConfig:
-        """Take what an operator can set: history and minimum are kept in time, whatever the pane length."""
+        """Take what an operator can set. History is kept in time, whatever the pane's length, and so is reliability.
+
+        Other counts of panes are counts: they are of evidence, which comes by pane.
+        """
         factor = 10.0 / settings.pane_s
         plain = BaselineConfig()
         return replace(

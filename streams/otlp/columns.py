@@ -148,7 +148,7 @@ class SpanColumns:
 
 @dataclass(slots=True)
 class LogColumns:
-    """The accepted log records of one message. ``severity`` indexes `streams.partials.SEVERITIES`."""
+    """The accepted log records of one message. ``severity`` indexes `streams.contents.SEVERITIES`."""
 
     service: NDArray[np.int32]
     time_ns: NDArray[np.int64]

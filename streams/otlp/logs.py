@@ -19,7 +19,7 @@ _BY_TEXT = {
 
 
 WARN = 4
-"""Place of ``warn`` in `streams.partials.SEVERITIES`."""
+"""Place of ``warn`` in `streams.contents.SEVERITIES`."""
 
 
 def decode_logs(payload: bytes, signed_from: int = WARN) -> LogColumns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.deviations import SeriesScore
 from schemas.health import ServiceHealth
-from streams.partials import OVERFLOW_INSTANCE
+from streams.contents import OVERFLOW_INSTANCE
 from streams.siblings.comparison import Comparison
 from streams.siblings.config import SiblingConfig
 from streams.siblings.state import SiblingMemory

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from schemas.health import SignatureCount
-from streams.partials import SEVERITIES, SignatureKey, SignatureTally
+from streams.contents import SEVERITIES, SignatureKey, SignatureTally
 from streams.signatures.templates import Template, TemplateTree, signature_id
 
 MAX_SIGNATURES = 50

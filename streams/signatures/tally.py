@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.contents import PaneContents, SignatureTally
 from streams.grouping import Ints, pack, runs_of
 from streams.otlp.columns import Line, SignedRows
-from streams.partials import PaneContents, SignatureTally
 from streams.signatures.marks import Marks
 from streams.signatures.masking import sample_of
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from streams.partials import SignatureKey
+from streams.contents import SignatureKey
 from streams.signatures.masking import MASKS
 
 ANY = "<*>"

@@ -14,7 +14,7 @@ from numbered_load import CHUNK_NS, LOGS_A_CHUNK, START_NS, Load
 
 from schemas.health import NodeKind, ServiceHealth
 from sinks.clickhouse.client import ClickHouse
-from streams.partials import PaneContents
+from streams.contents import PaneContents
 from streams.pictures import Standing, picture_of
 from streams.windows import WindowConfig
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_spans import INTERNAL, MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
+from streams.contents import Sample, Samples
 from streams.otlp import decode_spans
 from streams.panes import PaneFold
-from streams.partials import Sample, Samples
 from streams.windows import WindowConfig
 
 SPANS = st.lists(

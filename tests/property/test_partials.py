@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.health import ConnectionType, NodeKind
-from streams.partials import (
+from streams.contents import (
     SEVERITIES,
     EdgeTally,
     OperationTally,
@@ -16,12 +16,12 @@ from streams.partials import (
     PartTally,
     PassageTally,
     Samples,
-    ServicePartial,
     SignatureTally,
     first_by_id,
     merge_contents,
     slowest,
 )
+from streams.partials import ServicePartial
 from streams.signatures.marks import Marks
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

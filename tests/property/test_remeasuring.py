@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from made_spans import Arrival, telemetry, traces_payload
 
 from schemas.health import NodeKind, ServiceHealth
-from streams.partials import PaneContents, merge_contents
+from streams.contents import PaneContents, merge_contents
 from streams.pictures import Standing, picture_of
 from streams.remeasuring import measure, touched_panes
 from streams.windows import SECOND_NS, WindowConfig

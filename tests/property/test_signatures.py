@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from made_logs import MadeLog, logs_payload
 from made_spans import START_NS
 
+from streams.contents import SEVERITIES, PaneContents, SignatureTally
 from streams.otlp import decode_logs
 from streams.panes import PaneFold
-from streams.partials import SEVERITIES, PaneContents, ServicePartial, SignatureTally
+from streams.partials import ServicePartial
 from streams.progress import SourceClock
 from streams.signatures.masking import sample_of, shape_of
 from streams.signatures.templates import TemplateConfig, TemplateTree

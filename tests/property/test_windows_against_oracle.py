@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from made_spans import START_NS, Arrival, RawRecord, records_of, telemetry, traces_payload
 
 from schemas.losses import LossReason
+from streams.contents import PaneContents, Samples
 from streams.edges import EdgeFold
 from streams.otlp import decode_spans
 from streams.panes import PaneFold
-from streams.partials import PaneContents, Samples, ServicePartial
+from streams.partials import ServicePartial
 from streams.progress import Progress, SourceClock
 from streams.stubs import StubFold, decode_stubs
 from streams.windows import SECOND_NS, WindowConfig

@@ -16,11 +16,12 @@ from schemas.incidents import Deploy
 from schemas.losses import LossReason
 from schemas.metric_names import OTHER_TENANTS
 from schemas.topics import METRICS
+from streams.contents import EdgeTally, OperationTally, PaneContents, PartTally, SignatureTally
 from streams.health import HealthFold
 from streams.hypotheses.picture import PictureConfig, TenantPicture
 from streams.incidents import IncidentConfig, IncidentFold
 from streams.otlp.metrics import MOST_POINTS, decode_metrics
-from streams.partials import EdgeTally, OperationTally, PaneContents, PartTally, ServicePartial, SignatureTally
+from streams.partials import ServicePartial
 from streams.pictures import MAX_EDGES_IN, MAX_INSTANCES, MAX_OPERATIONS
 from streams.points.courses import MOST_OF_TENANT, Point, SeriesName
 from streams.points.readings import MOST_SERVICES, MOST_TENANTS, PointFold, encode, read_told

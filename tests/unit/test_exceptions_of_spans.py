@@ -10,10 +10,10 @@ from made_logs import ERROR, MadeLog, logs_payload
 from made_spans import SERVER, START_NS, MadeSpan, traces_payload
 
 from schemas.losses import LossReason
+from streams.contents import PaneContents, merge_contents
 from streams.otlp import decode_logs, decode_spans
 from streams.otlp.lines import MAX_LINES
 from streams.panes import PaneFold
-from streams.partials import PaneContents, merge_contents
 from streams.signatures.counts import signature_counts
 from streams.signatures.marks import MAX_MARKS, Marks, told_twice
 from streams.signatures.templates import TemplateTree

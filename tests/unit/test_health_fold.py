@@ -8,9 +8,10 @@ import numpy as np
 
 from schemas.health import EdgeHealth, EdgeStats, NodeKind, OperationHealth, RedStats, ServiceHealth
 from schemas.losses import LossReason
+from streams.contents import EdgeTally, OperationTally, PaneContents, SignatureTally, SpanKind
 from streams.health import HealthFold
 from streams.latency import bin_of
-from streams.partials import EdgeTally, OperationTally, PaneContents, ServicePartial, SignatureTally, SpanKind
+from streams.partials import ServicePartial
 from streams.progress import Progress
 from streams.windows import SECOND_NS, WindowConfig
 

@@ -11,10 +11,10 @@ from schemas.health import InstanceHealth, NodeKind
 from schemas.incidents import HypothesisSet, Impact, IncidentEvent, IncidentState, Severity
 from schemas.losses import LossReason
 from streams.baselines import BaselineFold
+from streams.contents import OVERFLOW_INSTANCE, PaneContents, merge_contents
 from streams.hypotheses import TenantPicture, rank, snapshot_of
 from streams.otlp import decode_spans
 from streams.panes import PaneFold
-from streams.partials import OVERFLOW_INSTANCE, PaneContents, merge_contents
 from streams.pictures import Standing, picture_of
 from streams.windows import SECOND_NS, WindowConfig
 

@@ -8,10 +8,10 @@ from made_logs import INFO, WARN, MadeLog, logs_payload
 from made_spans import START_NS
 
 from schemas.losses import LossReason
+from streams.contents import OVERFLOW_SHAPE, PaneContents
 from streams.otlp import decode_logs
 from streams.otlp.lines import MAX_LINES
 from streams.panes import PaneFold
-from streams.partials import OVERFLOW_SHAPE, PaneContents
 from streams.progress import SourceClock
 from streams.windows import SECOND_NS, WindowConfig
 

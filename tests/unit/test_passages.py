@@ -6,10 +6,10 @@ from typing import Any
 
 from made_spans import CLIENT, INTERNAL, MS_NS, SERVER, START_NS, MadeSpan, traces_payload
 
+from streams.contents import PassageTally
 from streams.edges import EdgeFold
 from streams.latency import value_of
 from streams.otlp import decode_spans
-from streams.partials import PassageTally
 from streams.passages import COARSE
 from streams.progress import Progress
 from streams.stubs import StubFold, decode_stubs

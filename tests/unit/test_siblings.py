@@ -10,8 +10,8 @@ import pytest
 
 from schemas.deviations import SeriesKind, SeriesScore
 from schemas.health import InstanceHealth, ServiceHealth
+from streams.contents import OVERFLOW_INSTANCE
 from streams.latency import bin_of
-from streams.partials import OVERFLOW_INSTANCE
 from streams.siblings import SiblingConfig, SiblingMemory
 from streams.siblings.state import ROW
 from tests.made_fleet import Fleet, Instance

@@ -10,10 +10,11 @@ import pytest
 from schemas.deviations import VersionShare
 from schemas.health import ServiceHealth, VersionHealth
 from schemas.losses import LossReason
+from streams.contents import OVERFLOW_VERSION, merge_contents
 from streams.latency import bin_of
 from streams.otlp import decode_spans
 from streams.panes import PaneFold
-from streams.partials import OVERFLOW_VERSION, ServicePartial, merge_contents
+from streams.partials import ServicePartial
 from streams.versions import VersionConfig, VersionFold, VersionMemory, changes_seen
 from streams.windows import SECOND_NS, WindowConfig
 from tests.made_health import deviations, health, pane_start
